@@ -1,0 +1,62 @@
+//! The command line: one file a command. Exit codes: 0 all succeeded, 1 some failed or wait, 2 bad
+//! usage or unreadable input.
+
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry;
+
+/// Some jobs failed, or wait.
+const SOME_FAILED: u8 = 1;
+
+/// Bad usage, or unreadable input.
+const BAD_USAGE: u8 = 2;
+
+/// Runs batches of LLM and MCP tool calls from a queue, and pays for each call once.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+}
+
+/// Runs what was typed.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::init();
+    let result = match cli.command {
+        Command::Run(args) => block_on(run::main(args)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(BAD_USAGE)
+    })
+}
+
+/// The async runtime, with enough file descriptors for the connections of the concurrency.
+fn block_on(
+    command: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    // Without them, connections fail later with an error that says so.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

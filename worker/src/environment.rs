@@ -1,0 +1,139 @@
+//! All that a job may touch: the ports, the courier, the clock, and the rules for giving up.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::Clock,
+    error::JobError,
+    job::{Job, JobKey, Namespace},
+    lease::{Ledger, Record},
+    queue::Queue,
+    retry::Backoff,
+    tool::Tools,
+    webhook::Courier,
+};
+
+/// Which implementations stand behind the ports.
+pub trait Ports: Send + Sync + 'static {
+    /// The ledger.
+    type Ledger: Ledger;
+    /// The queue.
+    type Queue: Queue;
+    /// The tools.
+    type Tools: Tools;
+}
+
+/// All that a job may touch, shared by all jobs of a process.
+pub struct Environment<P: Ports> {
+    /// Who owns which job, and what became of it.
+    pub ledger: P::Ledger,
+    /// Where messages are deferred and dead letters go.
+    pub queue: P::Queue,
+    /// What jobs may call.
+    pub tools: P::Tools,
+    /// Who posts outcomes.
+    pub courier: Courier,
+    /// The wall clock.
+    pub clock: Clock,
+    /// When to give up, how long to wait.
+    pub policy: Policy,
+    /// Who is told what happens.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// When to give up, and how long to wait before that.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Whose jobs these are.
+    pub namespace: Namespace,
+    /// Calls begun before a job is given up.
+    pub max_attempts: u32,
+    /// Age since first seen at which a job that keeps failing is given up.
+    pub max_age: Duration,
+    /// How long the ledger keeps a record.
+    pub record_lives: Duration,
+    /// Time kept free for saving an outcome before an invocation ends.
+    pub settle_margin: Duration,
+    /// Time between an invocation's end and that of its leases, for clocks that differ.
+    pub lease_grace: Duration,
+    /// The delay after a transient failure.
+    pub backoff: Backoff,
+    /// Deliveries that may fail before a callback is given up.
+    pub max_callback_failures: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            namespace: Namespace::default(),
+            max_attempts: 3,
+            max_age: Duration::from_secs(259_200),
+            record_lives: Duration::from_secs(45 * 86_400),
+            settle_margin: Duration::from_secs(2),
+            lease_grace: Duration::from_secs(2),
+            backoff: Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(900) },
+            max_callback_failures: 5,
+        }
+    }
+}
+
+/// Is told what happens, job by job. Called from many tasks at once; must not block.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened.
+    fn observe(&self, observation: Observation<'_>);
+}
+
+/// What happens in the life of a job.
+#[derive(Debug)]
+pub enum Observation<'a> {
+    /// Its tool is called.
+    CallBegan,
+    /// The call is over, however it ended.
+    CallEnded {
+        /// The job.
+        job: &'a Job,
+        /// How long the call took.
+        latency: Duration,
+    },
+    /// Its message will not come back.
+    Ended {
+        /// The queue's id for the message.
+        message_id: &'a str,
+        /// The job's key, if the message was a job.
+        key: Option<JobKey>,
+        /// How.
+        end: End<'a>,
+    },
+    /// Its message comes back.
+    Returned {
+        /// The queue's id for the message.
+        message_id: &'a str,
+        /// The job's key, if the message was a job.
+        key: Option<JobKey>,
+        /// Why.
+        reason: &'a JobError,
+        /// When, from now.
+        after: Duration,
+        /// Whether the tool was called for it this time.
+        was_called: bool,
+    },
+}
+
+/// How a message ended.
+#[derive(Debug)]
+pub enum End<'a> {
+    /// By a call of its own.
+    Fresh(&'a Record),
+    /// By the outcome of an earlier one.
+    Duplicate(&'a Record),
+    /// Without a record: it is no job, or another job has its id.
+    Rejected(&'a JobError),
+}
+
+/// An observer that looks away.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn observe(&self, _: Observation<'_>) {}
+}

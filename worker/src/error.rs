@@ -1,0 +1,100 @@
+//! Why a job did not succeed: the class decides what happens next, code and message tell a person.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// What is done about a failure depends on its class alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// The job itself is wrong: told, put with the dead letters, never retried.
+    Invalid,
+    /// The upstream refused this very job: the same.
+    Permanent,
+    /// Credentials, model alias or catalog are wrong: nobody's job is killed for it.
+    Configuration,
+    /// The upstream asked for a pause: deferred by that time, no attempt counted.
+    Throttled,
+    /// May work the next time: retried, at most as often as the attempts allow.
+    Transient,
+    /// Transient on the last attempt, or for too long.
+    Exhausted,
+    /// Stopped while running.
+    Interrupted,
+    /// Another worker holds a live lease on the job.
+    Busy,
+}
+
+impl ErrorClass {
+    /// The name in results, attributes and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Permanent => "permanent",
+            Self::Configuration => "configuration",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Exhausted => "exhausted",
+            Self::Interrupted => "interrupted",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// Whether the unchanged job could succeed when it is sent again.
+    pub fn is_retryable(self) -> bool {
+        !matches!(self, Self::Invalid | Self::Permanent)
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One job's failure, as results, callbacks and dead letters show it.
+///
+/// `code` is a stable word for programs; `message` is for people and holds neither payload nor
+/// secret; `field` is the path of the field at fault, where one is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct JobError {
+    /// What is done about it.
+    pub class: ErrorClass,
+    /// A stable word for programs, such as `unknown_tool`.
+    pub code: Cow<'static, str>,
+    /// A sentence for people.
+    pub message: String,
+    /// The field at fault, such as `input.categories`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl JobError {
+    /// A failure of `class` with its stable `code` and a `message` for people.
+    pub fn new(
+        class: ErrorClass,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { class, code: code.into(), message: message.into(), field: None }
+    }
+
+    /// The same failure, blamed on the field at `path`.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<String>) -> Self {
+        self.field = Some(path.into());
+        self
+    }
+
+    /// What is left of a retryable failure when nothing is left to try: same code, told as final.
+    #[must_use]
+    pub fn exhausted(self, why: &str) -> Self {
+        Self {
+            class: ErrorClass::Exhausted,
+            message: format!("{} ({why}; last failure: {})", self.message, self.class),
+            ..self
+        }
+    }
+}

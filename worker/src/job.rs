@@ -1,0 +1,183 @@
+//! 2. **The job.** A message body comes in, a [`Job`] goes out: parsed here once, into types with
+//! private fields. A body that breaks the contract becomes an [`InvalidJob`], which names every
+//! field at fault and keeps what could be read, so that somebody can be told.
+
+mod callback;
+mod fields;
+mod key;
+mod membership;
+mod names;
+mod raw;
+
+use serde_json::Value;
+
+pub use self::{
+    callback::Callback,
+    fields::Problem,
+    key::{JobKey, Namespace, PayloadHash},
+    membership::Membership,
+    names::{BatchId, JobId, ModelName, Tenant, ToolName},
+};
+use self::{fields::Fields, raw::RawJob};
+use crate::{clock::UnixMs, error::JobError};
+
+/// The largest body that is read, in bytes: what SQS carries.
+pub const MAX_BODY_BYTES: usize = 1_048_576;
+
+/// The largest `metadata`, in bytes of its JSON text.
+pub const MAX_METADATA_BYTES: usize = 8 * 1024;
+
+/// One call of one tool: version 1 of the job contract (`fixtures/job.schema.json`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    id: JobId,
+    tool: ToolName,
+    input: Value,
+    model: Option<ModelName>,
+    callback: Option<Callback>,
+    batch: Option<Membership>,
+    metadata: Option<Value>,
+    expires_at: Option<UnixMs>,
+    max_cost_usd: Option<f64>,
+    tenant: Option<Tenant>,
+}
+
+impl Job {
+    /// Reads a job from its JSON text.
+    pub fn parse(body: &[u8]) -> Result<Self, Box<InvalidJob>> {
+        let raw = RawJob::parse(body).map_err(|problem| Box::new(InvalidJob::unreadable(problem)))?;
+        Self::from_fields(Fields::new(raw))
+    }
+
+    fn from_fields(mut fields: Fields) -> Result<Self, Box<InvalidJob>> {
+        let id = fields.required("id", JobId::parse);
+        let tool = fields.required("tool", ToolName::parse);
+        let input = fields.required("input", |value| fields::object(value).map(Value::Object));
+        let model = fields.optional("model", ModelName::parse);
+        let callback = fields.optional("callback", Callback::parse);
+        let batch = fields.optional("batch", Membership::parse);
+        let metadata = fields.optional("metadata", metadata);
+        let expires_at = fields.optional("expires_at", fields::timestamp);
+        let max_cost_usd = fields.optional("max_cost_usd", fields::positive_number);
+        let tenant = fields.optional("tenant", Tenant::parse);
+
+        match (id, tool, input, fields.finish()) {
+            (Some(id), Some(tool), Some(input), problems) if problems.is_empty() => Ok(Self {
+                id,
+                tool,
+                input,
+                model,
+                callback,
+                batch,
+                metadata,
+                expires_at,
+                max_cost_usd,
+                tenant,
+            }),
+            (id, tool, _, problems) => {
+                Err(Box::new(InvalidJob { id, tool, callback, metadata, problems }))
+            }
+        }
+    }
+
+    /// The caller's idempotency key.
+    pub fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    /// The tool it calls.
+    pub fn tool(&self) -> &ToolName {
+        &self.tool
+    }
+
+    /// What the tool is called with: always a JSON object.
+    pub fn input(&self) -> &Value {
+        &self.input
+    }
+
+    /// The model that overrides the tool's.
+    pub fn model(&self) -> Option<&ModelName> {
+        self.model.as_ref()
+    }
+
+    /// Where the outcome is posted.
+    pub fn callback(&self) -> Option<&Callback> {
+        self.callback.as_ref()
+    }
+
+    /// Its place in a batch that is counted.
+    pub fn batch(&self) -> Option<&Membership> {
+        self.batch.as_ref()
+    }
+
+    /// What the caller gets back untouched.
+    pub fn metadata(&self) -> Option<&Value> {
+        self.metadata.as_ref()
+    }
+
+    /// The moment after which it is not run any more.
+    pub fn expires_at(&self) -> Option<UnixMs> {
+        self.expires_at
+    }
+
+    /// Once this much is spent, it is not retried.
+    pub fn max_cost_usd(&self) -> Option<f64> {
+        self.max_cost_usd
+    }
+
+    /// Whose fair share it counts towards.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
+    }
+
+    /// The hash over tool, input and model: the same id with another one is a conflict.
+    pub fn payload_hash(&self) -> PayloadHash {
+        PayloadHash::of(&self.tool, &self.input, self.model.as_ref())
+    }
+}
+
+fn metadata(value: Value) -> Result<Value, Problem> {
+    let bytes = value.to_string().len();
+    if bytes > MAX_METADATA_BYTES {
+        return Err(Problem::invalid(
+            format!("at most {MAX_METADATA_BYTES} bytes of JSON"),
+            format!("{bytes} bytes"),
+        ));
+    }
+    Ok(value)
+}
+
+/// A body that is not a job: what is wrong with it, and what could be read all the same.
+#[derive(Clone, Debug)]
+pub struct InvalidJob {
+    /// The id, if it is sound.
+    pub id: Option<JobId>,
+    /// The tool's name, if it is sound.
+    pub tool: Option<ToolName>,
+    /// Where the failure can be told, if that is sound.
+    pub callback: Option<Callback>,
+    /// What the caller gets back.
+    pub metadata: Option<Value>,
+    problems: Vec<Problem>,
+}
+
+impl InvalidJob {
+    /// A body that was not even kept: it has `bytes` of them.
+    pub fn too_large(bytes: usize) -> Self {
+        Self::unreadable(Problem::too_large(bytes))
+    }
+
+    fn unreadable(problem: Problem) -> Self {
+        Self { id: None, tool: None, callback: None, metadata: None, problems: vec![problem] }
+    }
+
+    /// Everything that is wrong, the first thing first.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// All problems as one failure: code and field of the first, the sentences of all.
+    pub fn error(&self) -> JobError {
+        fields::error(&self.problems)
+    }
+}

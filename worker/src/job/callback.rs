@@ -1,0 +1,73 @@
+//! Where an outcome is posted. The URL may be a secret (an n8n resume URL is), so it shows itself
+//! to nobody but the one who dials it.
+
+use std::fmt;
+
+use serde_json::Value;
+use url::Url;
+
+use super::fields::{self, Fields, Problem};
+
+const EXPECTED: &str = "an http or https URL of at most 2048 characters, without user or password";
+
+const MAX_URL_CHARS: usize = 2048;
+
+/// A URL that an outcome is posted to, kept exactly as it was given.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Callback {
+    url: String,
+    host: String,
+}
+
+impl Callback {
+    /// A URL as text, or an object `{"url": …}`.
+    pub(super) fn parse(value: Value) -> Result<Self, Problem> {
+        if value.is_string() {
+            return Self::from_value(value);
+        }
+        let mut fields = Fields::of_object(value, &["url"])?;
+        let callback = fields.required("url", Self::from_value);
+        match (callback, fields.finish().into_iter().next()) {
+            (_, Some(problem)) => Err(problem),
+            (Some(callback), None) => Ok(callback),
+            (None, None) => Err(Problem::missing("url")),
+        }
+    }
+
+    fn from_value(value: Value) -> Result<Self, Problem> {
+        let text = fields::string(value, EXPECTED)?;
+        Self::from_url(text).map_err(|found| Problem::invalid(EXPECTED, found))
+    }
+
+    /// Judges a URL; the error says what it is instead, without quoting it.
+    pub fn from_url(text: String) -> Result<Self, &'static str> {
+        if text.len() > MAX_URL_CHARS {
+            return Err("a longer text");
+        }
+        let url = Url::parse(&text).map_err(|_| "no URL")?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err("another scheme");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("a user or password in it");
+        }
+        let host = url.host_str().ok_or("no host")?.to_owned();
+        Ok(Self { url: text, host })
+    }
+
+    /// The whole URL: for dialling, never for logs.
+    pub fn expose_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The host alone, which may be logged.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Callback({})", self.host)
+    }
+}

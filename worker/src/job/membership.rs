@@ -1,0 +1,71 @@
+//! A job's place in a batch: `batch: {id, index, size?, callback, expires_at?}`.
+
+use serde_json::Value;
+
+use super::{
+    BatchId, Callback,
+    fields::{self, Fields, Problem},
+};
+use crate::clock::UnixMs;
+
+/// The most jobs one batch can count.
+pub const MAX_BATCH_JOBS: u64 = 1_000_000;
+
+/// Which batch a job is counted in, and as which of its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    id: BatchId,
+    index: u64,
+    size: Option<u64>,
+    callback: Callback,
+    expires_at: Option<UnixMs>,
+}
+
+impl Membership {
+    pub(super) fn parse(value: Value) -> Result<Self, Problem> {
+        let names = ["id", "index", "size", "callback", "expires_at"];
+        let mut fields = Fields::of_object(value, &names)?;
+        let id = fields.required("id", BatchId::parse);
+        let index = fields
+            .required("index", |value| fields::integer(&value, 0, MAX_BATCH_JOBS - 1));
+        let size = fields.optional("size", |value| fields::integer(&value, 1, MAX_BATCH_JOBS));
+        let callback = fields.required("callback", Callback::parse);
+        let expires_at = fields.optional("expires_at", fields::timestamp);
+        if let Some(problem) = fields.finish().into_iter().next() {
+            return Err(problem);
+        }
+        let (Some(id), Some(index), Some(callback)) = (id, index, callback) else {
+            return Err(Problem::missing("id"));
+        };
+        if let Some(size) = size.filter(|size| index >= *size) {
+            let expected = format!("an index below the size of {size}");
+            return Err(Problem::invalid(expected, index.to_string()).under("index"));
+        }
+        Ok(Self { id, index, size, callback, expires_at })
+    }
+
+    /// The batch.
+    pub fn id(&self) -> &BatchId {
+        &self.id
+    }
+
+    /// The job's place in it, from 0: the order of the results.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// How many jobs it has, if that is known already.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Where the whole batch's outcome is posted.
+    pub fn callback(&self) -> &Callback {
+        &self.callback
+    }
+
+    /// When it is closed with what there is.
+    pub fn expires_at(&self) -> Option<UnixMs> {
+        self.expires_at
+    }
+}

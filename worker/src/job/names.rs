@@ -1,0 +1,146 @@
+//! The names a job carries, each with its alphabet and length.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::fields::{self, Problem};
+
+/// What a name may look like.
+struct Rule {
+    expected: &'static str,
+    max_chars: usize,
+    allowed: fn(char) -> bool,
+}
+
+impl Rule {
+    fn parse(&self, value: Value) -> Result<String, Problem> {
+        let text = fields::string(value, self.expected)?;
+        match self.fault(&text) {
+            Some(found) => Err(Problem::invalid(self.expected, found)),
+            None => Ok(text),
+        }
+    }
+
+    /// Says what is wrong with a name by position and kind, so that the text itself is not quoted.
+    fn fault(&self, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return Some("an empty string".to_owned());
+        }
+        if let Some(place) = text.chars().position(|c| !(self.allowed)(c)) {
+            let bad = text.chars().nth(place).unwrap_or_default();
+            return Some(format!("{} at character {}", describe(bad), place + 1));
+        }
+        let chars = text.chars().count();
+        (chars > self.max_chars).then(|| format!("{chars} characters"))
+    }
+}
+
+fn describe(bad: char) -> String {
+    match bad {
+        ' ' => "a space".to_owned(),
+        c if c.is_control() => format!("the control character U+{:04X}", u32::from(c)),
+        c => format!("“{c}”"),
+    }
+}
+
+fn is_id_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._:-".contains(c)
+}
+
+const ID: Rule = Rule {
+    expected: "1 to 128 characters of A-Z a-z 0-9 . _ : -",
+    max_chars: 128,
+    allowed: is_id_char,
+};
+
+const TOOL: Rule = Rule {
+    expected: "a tool's name, or server/tool, of A-Z a-z 0-9 . _ -, each part up to 64 characters",
+    max_chars: 129,
+    allowed: |c| c.is_ascii_alphanumeric() || "._-/".contains(c),
+};
+
+const MODEL: Rule = Rule {
+    expected: "1 to 128 visible ASCII characters",
+    max_chars: 128,
+    allowed: |c| c.is_ascii_graphic(),
+};
+
+/// SQS's alphabet for MessageGroupId, which a tenant becomes.
+const TENANT: Rule = Rule {
+    expected: "1 to 128 ASCII letters, digits and punctuation",
+    max_chars: 128,
+    allowed: |c| c.is_ascii_graphic(),
+};
+
+/// The rules of a name, as a type that only a checked text can become.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $rule:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            pub(super) fn parse(value: Value) -> Result<Self, Problem> {
+                $rule.parse(value).map(Self)
+            }
+
+            /// The name as it was given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::parse(Value::String(text.to_owned()))
+                    .map_err(|problem| fields::error(&[problem]).message)
+            }
+        }
+    };
+}
+
+name! {
+    /// The caller's idempotency key: within a namespace one id is run and paid once.
+    JobId, ID
+}
+
+name! {
+    /// The id of a batch that is counted.
+    BatchId, ID
+}
+
+name! {
+    /// A model's name as the LLM router knows it.
+    ModelName, MODEL
+}
+
+name! {
+    /// Whose fair share a job counts towards.
+    Tenant, TENANT
+}
+
+name! {
+    /// A tool's name: `summarize`, or `server/tool` for a remote MCP server's.
+    ToolName, ToolRule
+}
+
+/// [`TOOL`], and the shape of its parts.
+struct ToolRule;
+
+impl ToolRule {
+    fn parse(&self, value: Value) -> Result<String, Problem> {
+        let text = TOOL.parse(value)?;
+        let parts: Vec<&str> = text.split('/').collect();
+        let is_sound = parts.len() <= 2 && parts.iter().all(|part| (1..=64).contains(&part.len()));
+        if is_sound { Ok(text) } else { Err(Problem::invalid(TOOL.expected, "another shape")) }
+    }
+}

@@ -1,0 +1,107 @@
+//! A body taken apart into its named fields, before any of them is judged.
+
+use std::{fmt, str};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use super::{MAX_BODY_BYTES, fields::Problem};
+
+/// Every field of the contract.
+const FIELDS: [&str; 10] = [
+    "id",
+    "tool",
+    "input",
+    "model",
+    "callback",
+    "batch",
+    "metadata",
+    "expires_at",
+    "max_cost_usd",
+    "tenant",
+];
+
+/// The fields that are there, and what is there that should not be.
+#[derive(Debug, Default)]
+pub(super) struct RawJob {
+    pub(super) known: Vec<(&'static str, Value)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl RawJob {
+    /// Reads the text as one JSON object. Unknown and repeated fields are collected, not fatal, so
+    /// that the id beside them can still be read.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
+        if body.len() > MAX_BODY_BYTES {
+            return Err(Problem::too_large(body.len()));
+        }
+        let text = str::from_utf8(body).map_err(|error| {
+            Problem::body(
+                "not_utf8",
+                "UTF-8 text",
+                format!("an invalid byte at offset {}", error.valid_up_to()),
+            )
+        })?;
+        serde_json::from_str(text).map_err(|error| unreadable(text, &error))
+    }
+}
+
+/// Says what a body is instead of a JSON object, without quoting it.
+fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+    if error.is_data() {
+        return Problem::body("not_an_object", "a JSON object", kind_of_text(text));
+    }
+    let place = format!("line {} column {}", error.line(), error.column());
+    if error.to_string().starts_with("recursion limit") {
+        return Problem::body("too_deep", "at most 127 levels of nesting", format!("more, at {place}"));
+    }
+    let what = if error.is_eof() { "an end" } else { "something else" };
+    Problem::body("not_json", "a JSON object", format!("{what} at {place}"))
+}
+
+fn kind_of_text(text: &str) -> &'static str {
+    match text.trim_start().bytes().next() {
+        Some(b'"') => "a string",
+        Some(b'[') => "an array",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+impl<'de> Deserialize<'de> for RawJob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = RawJob;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawJob, A::Error> {
+        let mut raw = RawJob::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match FIELDS.into_iter().find(|field| *field == name) {
+                Some(field) if raw.known.iter().any(|(seen, _)| *seen == field) => {
+                    map.next_value::<IgnoredAny>()?;
+                    raw.problems.push(Problem::repeated(field));
+                }
+                Some(field) => raw.known.push((field, map.next_value()?)),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    raw.problems.push(Problem::unknown(&name, &FIELDS));
+                }
+            }
+        }
+        Ok(raw)
+    }
+}

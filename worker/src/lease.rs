@@ -1,0 +1,255 @@
+//! 3. **The lease.** Before a job's tool is called, its claim goes to the ledger; what comes back
+//! is a [`Claim`] that the caller must match: the right to run the job, or what became of it.
+//! This file is the ledger's port; `lease/transition.rs` holds the rules of the state machine.
+
+mod outcome;
+mod record;
+mod transition;
+
+use std::{fmt, future::Future, time::Duration};
+
+use uuid::Uuid;
+
+pub(crate) use self::transition::Step;
+pub use self::{
+    outcome::{Outcome, Usage},
+    record::{CallbackSlot, CallbackState, DeadLetterState, Record, State},
+    transition::Refusal,
+};
+use crate::{
+    clock::UnixMs,
+    error::JobError,
+    job::{Callback, JobId, JobKey, Namespace, PayloadHash, Tenant, ToolName},
+};
+
+/// Who may settle a job: a fresh random value per claim attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OwnerToken(Uuid);
+
+impl OwnerToken {
+    /// A token nobody else has.
+    pub fn fresh() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The token's bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// A token that was stored.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+/// Whether a tool may be called again when nobody knows if the first call got through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// A second call does no harm but its cost.
+    #[default]
+    Safe,
+    /// A person decides: the job is held.
+    Never,
+}
+
+/// What a claim asks for.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The job's key.
+    pub key: JobKey,
+    /// Whose job it is.
+    pub namespace: Namespace,
+    /// The job's id, for people.
+    pub job_id: JobId,
+    /// The tool it calls.
+    pub tool: ToolName,
+    /// Whose fair share it is.
+    pub tenant: Option<Tenant>,
+    /// What it is called with.
+    pub payload_hash: PayloadHash,
+    /// Where the outcome is posted.
+    pub callback: Option<Callback>,
+    /// Fresh for this very attempt: a lost response is recognised by it.
+    pub token: OwnerToken,
+    /// The present moment.
+    pub now: UnixMs,
+    /// When others may take the job over.
+    pub lease_ends: UnixMs,
+    /// When the job was first seen in a queue.
+    pub first_seen: UnixMs,
+    /// How long a record is kept.
+    pub record_lives: Duration,
+    /// Calls begun before giving up.
+    pub max_attempts: u32,
+    /// Whether the tool may be called again after a call whose end nobody saw.
+    pub repeat: Repeat,
+    /// An outcome of the offline model does not count as done.
+    pub supersedes_offline: bool,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug)]
+pub enum Claim {
+    /// The job is the caller's to run until the lease ends.
+    Owned(Lease),
+    /// It is done or failed: finish its callback and its dead letter, never the call.
+    Finished(Box<Record>),
+    /// It waits for a person.
+    Held(Box<Record>),
+    /// It was cancelled.
+    Cancelled(Box<Record>),
+    /// The id was used with another tool, input or model.
+    Conflict(Box<Record>),
+    /// Another worker holds it until then.
+    Busy {
+        /// When its lease ends.
+        until: UnixMs,
+    },
+}
+
+/// The right to run one job and to settle it. Only the claim that made it can fence it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The job.
+    pub key: JobKey,
+    /// Mine.
+    pub token: OwnerToken,
+    /// Grows with each claim; a settle of an older one is refused.
+    pub epoch: u64,
+    /// Calls begun, this one included.
+    pub attempts: u32,
+    /// When others may take the job over.
+    pub ends: UnixMs,
+    /// What earlier attempts used.
+    pub usage: Usage,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub enum Settlement {
+    /// The tool answered: RUNNING → DONE.
+    Complete(Outcome),
+    /// The job is given up: RUNNING → FAILED, a dead letter pending.
+    Fail(JobError, Usage),
+    /// Another try later: RUNNING → RETRY.
+    Release(JobError, Usage, Attempt),
+    /// Stopped while running: RUNNING → RETRY, or HELD where the tool must not be repeated.
+    Interrupt(JobError, Usage, Repeat),
+}
+
+/// Whether a try that ended in RETRY counts towards the attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was the job's own.
+    Counted,
+    /// The upstream's state, not the job, made it fail.
+    NotCounted,
+}
+
+/// The answer to a settlement.
+#[derive(Clone, Debug)]
+pub enum Settled {
+    /// It stands, as this record.
+    Saved(Box<Record>),
+    /// Somebody else owns the job by now: drop the result, send nothing.
+    Fenced,
+}
+
+/// What became of a hand-off of the outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A try to deliver to this callback. Of another one than the record's it changes nothing.
+    Callback(Callback, Delivery),
+    /// The dead letter lies in its queue.
+    DeadLetterSent,
+}
+
+/// How a try to deliver a callback ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The receiver took it.
+    Sent,
+    /// The receiver did not take it this time.
+    Failed,
+    /// It never will.
+    Dead,
+}
+
+/// What a person decides about a job that is not running.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Run it again, attempts from 0, the epoch kept: FAILED, HELD, CANCELLED → RETRY. Another
+    /// payload may come with it.
+    Replay(PayloadHash),
+    /// It failed: HELD → FAILED.
+    Fail(JobError),
+    /// It succeeded, with this result: HELD → DONE.
+    Succeed(serde_json::Value),
+}
+
+/// The ledger is out of reach or answers nonsense. The job's message comes back.
+#[derive(Debug, thiserror::Error)]
+#[error("ledger: {0}")]
+pub struct LedgerError(pub String);
+
+impl LedgerError {
+    /// Any error of a store, as text.
+    pub fn of(error: impl fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The ledger: one record per job, each transition one atomic write, fenced by token and epoch.
+///
+/// - A call that returns an error may have been carried out. Claims and settlements repeated with
+///   the same token are recognised and answered as the first one was.
+/// - Expiry and lease ends are judged by the `now` the caller hands in: a store's own deletion of
+///   old records may come late.
+/// - A result is durable before the call returns.
+pub trait Ledger: Send + Sync + 'static {
+    /// Asks for the right to run a job.
+    fn claim(
+        &self,
+        request: ClaimRequest,
+    ) -> impl Future<Output = Result<Claim, LedgerError>> + Send;
+
+    /// Ends a run. Callback and dead letter of a final state are pending afterwards.
+    fn settle(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+        now: UnixMs,
+    ) -> impl Future<Output = Result<Settled, LedgerError>> + Send;
+
+    /// Notes what became of a hand-off of the outcome settled in `epoch`. For another epoch's, or
+    /// one that is over already, it changes nothing.
+    fn mark(
+        &self,
+        key: JobKey,
+        epoch: u64,
+        mark: Mark,
+        now: UnixMs,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Cancels what has not started, a job the ledger does not know included: that leaves a
+    /// tombstone its later claim meets.
+    fn cancel(
+        &self,
+        request: ClaimRequest,
+    ) -> impl Future<Output = Result<Result<Record, Refusal>, LedgerError>> + Send;
+
+    /// Carries out what a person decided.
+    fn decide(
+        &self,
+        key: JobKey,
+        decision: Decision,
+        now: UnixMs,
+    ) -> impl Future<Output = Result<Result<Record, Refusal>, LedgerError>> + Send;
+
+    /// The records of `keys` in their order; `None` where the ledger has none.
+    fn read(
+        &self,
+        keys: Vec<JobKey>,
+    ) -> impl Future<Output = Result<Vec<Option<Record>>, LedgerError>> + Send;
+}

@@ -1,0 +1,333 @@
+//! The rules of the state machine, as functions from one record to the next. A store that can
+//! read, decide and write in one transaction calls them; one that can only write under a condition
+//! puts the same rules into its conditions and calls them to judge the record of a refusal.
+//!
+//! ```text
+//! (none) ──claim──▶ RUNNING ──complete──▶ DONE
+//!                    │  ├─release / interrupt─▶ RETRY ──claim, epoch+1──▶ RUNNING
+//!                    │  ├─fail─────────────▶ FAILED
+//!                    │  └─interrupt, tool "never"─▶ HELD
+//!                    └─lease over─claim, epoch+1─▶ RUNNING   (tool "never": ▶ HELD)
+//! (none) | RETRY ──cancel──▶ CANCELLED
+//! FAILED | HELD | CANCELLED ──replay──▶ RETRY
+//! HELD ──retry | fail | succeed──▶
+//! ```
+
+use super::{
+    Attempt, CallbackSlot, CallbackState, Claim, ClaimRequest, DeadLetterState, Decision, Lease,
+    Mark, Record, Repeat, Settled, Settlement, State, Usage,
+};
+use crate::{
+    clock::UnixMs,
+    error::{ErrorClass, JobError},
+    job::PayloadHash,
+};
+
+/// A request that the record's state does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such job.
+    #[error("the ledger knows no such job")]
+    Unknown,
+    /// The job's state forbids it.
+    #[error("the job is {0}")]
+    State(&'static str),
+}
+
+/// What a request does: the record to write, if it changes one, and the answer.
+pub(crate) struct Step<T> {
+    pub(crate) write: Option<Record>,
+    pub(crate) answer: T,
+}
+
+impl<T> Step<T> {
+    fn unchanged(answer: T) -> Self {
+        Self { write: None, answer }
+    }
+
+    fn write(record: Record, answer: impl FnOnce(Box<Record>) -> T) -> Self {
+        Self { answer: answer(Box::new(record.clone())), write: Some(record) }
+    }
+}
+
+impl Record {
+    /// Answers a claim, given what the ledger holds under its key.
+    pub(crate) fn claim(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
+        let Some(old) = old else { return Self::begin(request, 1, 1, Usage::free()) };
+        if old.is_owned_by(request) {
+            return Step::unchanged(Claim::Owned(old.lease()));
+        }
+        if old.expires <= request.now && !old.is_live(request.now) {
+            return Self::begin(request, old.epoch + 1, 1, Usage::free());
+        }
+        if old.payload_hash.is_some_and(|hash| hash != request.payload_hash) {
+            return Step::unchanged(Claim::Conflict(Box::new(old)));
+        }
+        if old.offline && request.supersedes_offline && old.is_final() {
+            return Self::begin(request, old.epoch + 1, 1, Usage::free());
+        }
+        match old.state {
+            State::Done(_) | State::Failed(_) => old.owe_callback(request),
+            State::Held(_) => Step::unchanged(Claim::Held(Box::new(old))),
+            State::Cancelled => Step::unchanged(Claim::Cancelled(Box::new(old))),
+            State::Retry(_) => old.claim_again(request),
+            State::Running { lease_ends } if request.now < lease_ends => {
+                Step::unchanged(Claim::Busy { until: lease_ends })
+            }
+            State::Running { .. } => old.take_over(request),
+        }
+    }
+
+    /// A lease that ran out: its owner died, or sleeps and will be fenced.
+    fn take_over(mut self, request: &ClaimRequest) -> Step<Claim> {
+        self.usage = self.usage.plus(&Usage::unknown());
+        let lost = JobError::new(
+            ErrorClass::Interrupted,
+            "lease_over",
+            "the worker that ran the job was lost before it saved an outcome",
+        );
+        match request.repeat {
+            Repeat::Never => {
+                self.settle_as(State::Held(lost), request.now);
+                Step::write(self, Claim::Held)
+            }
+            Repeat::Safe => {
+                self.state = State::Retry(Some(lost));
+                self.claim_again(request)
+            }
+        }
+    }
+
+    fn claim_again(mut self, request: &ClaimRequest) -> Step<Claim> {
+        if self.attempts < request.max_attempts {
+            return Self::begin(request, self.epoch + 1, self.attempts + 1, self.usage);
+        }
+        let last = match self.state {
+            State::Retry(Some(error)) => error,
+            _ => JobError::new(ErrorClass::Transient, "attempts_spent", "no attempt is left"),
+        };
+        let error = last.exhausted(&format!("attempt {} was the last", self.attempts));
+        self.give_up(error, request.callback.clone().map(CallbackSlot::pending), request.now);
+        Step::write(self, Claim::Finished)
+    }
+
+    fn begin(request: &ClaimRequest, epoch: u64, attempts: u32, usage: Usage) -> Step<Claim> {
+        let record = Self {
+            key: request.key,
+            namespace: request.namespace.clone(),
+            job_id: request.job_id.clone(),
+            tool: request.tool.clone(),
+            tenant: request.tenant.clone(),
+            payload_hash: Some(request.payload_hash),
+            state: State::Running { lease_ends: request.lease_ends },
+            token: request.token,
+            epoch,
+            attempts,
+            usage,
+            callback: request.callback.clone().map(CallbackSlot::pending),
+            dead_letter: DeadLetterState::None,
+            offline: false,
+            first_seen: request.first_seen,
+            claimed: request.now,
+            settled: request.now,
+            expires: request.now.plus(request.record_lives),
+        };
+        let lease = record.lease();
+        Step { write: Some(record), answer: Claim::Owned(lease) }
+    }
+
+    /// A finished job is never run again. A message with another callback is owed the outcome too.
+    fn owe_callback(mut self, request: &ClaimRequest) -> Step<Claim> {
+        let known = self.callback.as_ref().map(|slot| &slot.callback);
+        match &request.callback {
+            Some(callback) if known != Some(callback) => {
+                self.callback = Some(CallbackSlot::pending(callback.clone()));
+                Step::write(self, Claim::Finished)
+            }
+            _ => Step::unchanged(Claim::Finished(Box::new(self))),
+        }
+    }
+
+    fn is_owned_by(&self, request: &ClaimRequest) -> bool {
+        matches!(self.state, State::Running { .. }) && self.token == request.token
+    }
+
+    /// Held jobs and pending hand-offs do not expire, nor does what somebody is running.
+    fn is_live(&self, now: UnixMs) -> bool {
+        match self.state {
+            State::Running { lease_ends } => now < lease_ends,
+            State::Held(_) => true,
+            _ => self.owes(),
+        }
+    }
+
+    fn owes(&self) -> bool {
+        self.dead_letter == DeadLetterState::Pending
+            || self.callback.as_ref().is_some_and(|slot| {
+                slot.state == CallbackState::Pending && self.is_final()
+            })
+    }
+
+    /// Whether there is an outcome that stands.
+    pub fn is_final(&self) -> bool {
+        matches!(self.state, State::Done(_) | State::Failed(_))
+    }
+
+    fn lease(&self) -> Lease {
+        let ends = match self.state {
+            State::Running { lease_ends } => lease_ends,
+            _ => self.claimed,
+        };
+        Lease {
+            key: self.key,
+            token: self.token,
+            epoch: self.epoch,
+            attempts: self.attempts,
+            ends,
+            usage: self.usage.clone(),
+        }
+    }
+
+    /// Answers a settlement. Only the latest claim of a running job may settle it; that its lease
+    /// is over does not matter while nobody took over.
+    pub(crate) fn settle(
+        old: Option<Self>,
+        lease: &Lease,
+        settlement: Settlement,
+        now: UnixMs,
+    ) -> Step<Settled> {
+        let Some(mut record) = old else { return Step::unchanged(Settled::Fenced) };
+        if record.token != lease.token || record.epoch != lease.epoch {
+            return Step::unchanged(Settled::Fenced);
+        }
+        if !matches!(record.state, State::Running { .. }) {
+            // Saved before, and the answer was lost on its way; or somebody else decided.
+            return Step::unchanged(match settlement.leads_to(&record.state) {
+                true => Settled::Saved(Box::new(record)),
+                false => Settled::Fenced,
+            });
+        }
+        record.apply(settlement, now);
+        Step::write(record, Settled::Saved)
+    }
+
+    fn apply(&mut self, settlement: Settlement, now: UnixMs) {
+        match settlement {
+            Settlement::Complete(outcome) => {
+                self.usage = self.usage.plus(&outcome.usage);
+                self.offline = outcome.offline;
+                self.settle_as(State::Done(outcome.result), now);
+            }
+            Settlement::Fail(error, usage) => {
+                self.usage = self.usage.plus(&usage);
+                self.give_up(error, self.callback.clone(), now);
+            }
+            Settlement::Release(error, usage, attempt) => {
+                self.usage = self.usage.plus(&usage);
+                if attempt == Attempt::NotCounted {
+                    self.attempts = self.attempts.saturating_sub(1);
+                }
+                self.settle_as(State::Retry(Some(error)), now);
+            }
+            Settlement::Interrupt(error, usage, repeat) => {
+                self.usage = self.usage.plus(&usage);
+                let state = match repeat {
+                    Repeat::Safe => State::Retry(Some(error)),
+                    Repeat::Never => State::Held(error),
+                };
+                self.settle_as(state, now);
+            }
+        }
+    }
+
+    fn give_up(&mut self, error: JobError, callback: Option<CallbackSlot>, now: UnixMs) {
+        self.callback = callback;
+        self.dead_letter = DeadLetterState::Pending;
+        self.settle_as(State::Failed(error), now);
+    }
+
+    fn settle_as(&mut self, state: State, now: UnixMs) {
+        self.state = state;
+        self.settled = now;
+    }
+
+    /// Notes what became of a hand-off.
+    pub(crate) fn mark(old: Option<Self>, epoch: u64, mark: &Mark) -> Step<()> {
+        let Some(mut record) = old.filter(|record| record.epoch == epoch && record.is_final())
+        else {
+            return Step::unchanged(());
+        };
+        match (mark, &mut record.callback) {
+            (Mark::DeadLetterSent, _) => record.dead_letter = DeadLetterState::Sent,
+            (Mark::Callback(callback, delivery), Some(slot)) if slot.callback == *callback => {
+                slot.note(*delivery);
+            }
+            (Mark::Callback(..), _) => return Step::unchanged(()),
+        }
+        Step { write: Some(record), answer: () }
+    }
+
+    /// Cancels what has not started. Of a running job it stays a wish: its result stands.
+    pub(crate) fn cancel(
+        old: Option<Self>,
+        request: &ClaimRequest,
+    ) -> Step<Result<Self, Refusal>> {
+        let mut record = match old {
+            None => {
+                let tombstone = Self::begin(request, 0, 0, Usage::free()).write;
+                let Some(tombstone) = tombstone else {
+                    return Step::unchanged(Err(Refusal::Unknown));
+                };
+                Self { payload_hash: None, callback: None, ..tombstone }
+            }
+            Some(record) if matches!(record.state, State::Retry(_)) => record,
+            Some(record) => return Step::unchanged(Err(Refusal::State(record.state.name()))),
+        };
+        record.settle_as(State::Cancelled, request.now);
+        Step::write(record, |record| Ok(*record))
+    }
+
+    /// Carries out what a person decided.
+    pub(crate) fn decide(
+        old: Option<Self>,
+        decision: Decision,
+        now: UnixMs,
+    ) -> Step<Result<Self, Refusal>> {
+        let Some(mut record) = old else { return Step::unchanged(Err(Refusal::Unknown)) };
+        match (decision, &record.state) {
+            (
+                Decision::Replay(payload_hash),
+                State::Failed(_) | State::Held(_) | State::Cancelled,
+            ) => record.replay(payload_hash, now),
+            (Decision::Fail(error), State::Held(_)) => {
+                record.give_up(error, record.callback.clone(), now);
+            }
+            (Decision::Succeed(result), State::Held(_)) => {
+                record.settle_as(State::Done(result), now);
+            }
+            (_, state) => return Step::unchanged(Err(Refusal::State(state.name()))),
+        }
+        Step::write(record, |record| Ok(*record))
+    }
+
+    fn replay(&mut self, payload_hash: PayloadHash, now: UnixMs) {
+        self.payload_hash = Some(payload_hash);
+        self.attempts = 0;
+        self.dead_letter = DeadLetterState::None;
+        self.first_seen = now;
+        self.settle_as(State::Retry(None), now);
+    }
+}
+
+impl Settlement {
+    fn leads_to(&self, state: &State) -> bool {
+        match self {
+            Self::Complete(_) => matches!(state, State::Done(_)),
+            Self::Fail(..) => matches!(state, State::Failed(_)),
+            Self::Release(..) | Self::Interrupt(_, _, Repeat::Safe) => {
+                matches!(state, State::Retry(_))
+            }
+            Self::Interrupt(_, _, Repeat::Never) => matches!(state, State::Held(_)),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Everything embedded: queue and ledger in one SQLite file inside the program.
+
+mod ledger;
+mod queue;
+mod record_row;
+mod sqlite;
+mod workers;
+
+pub use self::{
+    ledger::SqliteLedger,
+    queue::SqliteQueue,
+    sqlite::{Database, OpenError},
+};

@@ -1,0 +1,198 @@
+//! The queue's port on SQLite: visibility timeout, receive count and receipts as SQS has them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rusqlite::{Connection, Row};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::{sqlite::Database, workers::private_queue};
+use crate::{
+    clock::UnixMs,
+    queue::{DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+};
+
+/// How often a waiting receive looks for what another process may have sent.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The queue that everything but a private run uses.
+const SHARED_QUEUE: &str = "jobs";
+
+/// One queue in the table `messages`; the dead letters are common to all queues of the file.
+#[derive(Clone)]
+pub struct SqliteQueue {
+    database: Database,
+    name: Arc<str>,
+    sent: Arc<Notify>,
+}
+
+impl SqliteQueue {
+    /// The queue that all processes share.
+    pub fn shared(database: Database) -> Self {
+        Self::named(database, SHARED_QUEUE.into())
+    }
+
+    /// A queue of this process alone, gone with it.
+    pub fn private(database: Database) -> Self {
+        let name = private_queue(database.worker_id()).into();
+        Self::named(database, name)
+    }
+
+    fn named(database: Database, name: Arc<str>) -> Self {
+        Self { database, name, sent: Arc::default() }
+    }
+
+    /// How long until a message may be visible, as far as this process knows.
+    async fn next_look(&self) -> Result<Duration, QueueError> {
+        let name = Arc::clone(&self.name);
+        let earliest = move |connection: &Connection| {
+            connection
+                .prepare_cached("SELECT min(visible_at_ms) FROM messages WHERE queue = ?1")?
+                .query_row([&*name], |row| row.get::<_, Option<i64>>(0))
+        };
+        let earliest = self.database.write(earliest).await.map_err(QueueError)?;
+        let wait = earliest.map(|at| UnixMs(at).since(self.database.now()));
+        Ok(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN).max(Duration::from_millis(1)))
+    }
+
+    async fn receive_now(
+        &self,
+        max: usize,
+        visibility_timeout: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        let name = Arc::clone(&self.name);
+        let worker = self.database.worker_id().to_owned();
+        let now = self.database.now();
+        let receive = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE messages
+                     SET visible_at_ms = ?1, receive_count = receive_count + 1,
+                         receipt = ?2 || id, worker = ?3
+                     WHERE id IN (SELECT id FROM messages
+                                  WHERE queue = ?4 AND visible_at_ms <= ?5
+                                  ORDER BY visible_at_ms, id LIMIT ?6)
+                     RETURNING id, receipt, body, receive_count, first_seen_ms, message_group",
+                )?
+                .query_map(
+                    (
+                        now.plus(visibility_timeout).0,
+                        format!("{}-", Uuid::new_v4().simple()),
+                        worker,
+                        &*name,
+                        now.0,
+                        max,
+                    ),
+                    message,
+                )?
+                .collect()
+        };
+        self.database.write(receive).await.map_err(QueueError)
+    }
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: row.get::<_, i64>(0)?.to_string(),
+        receipt: Receipt(row.get(1)?),
+        body: Bytes::from(row.get::<_, Vec<u8>>(2)?),
+        receive_count: row.get(3)?,
+        first_seen: UnixMs(row.get(4)?),
+        group: row.get(5)?,
+    })
+}
+
+impl Queue for SqliteQueue {
+    async fn send(&self, messages: Vec<NewMessage>) -> Result<Vec<String>, QueueError> {
+        let name = Arc::clone(&self.name);
+        let now = self.database.now();
+        let send = move |connection: &Connection| {
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO messages (queue, body, message_group, first_seen_ms, visible_at_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            let insert_one = |message: NewMessage| {
+                let visible_at = now.plus(message.delay).0;
+                insert
+                    .insert((&*name, &*message.body, message.group, message.first_seen.0, visible_at))
+                    .map(|id| id.to_string())
+            };
+            messages.into_iter().map(insert_one).collect()
+        };
+        let ids = self.database.write(send).await.map_err(QueueError)?;
+        self.sent.notify_waiters();
+        Ok(ids)
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility_timeout: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        let give_up = Instant::now() + wait;
+        loop {
+            let sent = self.sent.notified();
+            let messages = self.receive_now(max, visibility_timeout).await?;
+            let left = give_up.saturating_duration_since(Instant::now());
+            if !messages.is_empty() || left.is_zero() {
+                return Ok(messages);
+            }
+            // Either way it is time to look again.
+            let _ = tokio::time::timeout(self.next_look().await?.min(left), sent).await;
+        }
+    }
+
+    async fn delete(&self, receipts: Vec<Receipt>) -> Result<(), QueueError> {
+        let delete = move |connection: &Connection| {
+            let mut delete = connection
+                .prepare_cached("DELETE FROM messages WHERE id = ?1 AND receipt = ?2")?;
+            for receipt in receipts {
+                delete.execute((id_of(&receipt), &receipt.0))?;
+            }
+            Ok(())
+        };
+        self.database.write(delete).await.map_err(QueueError)
+    }
+
+    async fn defer(&self, receipts: Vec<(Receipt, Duration)>) -> Result<(), QueueError> {
+        let now = self.database.now();
+        let defer = move |connection: &Connection| {
+            let mut defer = connection.prepare_cached(
+                "UPDATE messages SET visible_at_ms = ?3, receipt = NULL, worker = NULL
+                 WHERE id = ?1 AND receipt = ?2",
+            )?;
+            for (receipt, time) in receipts {
+                defer.execute((id_of(&receipt), &receipt.0, now.plus(time).0))?;
+            }
+            Ok(())
+        };
+        self.database.write(defer).await.map_err(QueueError)?;
+        self.sent.notify_waiters();
+        Ok(())
+    }
+
+    async fn bury(&self, letter: DeadLetter) -> Result<(), QueueError> {
+        let attributes = serde_json::to_string(&letter.attributes()).map_err(QueueError::of)?;
+        let now = self.database.now();
+        let bury = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO dead_letters (body, message_group, attributes, buried_ms)
+                     VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute((&*letter.body, letter.group, attributes, now.0))
+                .map(|_| ())
+        };
+        self.database.write(bury).await.map_err(QueueError)
+    }
+}
+
+/// A receipt ends in its message's id, which finds the row without an index on receipts.
+fn id_of(receipt: &Receipt) -> Option<i64> {
+    receipt.0.rsplit('-').next()?.parse().ok()
+}

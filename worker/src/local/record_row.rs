@@ -1,0 +1,154 @@
+//! A ledger record as a row of the table `jobs`, and back.
+
+use rusqlite::{
+    Connection, OptionalExtension, Row, ToSql,
+    types::{FromSql, Type},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    clock::UnixMs,
+    error::{ErrorClass, JobError},
+    job::{Callback, JobKey, PayloadHash},
+    lease::{CallbackSlot, CallbackState, OwnerToken, Record, State},
+};
+
+const COLUMNS: &str = "key, namespace, job_id, tool, tenant, payload_hash, state, token, epoch, \
+     attempts, lease_ends_ms, result, error, usage, offline, callback_url, callback_state, \
+     callback_failures, dead_letter, first_seen_ms, claimed_ms, settled_ms, record_expires_ms";
+
+/// The record under `key`, if there is one.
+pub(super) fn load(connection: &Connection, key: JobKey) -> rusqlite::Result<Option<Record>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE key = ?1"))?
+        .query_row([key.as_bytes()], record)
+        .optional()
+}
+
+/// Writes the record in place of the one under its key.
+pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> rusqlite::Result<()> {
+    let (lease_ends, result, error) = match &record.state {
+        State::Running { lease_ends } => (Some(lease_ends.0), None, None),
+        State::Done(result) => (None, Some(result.to_string()), None),
+        State::Failed(error) | State::Held(error) | State::Retry(Some(error)) => {
+            (None, None, Some(json(error)?))
+        }
+        State::Retry(None) | State::Cancelled => (None, None, None),
+    };
+    let slot = record.callback.as_ref();
+    let values: [&dyn ToSql; 24] = [
+        record.key.as_bytes(),
+        &record.namespace.as_str(),
+        &record.job_id.as_str(),
+        &record.tool.as_str(),
+        &record.tenant.as_ref().map(|tenant| tenant.as_str()),
+        &record.payload_hash.as_ref().map(PayloadHash::as_bytes),
+        &record.state.name(),
+        record.token.as_bytes(),
+        &record.epoch.cast_signed(),
+        &record.attempts,
+        &lease_ends,
+        &result,
+        &error,
+        &json(&record.usage)?,
+        &record.offline,
+        &slot.map(|slot| slot.callback.expose_url()),
+        &slot.map(|slot| word(&slot.state)).transpose()?,
+        &slot.map(|slot| slot.failures),
+        &word(&record.dead_letter)?,
+        &record.first_seen.0,
+        &record.claimed.0,
+        &record.settled.0,
+        &record.expires.0,
+        &lease_ends.map(|_| worker),
+    ];
+    let marks = (1..=values.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+    connection
+        .prepare_cached(&format!("INSERT OR REPLACE INTO jobs ({COLUMNS}, worker) VALUES ({marks})"))?
+        .execute(values.as_slice())?;
+    Ok(())
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record {
+        key: JobKey::from_bytes(row.get("key")?),
+        namespace: parsed(row, "namespace")?,
+        job_id: parsed(row, "job_id")?,
+        tool: parsed(row, "tool")?,
+        tenant: row.get::<_, Option<String>>("tenant")?.and_then(|text| text.parse().ok()),
+        payload_hash: row.get::<_, Option<_>>("payload_hash")?.map(PayloadHash::from_bytes),
+        state: state(row)?,
+        token: OwnerToken::from_bytes(row.get("token")?),
+        epoch: row.get::<_, i64>("epoch")?.cast_unsigned(),
+        attempts: row.get("attempts")?,
+        usage: from_json(row, "usage")?,
+        callback: callback(row)?,
+        dead_letter: from_word(row, "dead_letter")?,
+        offline: row.get("offline")?,
+        first_seen: moment(row, "first_seen_ms")?,
+        claimed: moment(row, "claimed_ms")?,
+        settled: moment(row, "settled_ms")?,
+        expires: moment(row, "record_expires_ms")?,
+    })
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+    Ok(match row.get::<_, String>("state")?.as_str() {
+        "running" => State::Running { lease_ends: moment(row, "lease_ends_ms")? },
+        "done" => State::Done(from_json::<Value>(row, "result")?),
+        "failed" => State::Failed(error(row)?),
+        "held" => State::Held(error(row)?),
+        "cancelled" => State::Cancelled,
+        _ => State::Retry(match row.get::<_, Option<String>>("error")? {
+            Some(_) => Some(error(row)?),
+            None => None,
+        }),
+    })
+}
+
+fn error(row: &Row<'_>) -> rusqlite::Result<JobError> {
+    let missing = || JobError::new(ErrorClass::Transient, "unknown", "no reason was stored");
+    Ok(from_json::<Option<JobError>>(row, "error")?.unwrap_or_else(missing))
+}
+
+fn callback(row: &Row<'_>) -> rusqlite::Result<Option<CallbackSlot>> {
+    let Some(url) = row.get::<_, Option<String>>("callback_url")? else { return Ok(None) };
+    let callback = Callback::from_url(url).map_err(|found| malformed("callback_url", found))?;
+    let state: CallbackState = from_word(row, "callback_state")?;
+    Ok(Some(CallbackSlot { callback, state, failures: row.get("callback_failures")? }))
+}
+
+fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
+    row.get(column).map(UnixMs)
+}
+
+fn parsed<T: std::str::FromStr<Err = String>>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    row.get::<_, String>(column)?.parse().map_err(|error: String| malformed(column, error))
+}
+
+fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| malformed(column, error.to_string()))
+}
+
+/// A fieldless enum as the plain word that a person who opens the file reads.
+fn word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    Ok(json(value)?.trim_matches('"').to_owned())
+}
+
+fn from_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    let text: String = String::column_result(row.get_ref(column)?)
+        .map_err(|error| malformed(column, error.to_string()))?;
+    serde_json::from_value(Value::String(text)).map_err(|error| malformed(column, error.to_string()))
+}
+
+fn malformed(column: &str, error: impl Into<String>) -> rusqlite::Error {
+    let what = format!("column {column} of table jobs: {}", error.into());
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, what.into())
+}

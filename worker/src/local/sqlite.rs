@@ -1,0 +1,273 @@
+//! The one file: opened, migrated, and written by a single thread that commits many callers'
+//! operations at once, so that they share the wait for the disk.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::workers::Worker;
+use crate::clock::{Clock, UnixMs};
+
+/// Raised with each change of `schema.sql`.
+const SCHEMA_VERSION: i64 = 1;
+
+/// The most operations one transaction carries: bounds how long the first one waits for the last.
+const MAX_GROUP: usize = 256;
+
+/// Operations that may wait for the writer before callers have to.
+const MAX_WAITING: usize = 4_096;
+
+/// How long another process may hold the file before a write fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Records that are deleted with one commit, so that no writer waits long for the pruning.
+const PRUNED_AT_ONCE: usize = 200;
+
+/// How long dead letters are kept, as on AWS.
+const DEAD_LETTERS_LIVE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Why the database file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite refused it.
+    #[error("{path}: {error}; expected a file that mcp-batch made, or a path where it may make one")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        error: rusqlite::Error,
+    },
+    /// It was written by a newer program.
+    #[error("{path} has schema version {found}, this program knows {SCHEMA_VERSION}: use a newer mcp-batch, or another --db")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// The lock file beside it cannot be made.
+    #[error("{path}: cannot make or lock the worker's file: {error}")]
+    Worker {
+        /// The lock file or its folder.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+/// An open database. Clones share the writer; the file is closed when the last one is dropped.
+#[derive(Clone)]
+pub struct Database {
+    operations: mpsc::Sender<Box<dyn Operation>>,
+    worker: Arc<Worker>,
+    clock: Clock,
+}
+
+impl Database {
+    /// Opens the file, or makes it. What processes that died held is free again afterwards.
+    pub fn open(path: &Path, clock: Clock) -> Result<Self, OpenError> {
+        let sqlite = |error| OpenError::Sqlite { path: path.to_owned(), error };
+        let mut connection = Connection::open(path).map_err(sqlite)?;
+        prepare(&mut connection, path)?;
+        let worker = Arc::new(Worker::register(&connection, path)?);
+        recover(&connection, &worker, clock.now()).map_err(sqlite)?;
+        let (operations, queued) = mpsc::channel(MAX_WAITING);
+        let writer_clock = clock.clone();
+        thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || write_all(connection, queued, &writer_clock))
+            .map_err(|error| OpenError::Worker { path: path.to_owned(), error })?;
+        Ok(Self { operations, worker, clock })
+    }
+
+    /// The id of this process among those that share the file.
+    pub(super) fn worker_id(&self) -> &str {
+        self.worker.id()
+    }
+
+    pub(super) fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    /// Frees what processes that died since then held.
+    pub async fn recover(&self) -> Result<(), String> {
+        let worker = Arc::clone(&self.worker);
+        let now = self.now();
+        self.write(move |connection| recover(connection, &worker, now)).await
+    }
+
+    /// Runs `operation` in a transaction; its writes are durable when this returns.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, String> {
+        let (reply, answer) = oneshot::channel();
+        let pending = Pending { operation: Some(operation), result: None, reply };
+        let gone = "the database's writer has stopped";
+        self.operations.send(Box::new(pending)).await.map_err(|_| gone)?;
+        answer.await.map_err(|_| gone)?
+    }
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite = |error| OpenError::Sqlite { path: path.to_owned(), error };
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+    // Takes effect only in a new file, before its first table.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let found = migrate(connection).map_err(sqlite)?;
+    if found > SCHEMA_VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), found });
+    }
+    Ok(())
+}
+
+/// Makes the tables of a new file; answers with the version there is.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == 0 {
+        transaction.execute_batch(include_str!("schema.sql"))?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(found)
+}
+
+/// Ends the leases and receives of processes that died, and deletes what has expired.
+fn recover(connection: &Connection, worker: &Worker, now: UnixMs) -> rusqlite::Result<()> {
+    for dead in worker.dead_ones(connection)? {
+        connection.execute(
+            "UPDATE jobs SET lease_ends_ms = ?2 WHERE worker = ?1 AND lease_ends_ms > ?2",
+            (&dead, now.0),
+        )?;
+        connection
+            .execute("UPDATE messages SET visible_at_ms = ?2 WHERE worker = ?1", (&dead, now.0))?;
+        worker.forget(connection, &dead)?;
+    }
+    Ok(())
+}
+
+/// Deletes some records whose time is over. Held jobs and pending hand-offs have no end.
+fn prune(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
+    let jobs = connection
+        .prepare_cached(
+            "DELETE FROM jobs WHERE key IN (
+                 SELECT key FROM jobs
+                 WHERE record_expires_ms <= ?1 AND state <> 'held' AND dead_letter <> 'pending'
+                   AND (state <> 'running' OR lease_ends_ms <= ?1)
+                   AND (callback_state IS NOT 'pending' OR state NOT IN ('done', 'failed'))
+                 ORDER BY record_expires_ms LIMIT ?2)",
+        )?
+        .execute((now.0, PRUNED_AT_ONCE))?;
+    let oldest = now.0.saturating_sub(i64::try_from(DEAD_LETTERS_LIVE.as_millis()).unwrap_or(0));
+    let letters = connection
+        .prepare_cached(
+            "DELETE FROM dead_letters WHERE id IN (
+                 SELECT id FROM dead_letters WHERE buried_ms <= ?1 ORDER BY buried_ms LIMIT ?2)",
+        )?
+        .execute((oldest, PRUNED_AT_ONCE))?;
+    Ok(jobs + letters)
+}
+
+/// One caller's work, and the way back to it.
+trait Operation: Send {
+    fn run(&mut self, connection: &Connection);
+    fn answer(self: Box<Self>, committed: &Result<(), String>);
+}
+
+struct Pending<F, T> {
+    operation: Option<F>,
+    result: Option<Result<T, String>>,
+    reply: oneshot::Sender<Result<T, String>>,
+}
+
+impl<T, F> Operation for Pending<F, T>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection) {
+        let Some(operation) = self.operation.take() else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(|| in_savepoint(connection, operation)));
+        self.result = Some(match outcome {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err("the operation panicked".to_owned()),
+        });
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<(), String>) {
+        let result = self.result.unwrap_or_else(|| Err("the operation was not run".to_owned()));
+        // A caller that left does not want to know.
+        let _ = self.reply.send(committed.clone().and(result));
+    }
+}
+
+/// A failed operation takes back its own writes, not those of the others in the transaction.
+fn in_savepoint<T>(
+    connection: &Connection,
+    operation: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached("SAVEPOINT operation")?.execute(())?;
+    let result = operation(connection);
+    if result.is_err() {
+        connection.prepare_cached("ROLLBACK TO operation")?.execute(())?;
+    }
+    connection.prepare_cached("RELEASE operation")?.execute(())?;
+    result
+}
+
+/// The writer thread: takes what has gathered, runs it in one transaction, answers after the
+/// commit, and so on until the last sender is gone.
+fn write_all(
+    mut connection: Connection,
+    mut queued: mpsc::Receiver<Box<dyn Operation>>,
+    clock: &Clock,
+) {
+    let mut prune_at = UnixMs(0);
+    while let Some(first) = queued.blocking_recv() {
+        let mut group = vec![first];
+        while group.len() < MAX_GROUP
+            && let Ok(next) = queued.try_recv()
+        {
+            group.push(next);
+        }
+        let committed = commit(&mut connection, &mut group).map_err(|error| error.to_string());
+        group.into_iter().for_each(|operation| operation.answer(&committed));
+        prune_at = prune_when_due(&connection, prune_at, clock.now());
+    }
+}
+
+fn commit(
+    connection: &mut Connection,
+    group: &mut [Box<dyn Operation>],
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    group.iter_mut().for_each(|operation| operation.run(&transaction));
+    transaction.commit()
+}
+
+/// Prunes a little every minute, and at once again while there is more to prune.
+fn prune_when_due(connection: &Connection, due: UnixMs, now: UnixMs) -> UnixMs {
+    if now < due {
+        return due;
+    }
+    match prune(connection, now) {
+        Ok(pruned) if pruned >= PRUNED_AT_ONCE => return now.plus(Duration::from_millis(50)),
+        Ok(0) => {}
+        Ok(_) => {
+            let _ = connection.execute_batch("PRAGMA incremental_vacuum(2000)");
+        }
+        Err(error) => tracing::warn!(%error, "could not prune the ledger"),
+    }
+    now.plus(Duration::from_secs(60))
+}

@@ -1,0 +1,136 @@
+//! The worker outside Lambda: receives from any queue, hands batches to the core as Lambda's event
+//! source would, and deletes what is finished.
+
+use std::time::Duration;
+
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{
+    batch::{BatchAnswer, Stop, Worker},
+    clock::Deadline,
+    environment::Ports,
+    queue::{Message, Queue, Receipt},
+};
+
+/// The pause after a queue could not be reached.
+const RECEIVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Tries to delete finished messages before they are left to come back as finished duplicates.
+const DELETE_TRIES: usize = 3;
+
+/// How a poller receives.
+#[derive(Clone, Copy, Debug)]
+pub struct PollerSettings {
+    /// Jobs that run at once.
+    pub concurrency: usize,
+    /// The most messages one receive asks for.
+    pub batch_size: usize,
+    /// How long a receive waits for the first message.
+    pub wait: Duration,
+    /// How long received messages stay hidden: the time a batch has, from first to last.
+    pub visibility_timeout: Duration,
+    /// How long running jobs may go on after a stop before they are interrupted.
+    pub drain: Duration,
+}
+
+impl PollerSettings {
+    /// Settings that suit `concurrency` and tools of which none takes longer than `timeout`. Half
+    /// as many messages again wait in the process, so that no permit lies idle.
+    pub fn for_tools(concurrency: usize, timeout: Duration, settle_margin: Duration) -> Self {
+        Self {
+            concurrency,
+            batch_size: concurrency.clamp(1, 100),
+            wait: Duration::from_secs(1),
+            visibility_timeout: timeout * 3 + settle_margin * 2,
+            drain: Duration::from_secs(30),
+        }
+    }
+
+    fn most_messages(&self) -> usize {
+        self.concurrency + self.concurrency.div_ceil(2)
+    }
+
+    /// Receiving a few at a time costs a write each; waiting for too many leaves permits idle.
+    fn least_room(&self) -> usize {
+        self.concurrency.div_ceil(4).min(self.batch_size)
+    }
+}
+
+/// Receives until it is stopped.
+pub struct Poller<P: Ports> {
+    worker: Worker<P>,
+    settings: PollerSettings,
+}
+
+impl<P: Ports> Poller<P> {
+    /// A poller that feeds `worker`.
+    pub fn new(worker: Worker<P>, settings: PollerSettings) -> Self {
+        Self { worker, settings }
+    }
+
+    /// Receives and works until `stop` drains; returns when nothing runs any more.
+    pub async fn run(&self, stop: &Stop) {
+        let mut batches = JoinSet::new();
+        while let Some(messages) = self.next_batch(stop).await {
+            while batches.try_join_next().is_some() {}
+            if !messages.is_empty() {
+                batches.spawn(work_off(self.worker.clone(), messages, self.deadline(), stop.clone()));
+            }
+        }
+        tokio::select! {
+            () = join_all(&mut batches) => return,
+            () = sleep(self.settings.drain) => stop.interrupt(),
+            () = stop.interrupting() => {}
+        }
+        join_all(&mut batches).await;
+    }
+
+    /// The next messages, as soon as there is room for them; `None` once the poller stops. A
+    /// receive that has begun is waited for: what it brings would stay hidden otherwise.
+    async fn next_batch(&self, stop: &Stop) -> Option<Vec<Message>> {
+        let settings = &self.settings;
+        let room = tokio::select! {
+            biased;
+            () = stop.draining() => return None,
+            room = self.worker.room(settings.most_messages(), settings.least_room()) => room,
+        };
+        let queue = &self.worker.environment().queue;
+        let max = room.min(settings.batch_size);
+        match queue.receive(max, settings.wait, settings.visibility_timeout).await {
+            Ok(messages) => Some(messages),
+            Err(error) => {
+                tracing::warn!(%error, "nothing can be received");
+                sleep(RECEIVE_AGAIN).await;
+                Some(Vec::new())
+            }
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.visibility_timeout)
+    }
+}
+
+async fn join_all(batches: &mut JoinSet<()>) {
+    while batches.join_next().await.is_some() {}
+}
+
+async fn work_off<P: Ports>(
+    worker: Worker<P>,
+    messages: Vec<Message>,
+    deadline: Deadline,
+    stop: Stop,
+) {
+    let BatchAnswer { finished, returned: _ } = worker.process(messages, deadline, &stop).await;
+    delete(&worker.environment().queue, finished).await;
+}
+
+async fn delete<Q: Queue>(queue: &Q, receipts: Vec<Receipt>) {
+    for _ in 0..DELETE_TRIES {
+        match queue.delete(receipts.clone()).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, "finished messages cannot be deleted yet"),
+        }
+        sleep(RECEIVE_AGAIN).await;
+    }
+}

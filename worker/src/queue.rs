@@ -1,0 +1,130 @@
+//! The queue's port, with SQS's terms: what is sent comes back until it is deleted.
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{clock::UnixMs, error::JobError};
+
+/// The most messages one call hands over.
+pub const MAX_BATCH_MESSAGES: usize = 10_000;
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The job's text.
+    pub body: Bytes,
+    /// Whose fair share it is (SQS: `MessageGroupId`).
+    pub group: Option<String>,
+    /// When the job was first sent; a message sent again keeps it.
+    pub first_seen: UnixMs,
+    /// How long it stays hidden at first.
+    pub delay: Duration,
+}
+
+/// A message that was received and not yet deleted.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The queue's own id for it. A redrive changes it: never a job's identity.
+    pub id: String,
+    /// Proves this very receive to delete and defer.
+    pub receipt: Receipt,
+    /// The job's text, whatever was sent.
+    pub body: Bytes,
+    /// Receives so far, this one included.
+    pub receive_count: u32,
+    /// When the job was first sent.
+    pub first_seen: UnixMs,
+    /// Whose fair share it is.
+    pub group: Option<String>,
+}
+
+/// A receipt handle.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt(pub String);
+
+/// A job that will not be run again, with its reason.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The original body.
+    pub body: Bytes,
+    /// The group it was sent with.
+    pub group: Option<String>,
+    /// Why it is dead.
+    pub error: JobError,
+    /// The job's id, if the body had one.
+    pub job_id: Option<String>,
+    /// Its tool, if the body named one.
+    pub tool: Option<String>,
+    /// Calls begun.
+    pub attempts: u32,
+    /// When the job was first sent.
+    pub first_seen: UnixMs,
+}
+
+impl DeadLetter {
+    /// The attributes that go beside the body: why, of what, since when.
+    pub fn attributes(&self) -> BTreeMap<&'static str, String> {
+        let mut attributes = BTreeMap::from([
+            ("error_class", self.error.class.to_string()),
+            ("error_code", self.error.code.to_string()),
+            ("error_message", self.error.message.clone()),
+            ("attempts", self.attempts.to_string()),
+            ("first_seen", self.first_seen.rfc3339()),
+        ]);
+        attributes.extend(self.tool.clone().map(|tool| ("tool", tool)));
+        attributes.extend(self.job_id.clone().map(|id| ("job_id", id)));
+        attributes
+    }
+}
+
+/// The queue is out of reach or refuses. What was received comes back by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("queue: {0}")]
+pub struct QueueError(pub String);
+
+impl QueueError {
+    /// Any error of a queue, as text.
+    pub fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A queue of jobs.
+///
+/// - Delivery is at least once, in no order. A message that was received stays hidden for the
+///   visibility timeout and then comes back, unless it is deleted first.
+/// - A receipt of an older receive deletes and defers nothing, and that is no error: the message
+///   is somebody else's by now.
+/// - An empty list is a success that does nothing.
+pub trait Queue: Send + Sync + 'static {
+    /// Sends all of them, durable on return; the ids come in the same order.
+    fn send(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> impl Future<Output = Result<Vec<String>, QueueError>> + Send;
+
+    /// Receives up to `max` messages; waits up to `wait` for the first one (a long poll) and then
+    /// answers with what there is, perhaps nothing.
+    fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility_timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Message>, QueueError>> + Send;
+
+    /// Deletes messages: their jobs are settled.
+    fn delete(
+        &self,
+        receipts: Vec<Receipt>,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+
+    /// Lets each message come back after its own time.
+    fn defer(
+        &self,
+        receipts: Vec<(Receipt, Duration)>,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+
+    /// Puts a job with the dead letters.
+    fn bury(&self, letter: DeadLetter) -> impl Future<Output = Result<(), QueueError>> + Send;
+}

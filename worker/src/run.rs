@@ -1,0 +1,216 @@
+//! 4. **The run.** One message end to end: parse, claim, call the tool, save the outcome, hand it
+//! off. In comes a [`Message`], out goes a [`Verdict`]: whether the message is finished or comes
+//! back. The outcome is stored before anybody is told of it.
+
+mod attempt;
+mod failure;
+mod handoff;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::sleep,
+};
+
+use self::attempt::After;
+use crate::{
+    batch::Stop,
+    clock::Deadline,
+    environment::{End, Environment, Observation, Ports},
+    error::{ErrorClass, JobError},
+    job::{Job, JobKey},
+    lease::{Claim, ClaimRequest, Ledger, OwnerToken, Repeat},
+    queue::Message,
+    tool::{CallPlan, Gate, Tools},
+};
+
+/// A message that was not begun comes back within this.
+const NOT_STARTED: Duration = Duration::from_secs(5);
+
+/// A message that must wait for something comes back up to this much later than it could.
+const SPREAD: Duration = Duration::from_millis(500);
+
+/// A message whose ledger cannot be reached comes back after about this.
+const LEDGER_AGAIN: Duration = Duration::from_secs(5);
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its job is settled: delete it.
+    Finished,
+    /// It comes back after this time.
+    Return(Duration),
+}
+
+/// One message on its way.
+pub(crate) struct Run<'a, P: Ports> {
+    pub(crate) environment: &'a Environment<P>,
+    pub(crate) message: &'a Message,
+    pub(crate) permits: &'a Semaphore,
+    pub(crate) deadline: Deadline,
+    pub(crate) stop: &'a Stop,
+}
+
+/// The message's job, and what is known of it before it is claimed.
+struct Subject {
+    job: Job,
+    key: JobKey,
+    gate: Arc<Gate>,
+    plan: Result<CallPlan, JobError>,
+}
+
+impl<P: Ports> Run<'_, P> {
+    /// Runs the message's job as far as it goes now.
+    pub(crate) async fn to_verdict(&self) -> Verdict {
+        let job = match Job::parse(&self.message.body) {
+            Ok(job) => job,
+            Err(invalid) => return self.reject_unreadable(&invalid).await,
+        };
+        let subject = self.subject(job);
+        match self.try_once(&subject).await {
+            After::Verdict(verdict) => verdict,
+            After::Again(delay) => self.try_again(&subject, delay).await,
+        }
+    }
+
+    fn subject(&self, job: Job) -> Subject {
+        Subject {
+            key: JobKey::of(&self.environment.policy.namespace, job.id()),
+            gate: self.environment.tools.gate(&job),
+            plan: self.check(&job),
+            job,
+        }
+    }
+
+    fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
+        if let Some(moment) = job.expires_at().filter(|end| *end <= self.environment.clock.now()) {
+            let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
+            return Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"));
+        }
+        self.environment.tools.check(job)
+    }
+
+    /// The second try within one batch is its last.
+    async fn try_again(&self, subject: &Subject, delay: Duration) -> Verdict {
+        sleep(delay).await;
+        match self.try_once(subject).await {
+            After::Verdict(verdict) => verdict,
+            After::Again(delay) => Verdict::Return(delay),
+        }
+    }
+
+    /// One claim and what follows from it. The permit is held while the tool is called, not while
+    /// the outcome is delivered.
+    async fn try_once(&self, subject: &Subject) -> After {
+        let Some(permit) = self.permit().await else { return self.not_started(subject).into() };
+        if let Some(verdict) = self.not_now(subject) {
+            return verdict.into();
+        }
+        match self.environment.ledger.claim(self.claim_request(subject)).await {
+            Ok(Claim::Owned(lease)) => self.attempt(subject, &lease, permit).await,
+            Ok(Claim::Finished(record)) => {
+                drop(permit);
+                self.hand_off(subject, &record, End::Duplicate(&record)).await.into()
+            }
+            Ok(Claim::Held(record) | Claim::Cancelled(record)) => {
+                self.ended(Some(subject.key), End::Duplicate(&record)).into()
+            }
+            Ok(Claim::Conflict(record)) => {
+                drop(permit);
+                self.reject_conflict(subject, &record).await.into()
+            }
+            Ok(Claim::Busy { until }) => {
+                let wait = until.since(self.environment.clock.now());
+                let message = "another worker is running the job";
+                let reason = JobError::new(ErrorClass::Busy, "busy", message);
+                self.returned(subject.key, &reason, wait + jitter(SPREAD), false).into()
+            }
+            Err(error) => {
+                tracing::warn!(%error, job_id = %subject.job.id(), "the job cannot be claimed");
+                let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
+                self.returned(subject.key, &reason, LEDGER_AGAIN + jitter(SPREAD), false).into()
+            }
+        }
+    }
+
+    /// Waits for a permit; `None` when no job is begun any more.
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = self.stop.draining() => None,
+            () = self.deadline.reached() => None,
+            permit = self.permits.acquire() => permit.ok(),
+        }
+    }
+
+    /// Why the job's call should not be begun now, said before it is claimed. What will never be
+    /// called needs neither the upstream nor time.
+    fn not_now(&self, subject: &Subject) -> Option<Verdict> {
+        let plan = subject.plan.as_ref().ok()?;
+        if let Some(closed) = subject.gate.closed() {
+            let after = closed.time_left() + jitter(SPREAD);
+            return Some(self.returned(subject.key, &closed.reason, after, false));
+        }
+        let needed = plan.timeout + self.environment.policy.settle_margin;
+        (self.deadline.time_left() < needed).then(|| self.not_started(subject))
+    }
+
+    fn claim_request(&self, subject: &Subject) -> ClaimRequest {
+        let policy = &self.environment.policy;
+        let now = self.environment.clock.now();
+        ClaimRequest {
+            key: subject.key,
+            namespace: policy.namespace.clone(),
+            job_id: subject.job.id().clone(),
+            tool: subject.job.tool().clone(),
+            tenant: subject.job.tenant().cloned(),
+            payload_hash: subject.job.payload_hash(),
+            callback: subject.job.callback().cloned(),
+            token: OwnerToken::fresh(),
+            now,
+            lease_ends: now.plus(self.deadline.time_left() + policy.lease_grace),
+            first_seen: self.message.first_seen,
+            record_lives: policy.record_lives,
+            max_attempts: policy.max_attempts,
+            repeat: subject.plan.as_ref().map_or(Repeat::Safe, |plan| plan.repeat),
+            supersedes_offline: self.environment.tools.supersedes_offline(),
+        }
+    }
+
+    fn not_started(&self, subject: &Subject) -> Verdict {
+        let message = "there was no time left to begin the job";
+        let reason = JobError::new(ErrorClass::Interrupted, "not_started", message);
+        let after = if self.stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED) };
+        self.returned(subject.key, &reason, after, false)
+    }
+
+    fn returned(
+        &self,
+        key: impl Into<Option<JobKey>>,
+        reason: &JobError,
+        after: Duration,
+        was_called: bool,
+    ) -> Verdict {
+        let (message_id, key) = (self.message.id.as_str(), key.into());
+        let observation = Observation::Returned { message_id, key, reason, after, was_called };
+        self.environment.observer.observe(observation);
+        Verdict::Return(after)
+    }
+
+    fn ended(&self, key: Option<JobKey>, end: End<'_>) -> Verdict {
+        let message_id = self.message.id.as_str();
+        self.environment.observer.observe(Observation::Ended { message_id, key, end });
+        Verdict::Finished
+    }
+
+    fn is_too_old(&self) -> bool {
+        let age = self.environment.clock.now().since(self.message.first_seen);
+        age >= self.environment.policy.max_age
+    }
+}
+
+/// An even share of `most`.
+fn jitter(most: Duration) -> Duration {
+    most.mul_f64(fastrand::f64())
+}

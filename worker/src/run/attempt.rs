@@ -1,0 +1,165 @@
+//! One attempt: the tool is called under a lease, and how the call ended is saved.
+
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Run, Subject, Verdict, failure::Next};
+use crate::{
+    environment::{End, Observation, Ports},
+    error::{ErrorClass, JobError},
+    job::Job,
+    lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
+    tool::{CallContext, CallPlan, ToolError, Tools},
+};
+
+/// A tool keeps its own timeout; this much later its future is dropped.
+const TOOL_GRACE: Duration = Duration::from_millis(500);
+
+/// The pause between tries to save an outcome.
+const SAVE_AGAIN: Duration = Duration::from_millis(200);
+
+/// A message that somebody else's settlement overtook comes back after this.
+const AFTER_FENCE: Duration = Duration::from_secs(5);
+
+/// What follows a claim.
+pub(super) enum After {
+    Verdict(Verdict),
+    /// The job is free again, and there is time for another try after this pause.
+    Again(Duration),
+}
+
+impl From<Verdict> for After {
+    fn from(verdict: Verdict) -> Self {
+        Self::Verdict(verdict)
+    }
+}
+
+/// How a call ended.
+enum CallEnd {
+    Answered(Outcome),
+    Failed(ToolError),
+    Stopped,
+}
+
+impl<P: Ports> Run<'_, P> {
+    pub(super) async fn attempt(
+        &self,
+        subject: &Subject,
+        lease: &Lease,
+        permit: SemaphorePermit<'_>,
+    ) -> After {
+        let (settlement, next) = match &subject.plan {
+            Err(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
+            Ok(plan) => match self.call(&subject.job, lease, *plan).await {
+                CallEnd::Answered(outcome) => {
+                    subject.gate.succeeded();
+                    (Settlement::Complete(outcome), Next::End)
+                }
+                CallEnd::Failed(failure) => self.after_failure(subject, lease, *plan, failure),
+                CallEnd::Stopped => self.after_stop(*plan),
+            },
+        };
+        let saved = self.save(subject, lease, settlement).await;
+        drop(permit);
+        match saved {
+            Ok(record) => self.after_save(subject, &record, next).await,
+            Err(verdict) => verdict.into(),
+        }
+    }
+
+    /// The tool's call, with an end to it: whatever it does, this returns.
+    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan) -> CallEnd {
+        let observer = &self.environment.observer;
+        let context =
+            CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
+        let began = Instant::now();
+        observer.observe(Observation::CallBegan);
+        let call = catching_panics(self.environment.tools.call(job, &context));
+        let end = tokio::select! {
+            ended = timeout(plan.timeout + TOOL_GRACE, call) => match ended {
+                Ok(Ok(outcome)) => CallEnd::Answered(outcome),
+                Ok(Err(failure)) => CallEnd::Failed(failure),
+                Err(_) => CallEnd::Failed(timed_out(plan.timeout)),
+            },
+            () = self.deadline.minus(self.environment.policy.settle_margin).reached() => {
+                CallEnd::Stopped
+            }
+            () = self.stop.interrupting() => CallEnd::Stopped,
+        };
+        observer.observe(Observation::CallEnded { job, latency: began.elapsed() });
+        end
+    }
+
+    /// Saves how the attempt ended, trying again while there is time: the call is paid.
+    async fn save(
+        &self,
+        subject: &Subject,
+        lease: &Lease,
+        settlement: Settlement,
+    ) -> Result<Box<Record>, Verdict> {
+        loop {
+            let now = self.environment.clock.now();
+            match self.environment.ledger.settle(lease, settlement.clone(), now).await {
+                Ok(Settled::Saved(record)) => return Ok(record),
+                Ok(Settled::Fenced) => return Err(self.fenced(subject)),
+                Err(error) if self.deadline.time_left() < SAVE_AGAIN => {
+                    tracing::error!(%error, "an outcome could not be saved");
+                    let reason = JobError::new(ErrorClass::Interrupted, "ledger", error.to_string());
+                    return Err(self.returned(subject.key, &reason, self.deadline.time_left(), true));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an outcome cannot be saved yet");
+                    sleep(SAVE_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Somebody else owns the job by now; this run's result is dropped, its message looks again.
+    fn fenced(&self, subject: &Subject) -> Verdict {
+        tracing::warn!("a result came after its lease had been taken over, and was dropped");
+        let message = "another worker took the job over";
+        let reason = JobError::new(ErrorClass::Busy, "fenced", message);
+        self.returned(subject.key, &reason, AFTER_FENCE, true)
+    }
+
+    async fn after_save(&self, subject: &Subject, record: &Record, next: Next) -> After {
+        match (&record.state, next) {
+            (State::Retry(_), Next::Again(delay)) => After::Again(delay),
+            (State::Retry(Some(error)), Next::Return(after)) => {
+                self.returned(subject.key, error, after, true).into()
+            }
+            (State::Held(_), _) => self.ended(Some(subject.key), End::Fresh(record)).into(),
+            _ => self.hand_off(subject, record, End::Fresh(record)).await.into(),
+        }
+    }
+}
+
+fn timed_out(after: Duration) -> ToolError {
+    let message = format!("the tool did not answer within {} s", after.as_secs_f64());
+    ToolError::ambiguous(JobError::new(ErrorClass::Transient, "timeout", message))
+}
+
+/// A call that panics has failed; the job's task goes on and saves that.
+async fn catching_panics(
+    call: impl Future<Output = Result<Outcome, ToolError>>,
+) -> Result<Outcome, ToolError> {
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))).unwrap_or_else(|_| {
+            let error = JobError::new(ErrorClass::Transient, "panic", "the tool's code panicked");
+            Poll::Ready(Err(ToolError::ambiguous(error)))
+        })
+    })
+    .await
+}

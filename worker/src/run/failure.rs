@@ -1,0 +1,99 @@
+//! What a failed call means for its job: given up, tried again, given back or held.
+
+use std::time::Duration;
+
+use super::{Run, SPREAD, Subject, jitter};
+use crate::{
+    environment::Ports,
+    error::{ErrorClass, JobError},
+    lease::{Attempt, Lease, Repeat, Settlement, Usage},
+    tool::{CallPlan, ToolError},
+};
+
+/// A transient failure is tried again once within the same batch, after at most this.
+const QUICK_RETRY: Duration = Duration::from_millis(500);
+
+/// What happens after the settlement is saved, if the job is free again.
+pub(super) enum Next {
+    /// Nothing: the job is settled.
+    End,
+    /// Another try within this batch.
+    Again(Duration),
+    /// The message comes back.
+    Return(Duration),
+}
+
+impl<P: Ports> Run<'_, P> {
+    pub(super) fn after_failure(
+        &self,
+        subject: &Subject,
+        lease: &Lease,
+        plan: CallPlan,
+        failure: ToolError,
+    ) -> (Settlement, Next) {
+        let is_upstreams = subject.gate.failed(&failure.error, failure.retry_after);
+        if plan.repeat == Repeat::Never && failure.is_ambiguous {
+            let hold = Settlement::Interrupt(failure.error, failure.usage, Repeat::Never);
+            return (hold, Next::End);
+        }
+        let class = failure.error.class;
+        if matches!(class, ErrorClass::Invalid | ErrorClass::Permanent) {
+            return (Settlement::Fail(failure.error, failure.usage), Next::End);
+        }
+        let attempt = if is_upstreams { Attempt::NotCounted } else { Attempt::Counted };
+        if let Some(why) = self.why_give_up(subject, lease, &failure, attempt) {
+            return (Settlement::Fail(failure.error.exhausted(&why), failure.usage), Next::End);
+        }
+        let next = self.next_try(subject, lease, plan, &failure, attempt);
+        (Settlement::Release(failure.error, failure.usage, attempt), next)
+    }
+
+    /// A job that had to be stopped in the middle: its upstream may bill on.
+    pub(super) fn after_stop(&self, plan: CallPlan) -> (Settlement, Next) {
+        let message = "the job was stopped while its tool was running";
+        let error = JobError::new(ErrorClass::Interrupted, "stopped", message);
+        let settlement = Settlement::Interrupt(error, Usage::unknown(), plan.repeat);
+        (settlement, Next::Return(Duration::ZERO))
+    }
+
+    fn why_give_up(
+        &self,
+        subject: &Subject,
+        lease: &Lease,
+        failure: &ToolError,
+        attempt: Attempt,
+    ) -> Option<String> {
+        let policy = &self.environment.policy;
+        let spent = lease.usage.plus(&failure.usage).cost_usd.unwrap_or(0.0);
+        if self.is_too_old() {
+            return Some(format!("given up {} s after it was first seen", policy.max_age.as_secs()));
+        }
+        if subject.job.max_cost_usd().is_some_and(|most| spent >= most) {
+            return Some(format!("max_cost_usd is reached: {spent} USD"));
+        }
+        let is_last = attempt == Attempt::Counted && lease.attempts >= policy.max_attempts;
+        is_last.then(|| format!("attempt {} was the last", lease.attempts))
+    }
+
+    fn next_try(
+        &self,
+        subject: &Subject,
+        lease: &Lease,
+        plan: CallPlan,
+        failure: &ToolError,
+        attempt: Attempt,
+    ) -> Next {
+        let pause = subject.gate.closed().map(|closed| closed.time_left());
+        if attempt == Attempt::NotCounted {
+            return Next::Return(failure.retry_after.max(pause).unwrap_or_default() + jitter(SPREAD));
+        }
+        let policy = &self.environment.policy;
+        let delay = jitter(QUICK_RETRY);
+        let needed = delay + plan.timeout + policy.settle_margin;
+        match pause {
+            Some(pause) => Next::Return(pause + jitter(SPREAD)),
+            None if lease.attempts == 1 && self.deadline.time_left() > needed => Next::Again(delay),
+            None => Next::Return(policy.backoff.delay(lease.attempts, fastrand::f64())),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What is owed after an outcome is stored: the dead letter of a failed job, and the callback.
+//! Both are marked in the ledger; a message that comes back finds what is still owed.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{Run, Subject, Verdict, jitter};
+use crate::{
+    environment::{End, Ports},
+    error::{ErrorClass, JobError},
+    job::{Callback, InvalidJob, Job, JobKey},
+    lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
+    queue::{DeadLetter, Queue},
+    webhook::{Event, error_data},
+};
+
+/// Quick deliveries of a rejection, which no ledger remembers.
+const REJECTION_TRIES: u32 = 3;
+
+/// The pause between them.
+const REJECTION_PAUSE: Duration = Duration::from_millis(300);
+
+/// A message whose dead letter could not be sent comes back after about this.
+const BURY_AGAIN: Duration = Duration::from_secs(10);
+
+impl<P: Ports> Run<'_, P> {
+    /// Does what is still owed for a record with an outcome.
+    pub(super) async fn hand_off(
+        &self,
+        subject: &Subject,
+        record: &Record,
+        end: End<'_>,
+    ) -> Verdict {
+        if let Err(verdict) = self.bury_if_owed(&subject.job, record).await {
+            return verdict;
+        }
+        if let Err(verdict) = self.call_back_if_owed(&subject.job, record).await {
+            return verdict;
+        }
+        self.ended(Some(subject.key), end)
+    }
+
+    async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
+        let State::Failed(error) = &record.state else { return Ok(()) };
+        if record.dead_letter != DeadLetterState::Pending {
+            return Ok(());
+        }
+        let (id, tool) = (job.id().as_str(), job.tool().as_str());
+        let letter = self.letter(error, Some(id), Some(tool), record.attempts);
+        self.bury(letter, Some(record.key)).await?;
+        self.mark(record, Mark::DeadLetterSent).await
+    }
+
+    fn letter(
+        &self,
+        error: &JobError,
+        job_id: Option<&str>,
+        tool: Option<&str>,
+        attempts: u32,
+    ) -> DeadLetter {
+        DeadLetter {
+            body: self.message.body.clone(),
+            group: self.message.group.clone(),
+            error: error.clone(),
+            job_id: job_id.map(str::to_owned),
+            tool: tool.map(str::to_owned),
+            attempts,
+            first_seen: self.message.first_seen,
+        }
+    }
+
+    async fn bury(&self, letter: DeadLetter, key: Option<JobKey>) -> Result<(), Verdict> {
+        self.environment.queue.bury(letter).await.map_err(|error| {
+            tracing::warn!(%error, "a dead letter cannot be sent yet");
+            let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
+            self.returned(key, &reason, BURY_AGAIN + jitter(BURY_AGAIN), false)
+        })
+    }
+
+    async fn call_back_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
+        let Some(slot) = &record.callback else { return Ok(()) };
+        let Some(event) = Event::of_job(record, job.metadata()) else { return Ok(()) };
+        if slot.state != CallbackState::Pending {
+            return Ok(());
+        }
+        let policy = &self.environment.policy;
+        let failures = slot.failures + 1;
+        let delivery = match self.environment.courier.deliver(&slot.callback, &event).await {
+            Delivery::Failed if failures >= policy.max_callback_failures => Delivery::Dead,
+            delivery => delivery,
+        };
+        self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
+        match delivery {
+            Delivery::Sent => Ok(()),
+            Delivery::Dead => {
+                let host = slot.callback.host();
+                tracing::warn!(job_id = %job.id(), host, "a callback was given up");
+                Ok(())
+            }
+            Delivery::Failed => {
+                let message = format!("the callback's receiver did not take it ({failures} tries)");
+                let reason = JobError::new(ErrorClass::Transient, "callback", message);
+                let after = policy.backoff.delay(failures, fastrand::f64());
+                Err(self.returned(record.key, &reason, after, false))
+            }
+        }
+    }
+
+    async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
+        let now = self.environment.clock.now();
+        let marked = self.environment.ledger.mark(record.key, record.epoch, mark, now).await;
+        marked.map_err(|error| {
+            tracing::warn!(%error, job_id = %record.job_id, "a hand-off cannot be marked yet");
+            let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
+            self.returned(record.key, &reason, super::LEDGER_AGAIN + jitter(super::SPREAD), false)
+        })
+    }
+
+    /// A body that is no job: nothing can be claimed, so nothing is remembered but the dead letter.
+    pub(super) async fn reject_unreadable(&self, invalid: &InvalidJob) -> Verdict {
+        let id = invalid.id.as_ref().map(|id| id.as_str());
+        let tool = invalid.tool.as_ref().map(|tool| tool.as_str());
+        let rejection = Rejection { key: None, error: &invalid.error(), id, tool };
+        self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref()).await
+    }
+
+    /// An id that was used with another tool, input or model: the first one's outcome stands.
+    pub(super) async fn reject_conflict(&self, subject: &Subject, record: &Record) -> Verdict {
+        let message = format!(
+            "id: expected an id of its own, found one that was used on {} with another tool, \
+             input or model",
+            record.first_seen.rfc3339()
+        );
+        let error = JobError::new(ErrorClass::Invalid, "id_conflict", message).at("id");
+        let job = &subject.job;
+        let (id, tool) = (Some(job.id().as_str()), Some(job.tool().as_str()));
+        let rejection = Rejection { key: Some(subject.key), error: &error, id, tool };
+        self.reject(rejection, job.callback(), job.metadata()).await
+    }
+
+    async fn reject(
+        &self,
+        rejection: Rejection<'_>,
+        callback: Option<&Callback>,
+        metadata: Option<&Value>,
+    ) -> Verdict {
+        let Rejection { key, error, id, tool } = rejection;
+        if let Err(verdict) = self.bury(self.letter(error, id, tool, 0), key).await {
+            return verdict;
+        }
+        if let Some(callback) = callback {
+            let first_seen = self.message.first_seen.rfc3339();
+            let event = Event::of_rejection(&rejection.data(metadata), &first_seen);
+            self.deliver_rejection(callback, &event).await;
+        }
+        self.ended(key, End::Rejected(error))
+    }
+
+    async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
+        for _ in 0..REJECTION_TRIES {
+            match self.environment.courier.deliver(callback, event).await {
+                Delivery::Sent | Delivery::Dead => return,
+                Delivery::Failed => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
+            }
+        }
+        tracing::warn!(host = callback.host(), "a rejection could not be told to its callback");
+    }
+}
+
+/// A message that never became a run.
+#[derive(Clone, Copy)]
+struct Rejection<'a> {
+    key: Option<JobKey>,
+    error: &'a JobError,
+    id: Option<&'a str>,
+    tool: Option<&'a str>,
+}
+
+impl Rejection<'_> {
+    fn data(&self, metadata: Option<&Value>) -> Map<String, Value> {
+        let fields = [
+            ("id", self.id.map(Into::into)),
+            ("tool", self.tool.map(Into::into)),
+            ("error", Some(error_data(self.error))),
+            ("attempts", Some(0.into())),
+            ("metadata", metadata.cloned()),
+        ];
+        let present = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        present.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}

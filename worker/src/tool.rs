@@ -1,0 +1,86 @@
+//! 5. **The tool.** What a job asks for, looked up in the catalog and called. In comes a job, out
+//! goes an [`Outcome`] or a [`ToolError`], whose class says whether another try makes sense.
+
+mod catalog;
+mod gate;
+mod llm;
+mod offline;
+mod prompt;
+mod schema;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+pub use self::{
+    catalog::{Catalog, CatalogError},
+    gate::Gate,
+    llm::{LlmClient, LlmSettings},
+};
+use crate::{
+    error::JobError,
+    job::Job,
+    lease::{Outcome, Repeat, Usage},
+};
+
+/// The tools that jobs may call. The catalog is the real one.
+pub trait Tools: Send + Sync + 'static {
+    /// What is known about a job's call before it is paid: the tool is there, the input fits.
+    fn check(&self, job: &Job) -> Result<CallPlan, JobError>;
+
+    /// Calls the job's tool. Dropping the future stops the call; the upstream may bill it.
+    fn call(
+        &self,
+        job: &Job,
+        context: &CallContext,
+    ) -> impl Future<Output = Result<Outcome, ToolError>> + Send;
+
+    /// Whether the call's outcome would replace one of the offline model.
+    fn supersedes_offline(&self) -> bool;
+
+    /// Whether the job's upstream takes calls now, and notes how calls to it end.
+    fn gate(&self, job: &Job) -> Arc<Gate>;
+}
+
+/// What is known about a call before it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct CallPlan {
+    /// The longest the call may take.
+    pub timeout: Duration,
+    /// Whether it may be made again when nobody saw how it ended.
+    pub repeat: Repeat,
+}
+
+/// What a call hands on to the upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct CallContext {
+    /// The longest the call may take.
+    pub timeout: Duration,
+    /// Calls of this job begun, this one included.
+    pub attempt: u32,
+    /// The claim it runs under.
+    pub epoch: u64,
+}
+
+/// A call that brought no outcome.
+#[derive(Clone, Debug)]
+pub struct ToolError {
+    /// Why, and so what is done about it.
+    pub error: JobError,
+    /// What it used all the same.
+    pub usage: Usage,
+    /// The pause the upstream asked for.
+    pub retry_after: Option<Duration>,
+    /// Nobody saw how the call ended: it may have had its effect.
+    pub is_ambiguous: bool,
+}
+
+impl ToolError {
+    /// A failure that cost nothing and named no pause.
+    pub fn free(error: JobError) -> Self {
+        Self { error, usage: Usage::free(), retry_after: None, is_ambiguous: false }
+    }
+
+    /// A failure after which the upstream may go on, and bill.
+    pub fn ambiguous(error: JobError) -> Self {
+        Self { usage: Usage::unknown(), is_ambiguous: true, ..Self::free(error) }
+    }
+}

@@ -1,0 +1,253 @@
+//! The catalog: every tool a job may name, read from one TOML file.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    CallContext, CallPlan, Gate, LlmClient, ToolError, Tools,
+    llm::{Answer, CallTerms, ChatMessage, Completion},
+    prompt::{PromptSpec, PromptTool},
+};
+use crate::{
+    error::{ErrorClass, JobError},
+    job::{Job, ModelName, ToolName},
+    lease::{Outcome, Usage},
+};
+
+/// The catalog that is compiled in.
+const DEFAULT: &str = include_str!("tools.toml");
+
+/// Upstreams with a gate of their own. Jobs may name any model, so the number is bounded.
+const MAX_GATES: usize = 256;
+
+/// How long an offline call may take.
+const OFFLINE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a catalog cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The file is not the TOML it should be.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// One tool of it is wrong.
+    #[error("tool {name}: {problem}")]
+    Tool {
+        /// The tool.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogSpec {
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    tools: BTreeMap<String, PromptSpec>,
+}
+
+/// What answers the prompts.
+enum Model {
+    Llm { client: LlmClient, default_model: Option<ModelName> },
+    Offline,
+}
+
+/// Every tool a job may name, and the model behind them.
+pub struct Catalog {
+    tools: BTreeMap<ToolName, PromptTool>,
+    model: Model,
+    gates: Mutex<HashMap<String, Arc<Gate>>>,
+}
+
+impl Catalog {
+    /// The catalog's text where no file is named.
+    pub fn default_text() -> &'static str {
+        DEFAULT
+    }
+
+    /// Reads a catalog whose tools call the LLM behind `client`, or the offline model.
+    pub fn parse(text: &str, client: Option<LlmClient>) -> Result<Self, CatalogError> {
+        let spec: CatalogSpec = toml::from_str(text)?;
+        let tools = spec.tools.into_iter().map(tool).collect::<Result<_, _>>()?;
+        let model = match client {
+            None => Model::Offline,
+            Some(client) => {
+                let name = client.settings().model.clone().or(spec.model);
+                let default_model = name.map(|name| name.parse()).transpose();
+                let default_model = default_model.map_err(|problem| in_tool("model", problem))?;
+                Model::Llm { client, default_model }
+            }
+        };
+        Ok(Self { tools, model, gates: Mutex::default() })
+    }
+
+    /// The longest any call may take.
+    pub fn longest_timeout(&self) -> Duration {
+        let default = match &self.model {
+            Model::Llm { client, .. } => client.settings().timeout,
+            Model::Offline => return OFFLINE_TIMEOUT,
+        };
+        self.tools.values().filter_map(|tool| tool.timeout).fold(default, Duration::max)
+    }
+
+    fn tool(&self, job: &Job) -> Result<&PromptTool, JobError> {
+        self.tools.get(job.tool()).ok_or_else(|| {
+            let known = self.tools.keys().map(ToolName::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("tool: expected one of {known}, found “{}”", job.tool());
+            JobError::new(ErrorClass::Invalid, "unknown_tool", message).at("tool")
+        })
+    }
+
+    /// The model by job, else by tool, else by default.
+    fn model_of<'a>(&'a self, job: &'a Job, tool: &'a PromptTool) -> Option<&'a ModelName> {
+        let Model::Llm { default_model, .. } = &self.model else { return None };
+        job.model().or(tool.model.as_ref()).or(default_model.as_ref())
+    }
+}
+
+fn tool((name, spec): (String, PromptSpec)) -> Result<(ToolName, PromptTool), CatalogError> {
+    let parsed = name.parse::<ToolName>().map_err(|problem| in_tool(&name, problem))?;
+    let tool = PromptTool::new(spec).map_err(|problem| in_tool(&name, problem))?;
+    Ok((parsed, tool))
+}
+
+fn in_tool(name: &str, problem: String) -> CatalogError {
+    CatalogError::Tool { name: name.to_owned(), problem }
+}
+
+impl Tools for Catalog {
+    fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
+        let tool = self.tool(job)?;
+        tool.check_input(job.input())?;
+        let timeout = match &self.model {
+            Model::Llm { client, .. } => tool.timeout.unwrap_or(client.settings().timeout),
+            Model::Offline => OFFLINE_TIMEOUT,
+        };
+        Ok(CallPlan { timeout, repeat: tool.repeat })
+    }
+
+    async fn call(&self, job: &Job, context: &CallContext) -> Result<Outcome, ToolError> {
+        let tool = self.tool(job).map_err(ToolError::free)?;
+        match &self.model {
+            Model::Offline => answer_offline(job, tool),
+            Model::Llm { client, .. } => {
+                let model = self.model_of(job, tool).ok_or_else(no_model)?;
+                let terms = CallTerms {
+                    call_id: job.id().as_str(),
+                    timeout: context.timeout,
+                    job_named_model: job.model().is_some(),
+                };
+                PromptCall { client, tool, model, terms, input: job.input() }.answer().await
+            }
+        }
+    }
+
+    fn supersedes_offline(&self) -> bool {
+        matches!(self.model, Model::Llm { .. })
+    }
+
+    fn gate(&self, job: &Job) -> Arc<Gate> {
+        let model = self.tool(job).ok().and_then(|tool| self.model_of(job, tool));
+        let name = model.map_or("", ModelName::as_str);
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = if gates.len() < MAX_GATES || gates.contains_key(name) { name } else { "" };
+        Arc::clone(gates.entry(name.to_owned()).or_default())
+    }
+}
+
+fn answer_offline(job: &Job, tool: &PromptTool) -> Result<Outcome, ToolError> {
+    let model = tool.offline.ok_or_else(|| {
+        let message = format!(
+            "tool {} needs an LLM, and none is configured: set MCP_BATCH_LLM_URL",
+            job.tool()
+        );
+        ToolError::free(JobError::new(ErrorClass::Configuration, "no_llm", message))
+    })?;
+    Ok(model.answer(job.input()))
+}
+
+fn no_model() -> ToolError {
+    let message = "neither job, tool nor catalog names a model: set MCP_BATCH_LLM_MODEL";
+    ToolError::free(JobError::new(ErrorClass::Configuration, "no_model", message))
+}
+
+/// One prompt's way through the LLM.
+struct PromptCall<'a> {
+    client: &'a LlmClient,
+    tool: &'a PromptTool,
+    model: &'a ModelName,
+    terms: CallTerms<'a>,
+    input: &'a Value,
+}
+
+impl PromptCall<'_> {
+    async fn answer(&self) -> Result<Outcome, ToolError> {
+        let first = self.client.complete(self.body(None)?, self.terms).await?;
+        let (usage, misfit) = match self.result(first) {
+            Ok(outcome) => return Ok(outcome),
+            Err(misfit) => misfit,
+        };
+        // One more try with the reason: most models get it right then.
+        let second = self.client.complete(self.body(Some(&misfit))?, self.terms).await;
+        let second = second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
+        self.result(second)
+            .map(|outcome| Outcome { usage: usage.plus(&outcome.usage), ..outcome })
+            .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
+    }
+
+    /// The request as bytes alone: while a call waits, the filled templates are gone.
+    fn body(&self, misfit: Option<&str>) -> Result<Bytes, ToolError> {
+        let messages = self.tool.render(self.input).map_err(ToolError::free)?;
+        let hint = misfit.map(|misfit| {
+            format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
+        });
+        let system = messages.system.iter().map(|content| ChatMessage { role: "system", content });
+        let user = [&messages.user].into_iter().chain(&hint);
+        let user = user.map(|content| ChatMessage { role: "user", content });
+        let completion = Completion {
+            model: self.model.as_str(),
+            messages: system.chain(user).collect(),
+            max_tokens: self.tool.max_tokens,
+            temperature: self.tool.temperature,
+            response_format: self.tool.answer.as_ref().map(|schema| {
+                json!({
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": schema.source(), "strict": true},
+                })
+            }),
+        };
+        completion.to_body()
+    }
+
+    /// The tool's result, or what is wrong with the answer and what it cost all the same.
+    fn result(&self, answer: Answer) -> Result<Outcome, (Usage, Cow<'static, str>)> {
+        let Some(schema) = &self.tool.answer else {
+            let result = Value::String(answer.content);
+            return Ok(Outcome { result, usage: answer.usage, offline: false });
+        };
+        let cut = || if answer.is_truncated { " (it was cut off at max_tokens)" } else { "" };
+        let Ok(result) = serde_json::from_str::<Value>(&answer.content) else {
+            return Err((answer.usage, format!("it is not JSON{}", cut()).into()));
+        };
+        match schema.misfit(&result) {
+            None => Ok(Outcome { result, usage: answer.usage, offline: false }),
+            Some(misfit) => Err((answer.usage, format!("{}: {}", misfit.path, misfit.message).into())),
+        }
+    }
+}
+
+fn misfits(usage: Usage, misfit: &str) -> ToolError {
+    let message = format!("the LLM's answer does not fit the tool's answer_schema: {misfit}");
+    let error = JobError::new(ErrorClass::Permanent, "answer_schema", message);
+    ToolError { usage, ..ToolError::free(error) }
+}

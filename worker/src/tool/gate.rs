@@ -1,0 +1,119 @@
+//! Whether an upstream takes calls now. A pause it asked for, or a run of failures, closes its
+//! gate: jobs are then given back before they are claimed, instead of being burnt one by one.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    error::{ErrorClass, JobError},
+    retry::Backoff,
+};
+
+/// Transient failures in a row, with no success between, that close the gate.
+const FAILURES_BEFORE_CLOSING: u32 = 10;
+
+/// How long it stays closed after the first of such runs; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest it stays closed before somebody tries again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The first pause when the upstream refuses us as such. It doubles as well: a person has to act.
+const FIRST_CONFIGURATION_PAUSE: Duration = Duration::from_secs(1);
+
+/// The gate before one upstream, shared by all jobs of the process.
+#[derive(Debug, Default)]
+pub struct Gate(Mutex<Health>);
+
+#[derive(Debug, Default)]
+struct Health {
+    failures_in_a_row: u32,
+    refusals_in_a_row: u32,
+    closed: Option<Closed>,
+}
+
+/// Why a gate is closed, and until when.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// The failure that closed it.
+    pub reason: JobError,
+    until: Instant,
+}
+
+impl Closed {
+    /// How long it stays so.
+    pub fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+impl Gate {
+    /// Why no call should be begun now, if there is a reason.
+    pub fn closed(&self) -> Option<Closed> {
+        self.health().closed.clone().filter(|closed| !closed.time_left().is_zero())
+    }
+
+    /// A call was answered: the upstream is well. A pause it asked for still holds.
+    pub fn succeeded(&self) {
+        let mut health = self.health();
+        health.failures_in_a_row = 0;
+        health.refusals_in_a_row = 0;
+    }
+
+    /// A call failed. Answers whether the failure is the upstream's rather than the job's: the
+    /// gate was closed already, or closes whatever the job was.
+    pub fn failed(&self, error: &JobError, retry_after: Option<Duration>) -> bool {
+        let mut health = self.health();
+        let was_closed = health.closed.as_ref().is_some_and(|closed| !closed.time_left().is_zero());
+        let pause = match error.class {
+            ErrorClass::Throttled => Some(retry_after.unwrap_or(FIRST_PAUSE)),
+            ErrorClass::Configuration if was_closed => None,
+            ErrorClass::Configuration => Some(health.another_refusal()),
+            ErrorClass::Transient => health.another_failure(),
+            _ => {
+                health.failures_in_a_row = 0;
+                return false;
+            }
+        };
+        if let Some(pause) = pause {
+            health.close(error, pause);
+        }
+        was_closed || error.class != ErrorClass::Transient
+    }
+
+    /// A poisoned lock holds health that is at worst out of date.
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Health {
+    /// The pause that a run of transient failures has earned.
+    fn another_failure(&mut self) -> Option<Duration> {
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        let is_end_of_run = self.failures_in_a_row.is_multiple_of(FAILURES_BEFORE_CLOSING);
+        is_end_of_run.then(|| doubled(FIRST_PAUSE, self.failures_in_a_row / FAILURES_BEFORE_CLOSING))
+    }
+
+    fn another_refusal(&mut self) -> Duration {
+        self.refusals_in_a_row = self.refusals_in_a_row.saturating_add(1);
+        doubled(FIRST_CONFIGURATION_PAUSE, self.refusals_in_a_row)
+    }
+
+    /// The longer of two pauses holds.
+    fn close(&mut self, reason: &JobError, pause: Duration) {
+        let until = Instant::now() + pause;
+        if self.closed.as_ref().is_none_or(|closed| closed.until < until) {
+            self.closed = Some(Closed { reason: reason.clone(), until });
+        }
+    }
+}
+
+/// The pause after the `times`th time (from 1).
+fn doubled(first: Duration, times: u32) -> Duration {
+    Backoff { base: first, cap: LONGEST_PAUSE }.delay(times, 1.0)
+}

@@ -1,0 +1,217 @@
+//! The LLM behind the prompt tools: any endpoint with OpenAI's `/chat/completions`, in production
+//! LiteLLM.
+
+mod answer;
+mod refusal;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use reqwest::{
+    Client, Response,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    redirect::Policy,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
+use url::Url;
+
+pub(super) use self::answer::Answer;
+use self::refusal::Refusal;
+use super::ToolError;
+use crate::{
+    clock::Clock,
+    error::{ErrorClass, JobError},
+};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// LiteLLM gives up by itself this much before we do, so that nothing is billed afterwards.
+const UPSTREAM_GIVES_UP_EARLIER: Duration = Duration::from_secs(1);
+
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most of a refusal's body that is read, in bytes.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+
+/// Where the LLM is, and how it is called.
+#[derive(Clone, Debug)]
+pub struct LlmSettings {
+    /// The base to which `/chat/completions` is added.
+    pub url: Url,
+    /// Sent as a bearer token.
+    pub api_key: Option<SecretString>,
+    /// The model where neither job nor tool names one; overrides the catalog's.
+    pub model: Option<String>,
+    /// The longest a call may take where the tool does not say.
+    pub timeout: Duration,
+}
+
+/// A client of one LLM endpoint; clones share its connections.
+#[derive(Clone, Debug)]
+pub struct LlmClient {
+    http: Client,
+    endpoint: Arc<str>,
+    authorization: Option<HeaderValue>,
+    settings: Arc<LlmSettings>,
+    clock: Clock,
+}
+
+/// One chat completion.
+#[derive(Debug, Serialize)]
+pub(super) struct Completion<'a> {
+    pub(super) model: &'a str,
+    pub(super) messages: Vec<ChatMessage<'a>>,
+    pub(super) max_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_format: Option<Value>,
+}
+
+/// One message of it.
+#[derive(Debug, Serialize)]
+pub(super) struct ChatMessage<'a> {
+    pub(super) role: &'static str,
+    pub(super) content: &'a str,
+}
+
+impl Completion<'_> {
+    /// The request's body.
+    pub(super) fn to_body(&self) -> Result<Bytes, ToolError> {
+        serde_json::to_vec(self).map(Bytes::from).map_err(|error| {
+            let message = format!("the request cannot be written: {error}");
+            ToolError::free(JobError::new(ErrorClass::Permanent, "request", message))
+        })
+    }
+}
+
+/// What a call is made under.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallTerms<'a> {
+    /// The job's id, echoed by LiteLLM and kept in its spend logs.
+    pub(super) call_id: &'a str,
+    pub(super) timeout: Duration,
+    /// Whether the job itself named the model: then a wrong name is the job's fault.
+    pub(super) job_named_model: bool,
+}
+
+impl LlmClient {
+    /// A client for the endpoint of `settings`.
+    pub fn new(settings: LlmSettings, clock: Clock) -> Result<Self, String> {
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        let authorization = settings.api_key.as_ref().map(bearer).transpose()?;
+        let endpoint = format!("{}/chat/completions", settings.url.as_str().trim_end_matches('/'));
+        let settings = Arc::new(settings);
+        Ok(Self { http, endpoint: endpoint.into(), authorization, settings, clock })
+    }
+
+    /// How the endpoint is called.
+    pub(super) fn settings(&self) -> &LlmSettings {
+        &self.settings
+    }
+
+    /// Makes one call with `body`, a [`Completion`] in JSON.
+    pub(super) async fn complete(
+        &self,
+        body: Bytes,
+        terms: CallTerms<'_>,
+    ) -> Result<Answer, ToolError> {
+        let response = self.send(body.clone(), terms).await.map_err(|error| unsent(&error))?;
+        if response.status().is_success() {
+            let text = read(response, MAX_ANSWER_BYTES).await?;
+            return Answer::parse(&text.head, text.headers_cost, text.is_cut);
+        }
+        Err(self.refused(response, &body, terms).await)
+    }
+
+    async fn send(&self, body: Bytes, terms: CallTerms<'_>) -> Result<Response, reqwest::Error> {
+        let gives_up = terms.timeout.saturating_sub(UPSTREAM_GIVES_UP_EARLIER);
+        let upstream_timeout = if gives_up.is_zero() { terms.timeout } else { gives_up };
+        let mut request = self
+            .http
+            .post(&*self.endpoint)
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-litellm-call-id", terms.call_id)
+            .header("x-litellm-timeout", format!("{:.3}", upstream_timeout.as_secs_f64()))
+            .timeout(terms.timeout)
+            .body(body);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        request.send().await
+    }
+
+    async fn refused(&self, response: Response, request: &[u8], terms: CallTerms<'_>) -> ToolError {
+        let refusal = Refusal::of(&response, self.clock.now(), terms.job_named_model);
+        let body = read(response, MAX_REFUSAL_BYTES).await.map(|text| text.head).unwrap_or_default();
+        refusal.explained_by(&body, request, self.settings.api_key.as_ref())
+    }
+}
+
+fn bearer(key: &SecretString) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
+        .map_err(|_| "MCP_BATCH_LLM_API_KEY: expected visible ASCII characters".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The first bytes of a body, and what its head said.
+struct Text {
+    head: Vec<u8>,
+    is_cut: bool,
+    headers_cost: answer::HeaderCost,
+}
+
+async fn read(mut response: Response, max_bytes: usize) -> Result<Text, ToolError> {
+    let headers_cost = answer::HeaderCost::of(response.headers());
+    let mut head = Vec::with_capacity(expected_bytes(&response, max_bytes));
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken_off(&error))? {
+        let room = max_bytes - head.len();
+        head.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if chunk.len() > room {
+            return Ok(Text { head, is_cut: true, headers_cost });
+        }
+    }
+    Ok(Text { head, is_cut: false, headers_cost })
+}
+
+fn expected_bytes(response: &Response, max_bytes: usize) -> usize {
+    let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
+    announced.unwrap_or(0).min(max_bytes).min(64 * 1024)
+}
+
+/// Nothing came back. Whether the call was billed depends on how far it got.
+fn unsent(error: &reqwest::Error) -> ToolError {
+    if error.is_connect() {
+        let message = format!("the LLM cannot be reached: {}", innermost(error));
+        return ToolError::free(JobError::new(ErrorClass::Transient, "connect", message));
+    }
+    broken_off(error)
+}
+
+fn broken_off(error: &reqwest::Error) -> ToolError {
+    let (code, message) = if error.is_timeout() {
+        ("timeout", "the LLM did not answer in time".to_owned())
+    } else {
+        ("connection", format!("the connection to the LLM broke off: {}", innermost(error)))
+    };
+    ToolError::ambiguous(JobError::new(ErrorClass::Transient, code, message))
+}
+
+/// The cause at the end of the chain: the ones above it repeat the URL.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,138 @@
+//! An answer that is no success: what its status, its error type and its headers mean for the job.
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::ToolError;
+use crate::{
+    clock::UnixMs,
+    error::{ErrorClass, JobError},
+    retry::retry_after,
+};
+
+/// The longest pause an upstream may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// How long to wait when money is spent: until somebody raises the budget, or a new period begins.
+const BUDGET_PAUSE: Duration = Duration::from_secs(60);
+
+/// The most of an upstream's message that is told, in characters.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// Text of the prompt that an upstream's message may not repeat, in characters.
+const QUOTED_CHARS: usize = 24;
+
+/// What the head of a refusal says.
+pub(super) struct Refusal {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    job_named_model: bool,
+}
+
+/// OpenAI's and LiteLLM's shape: `{"error": {message, type, code}}`.
+#[derive(Default, Deserialize)]
+struct Body {
+    error: Details,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    message: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    code: Option<serde_json::Value>,
+}
+
+impl Refusal {
+    pub(super) fn of(response: &Response, now: UnixMs, job_named_model: bool) -> Self {
+        let headers = response.headers();
+        // LiteLLM hands the provider's own wish on under another name.
+        let asked = headers.get(RETRY_AFTER).or_else(|| headers.get("llm_provider-retry-after"));
+        let retry_after = asked
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| retry_after(value, now, LONGEST_PAUSE));
+        Self { status: response.status(), retry_after, job_named_model }
+    }
+
+    /// The verdict, with as much of the upstream's own words as repeats neither key nor prompt.
+    pub(super) fn explained_by(
+        self,
+        body: &[u8],
+        request: &[u8],
+        key: Option<&SecretString>,
+    ) -> ToolError {
+        let details = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
+        let (class, code) = self.judge(&details);
+        let retry_after = match code {
+            Some("budget_exceeded") => self.retry_after.or(Some(BUDGET_PAUSE)),
+            _ => self.retry_after,
+        };
+        let code = code.map_or_else(|| format!("http_{}", self.status.as_u16()), str::to_owned);
+        let said = details.message.map(|message| shown(&message, request, key)).unwrap_or_default();
+        let message = format!("the LLM answered {}{said}", self.status);
+        let error = JobError::new(class, code, message);
+        let failure = match self.status.as_u16() {
+            408 | 504 => ToolError::ambiguous(error),
+            _ => ToolError::free(error),
+        };
+        ToolError { retry_after, ..failure }
+    }
+
+    /// The status first, the type second: LiteLLM calls a 408 an invalid request.
+    fn judge(&self, details: &Details) -> (ErrorClass, Option<&'static str>) {
+        let kind = details.kind.as_deref().unwrap_or_default();
+        match self.status.as_u16() {
+            _ if kind == "budget_exceeded" => (ErrorClass::Throttled, Some("budget_exceeded")),
+            401 | 403 => (ErrorClass::Configuration, None),
+            400 if kind == "no_db_connection" => (ErrorClass::Configuration, Some("api_key")),
+            400 | 404 if details.names_unknown_model() => match self.job_named_model {
+                true => (ErrorClass::Permanent, Some("unknown_model")),
+                false => (ErrorClass::Configuration, Some("unknown_model")),
+            },
+            300..=399 => (ErrorClass::Configuration, None),
+            408 => (ErrorClass::Transient, Some("timeout")),
+            429 => (ErrorClass::Throttled, None),
+            503 if self.retry_after.is_some() => (ErrorClass::Throttled, None),
+            409 | 425 | 500.. => (ErrorClass::Transient, None),
+            _ => (ErrorClass::Permanent, None),
+        }
+    }
+}
+
+impl Details {
+    fn names_unknown_model(&self) -> bool {
+        let message = self.message.as_deref().unwrap_or_default();
+        self.code.as_ref().and_then(serde_json::Value::as_str) == Some("model_not_found")
+            || message.contains("Invalid model name")
+    }
+}
+
+/// The upstream's message, bounded, on one line, without what must not be told.
+fn shown(message: &str, request: &[u8], key: Option<&SecretString>) -> String {
+    let line: String = message
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MAX_MESSAGE_CHARS)
+        .collect();
+    let key = key.map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
+    if quotes(&line, &String::from_utf8_lossy(request)) {
+        return " (its message repeats the prompt and is left out)".to_owned();
+    }
+    match key {
+        Some(key) => format!(": {}", line.replace(key, "[key]")),
+        None => format!(": {line}"),
+    }
+}
+
+/// Whether the message repeats a run of the request.
+fn quotes(message: &str, request: &str) -> bool {
+    let chars: Vec<char> = message.chars().collect();
+    chars
+        .windows(QUOTED_CHARS)
+        .step_by(QUOTED_CHARS / 3)
+        .any(|run| request.contains(&run.iter().collect::<String>()))
+}

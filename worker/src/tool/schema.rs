@@ -1,0 +1,60 @@
+//! JSON Schemas, compiled once, and failures that name the place without quoting the payload.
+
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use serde_json::Value;
+
+/// A compiled JSON Schema (2020-12 unless it says otherwise).
+#[derive(Debug)]
+pub(super) struct Schema {
+    source: Value,
+    validator: Validator,
+}
+
+/// The first place where a value does not fit.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    /// Path of the place, joined by full stops; empty for the value itself.
+    pub(super) path: String,
+    /// What is wrong there.
+    pub(super) message: String,
+}
+
+impl Schema {
+    /// Compiles a schema. References to other documents are refused: nothing is fetched.
+    pub(super) fn compile(source: Value) -> Result<Self, String> {
+        let validator = jsonschema::validator_for(&source).map_err(|error| error.to_string())?;
+        Ok(Self { source, validator })
+    }
+
+    /// The schema as it was given.
+    pub(super) fn source(&self) -> &Value {
+        &self.source
+    }
+
+    /// Says where a value first does not fit.
+    pub(super) fn misfit(&self, value: &Value) -> Option<Misfit> {
+        self.validator.iter_errors(value).next().map(|error| Misfit {
+            path: path(&error),
+            message: error.masked_with("the value").to_string(),
+        })
+    }
+}
+
+/// A missing or surplus field is named itself rather than the object around it.
+fn path(error: &ValidationError<'_>) -> String {
+    let mut path = error.instance_path().as_str().trim_start_matches('/').replace('/', ".");
+    let field = match error.kind() {
+        ValidationErrorKind::Required { property } => property.as_str(),
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            unexpected.first().map(String::as_str)
+        }
+        _ => None,
+    };
+    if let Some(field) = field {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(field);
+    }
+    path
+}

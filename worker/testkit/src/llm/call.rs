@@ -1,0 +1,117 @@
+//! From a call to what is done about it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Method, Request, Response};
+use tokio::sync::Semaphore;
+
+use super::answer::{self, Asked};
+use super::observed::{self, Observed};
+use super::question::Question;
+use super::{Behaviour, marker};
+use crate::server::{Answerer, Body, Closed, Received, Traffic, Visit, lock};
+
+/// What the server's thread and the test share.
+#[derive(Debug)]
+pub(super) struct Llm {
+    pub(super) latency: Duration,
+    pub(super) answer_headers: HeaderMap,
+    pub(super) default: Mutex<Behaviour>,
+    pub(super) scripts: Mutex<Vec<Script>>,
+    pub(super) releases: Semaphore,
+    pub(super) observed: Observed,
+    pub(super) traffic: Arc<Traffic>,
+}
+
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) substring: String,
+    /// Never empty.
+    pub(super) behaviours: VecDeque<Behaviour>,
+}
+
+impl Script {
+    fn next(&mut self) -> Option<Behaviour> {
+        if self.behaviours.len() > 1 {
+            self.behaviours.pop_front()
+        } else {
+            self.behaviours.front().cloned()
+        }
+    }
+}
+
+impl Answerer for Llm {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        visit: Visit,
+    ) -> Result<Response<Body>, Closed> {
+        let request = Received::read(request).await?;
+        if !is_chat_completion(&request) {
+            visit.end();
+            return Ok(answer::plain_not_found());
+        }
+        let call_id = request.headers().get(observed::CALL_ID).cloned();
+        let Some(Question { model, text, tokens }) = Question::parse(request.body()) else {
+            let asked = Asked { number: self.note(request, ""), call_id, ..Asked::default() };
+            return self.behave(Behaviour::status(400), asked, visit).await;
+        };
+        let behaviour = self.choose(&text);
+        let number = self.note(request, &text);
+        self.behave(behaviour, Asked { number, model, text, tokens, call_id }, visit).await
+    }
+}
+
+impl Llm {
+    fn choose(&self, text: &str) -> Behaviour {
+        lock(&self.scripts)
+            .iter_mut()
+            .find(|script| text.contains(&script.substring))
+            .and_then(Script::next)
+            .or_else(|| marker::find(text))
+            .unwrap_or_else(|| lock(&self.default).clone())
+    }
+
+    /// Notes a call and gives its number.
+    fn note(&self, request: Received, text: &str) -> usize {
+        self.observed.note(request, text);
+        self.traffic.count_request()
+    }
+
+    /// Takes its time, and ends without an answer if that is the behaviour.
+    async fn behave(
+        &self,
+        behaviour: Behaviour,
+        asked: Asked,
+        visit: Visit,
+    ) -> Result<Response<Body>, Closed> {
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
+        match behaviour {
+            Behaviour::Hang => std::future::pending().await,
+            Behaviour::Trickle => return Ok(answer::trickle(visit)),
+            Behaviour::Drop => {
+                visit.end();
+                return Err(Closed);
+            }
+            Behaviour::Slow(delay) => tokio::time::sleep(delay).await,
+            Behaviour::Hold => {
+                if let Ok(permit) = self.releases.acquire().await {
+                    permit.forget();
+                }
+            }
+            _ => {}
+        }
+        visit.end();
+        Ok(answer::answer(behaviour, &asked, &self.answer_headers))
+    }
+}
+
+fn is_chat_completion(request: &Received) -> bool {
+    request.method() == Method::POST
+        && matches!(request.path(), "/v1/chat/completions" | "/chat/completions")
+}
