@@ -2,6 +2,7 @@
 //! usage or unreadable input.
 
 mod run;
+mod setup;
 
 use std::process::ExitCode;
 

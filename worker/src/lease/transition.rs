@@ -102,8 +102,8 @@ impl Record {
         if self.attempts < request.max_attempts {
             return Self::begin(request, self.epoch + 1, self.attempts + 1, self.usage);
         }
-        let last = match self.state {
-            State::Retry(Some(error)) => error,
+        let last = match &self.state {
+            State::Retry(Some(error)) => error.clone(),
             _ => JobError::new(ErrorClass::Transient, "attempts_spent", "no attempt is left"),
         };
         let error = last.exhausted(&format!("attempt {} was the last", self.attempts));

@@ -67,6 +67,7 @@ impl SqliteQueue {
         let name = Arc::clone(&self.name);
         let worker = self.database.worker_id().to_owned();
         let now = self.database.now();
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
         let receive = move |connection: &Connection| {
             connection
                 .prepare_cached(

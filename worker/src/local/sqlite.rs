@@ -28,7 +28,7 @@ const MAX_WAITING: usize = 4_096;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Records that are deleted with one commit, so that no writer waits long for the pruning.
-const PRUNED_AT_ONCE: usize = 200;
+const PRUNED_AT_ONCE: u32 = 200;
 
 /// How long dead letters are kept, as on AWS.
 const DEAD_LETTERS_LIVE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -262,7 +262,7 @@ fn prune_when_due(connection: &Connection, due: UnixMs, now: UnixMs) -> UnixMs {
         return due;
     }
     match prune(connection, now) {
-        Ok(pruned) if pruned >= PRUNED_AT_ONCE => return now.plus(Duration::from_millis(50)),
+        Ok(pruned) if pruned >= PRUNED_AT_ONCE as usize => return now.plus(Duration::from_millis(50)),
         Ok(0) => {}
         Ok(_) => {
             let _ = connection.execute_batch("PRAGMA incremental_vacuum(2000)");

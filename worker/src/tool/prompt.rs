@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -124,6 +124,7 @@ impl PromptTool {
     }
 
     fn render_one(&self, name: &str, input: &Value) -> Result<String, JobError> {
+        let input = minijinja::Value::from(Serde(input));
         self.templates.get_template(name).and_then(|template| template.render(input)).map_err(
             |error| {
                 let message = format!(
@@ -140,7 +141,6 @@ impl PromptTool {
 fn templates(system: Option<String>, user: String) -> Result<Environment<'static>, String> {
     let mut templates = Environment::new();
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
-    templates.set_keep_trailing_newline(false);
     for (name, source) in system.map(|source| (SYSTEM, source)).into_iter().chain([(USER, user)]) {
         templates
             .add_template_owned(name, source)

@@ -1,0 +1,238 @@
+//! `mcp-batch run FILE`: a file of jobs as one concurrent batch, each paid once.
+
+mod entry;
+mod input;
+mod intake;
+mod progress;
+mod results;
+mod summary;
+mod tally;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tokio::{sync::oneshot, time::interval};
+
+pub use self::input::{Item, Items};
+use self::{
+    entry::Entries,
+    intake::{Admitted, Intake},
+    progress::Progress,
+    summary::Summary,
+    tally::{SharedTally, Tally},
+};
+use super::setup::{self, LlmArgs, LocalPorts};
+use crate::{
+    batch::{Stop, Worker},
+    clock::Clock,
+    config::{self, Source},
+    environment::Environment,
+    local::{Database, SqliteLedger, SqliteQueue},
+    poller::{Poller, PollerSettings},
+};
+
+/// How often the progress is looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long the reading of the file may take to stop.
+const INTAKE_STOPS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Runs a file of jobs as one concurrent batch, and pays for each once.
+///
+/// Jobs that were done before, by an earlier run on the same ledger, are not called again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// JSON Lines or a JSON array of jobs; `-` reads standard input.
+    file: PathBuf,
+
+    /// Where each job's result goes, one JSON object a line, in the order of the file; `-` writes
+    /// standard output [default: results.jsonl beside the ledger].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// The ledger, an SQLite file [env: MCP_BATCH_DB] [default: mcp-batch.db].
+    #[arg(long, value_name = "FILE")]
+    db: Option<String>,
+
+    /// Jobs at once [env: MCP_BATCH_CONCURRENCY] [default: 64].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<String>,
+
+    #[command(flatten)]
+    llm: LlmArgs,
+
+    /// Whose jobs these are: an id is unique within it [env: MCP_BATCH_NAMESPACE] [default: default].
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// Calls of one job before it is given up [env: MCP_BATCH_MAX_ATTEMPTS] [default: 3].
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<String>,
+
+    /// Age at which a job that keeps failing is given up [env: MCP_BATCH_MAX_AGE_S] [default: 259200].
+    #[arg(long, value_name = "SECONDS")]
+    max_age_s: Option<String>,
+
+    /// How long the ledger keeps its records [env: MCP_BATCH_LEDGER_DAYS] [default: 45].
+    #[arg(long, value_name = "DAYS")]
+    ledger_days: Option<String>,
+
+    /// Stop when nothing has finished for this long beyond the pause an upstream asked for.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    patience_s: u64,
+
+    /// Run jobs again that failed in an earlier run.
+    #[arg(long)]
+    retry_failed: bool,
+
+    /// Print the summary as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    fn source(&self) -> Source {
+        self.llm
+            .source(Source::from_env())
+            .with("MCP_BATCH_DB", self.db.as_ref())
+            .with("MCP_BATCH_CONCURRENCY", self.concurrency.as_ref())
+            .with("MCP_BATCH_NAMESPACE", self.namespace.as_ref())
+            .with("MCP_BATCH_MAX_ATTEMPTS", self.max_attempts.as_ref())
+            .with("MCP_BATCH_MAX_AGE_S", self.max_age_s.as_ref())
+            .with("MCP_BATCH_LEDGER_DAYS", self.ledger_days.as_ref())
+    }
+
+    fn out(&self, source: &Source) -> PathBuf {
+        let beside = || config::database(source).with_file_name("results.jsonl");
+        self.out.clone().unwrap_or_else(beside)
+    }
+}
+
+/// Runs the command.
+pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let source = args.source();
+    let session = Session::open(&args, &source)?;
+    let began = Instant::now();
+    let intake = session.intake(&args)?;
+    let entries = session.work(intake, &args).await?;
+    let out = args.out(&source);
+    let tally = session.tally.lock().clone();
+    let results = results::write(&out, &entries, &tally, &session.environment.ledger).await;
+    results.with_context(|| format!("{}: cannot write the results", out.display()))?;
+    let summary = Summary::of(&entries, &tally, began.elapsed(), out);
+    summary.print(args.json)?;
+    Ok(summary.exit_code())
+}
+
+/// Everything a run needs, open.
+struct Session {
+    environment: Arc<Environment<LocalPorts>>,
+    tally: Arc<SharedTally>,
+    poller: Poller<LocalPorts>,
+    stop: Stop,
+}
+
+impl Session {
+    fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let policy = config::policy(source)?;
+        let concurrency = config::concurrency(source)?;
+        let tools = setup::catalog(source, args.llm.is_offline(), &clock)?;
+        let courier = setup::courier(source, &clock)?;
+        let database = Database::open(&config::database(source), clock.clone())?;
+        let settings = PollerSettings::for_tools(
+            concurrency,
+            tools.longest_timeout(),
+            policy.settle_margin,
+        );
+        let tally = Arc::<SharedTally>::default();
+        let environment = Arc::new(Environment {
+            ledger: SqliteLedger::new(database.clone()),
+            queue: SqliteQueue::private(database),
+            tools,
+            courier,
+            clock,
+            policy,
+            observer: tally.clone(),
+        });
+        let worker = Worker::new(Arc::clone(&environment), concurrency);
+        let poller = Poller::new(worker, settings);
+        Ok(Self { environment, tally, poller, stop: Stop::default() })
+    }
+
+    fn intake(&self, args: &Args) -> anyhow::Result<Intake> {
+        let reader = intake::open(&args.file)
+            .with_context(|| format!("{}: cannot be read", args.file.display()))?;
+        Ok(Intake {
+            reader,
+            environment: Arc::clone(&self.environment),
+            stop: self.stop.clone(),
+            retry_failed: args.retry_failed,
+        })
+    }
+
+    /// Reads, sends and works at the same time, until every job has ended or nothing more can be
+    /// done now.
+    async fn work(&self, intake: Intake, args: &Args) -> anyhow::Result<Entries> {
+        let admitted = Arc::<Admitted>::default();
+        let mut reading = intake.start(Arc::clone(&admitted))?;
+        let mut progress = Progress::start(args.json);
+        let mut tick = interval(TICK);
+        let mut signals = setup::Signals::new()?;
+        let poller = self.poller.run(&self.stop);
+        tokio::pin!(poller);
+        let mut entries = None;
+        loop {
+            tokio::select! {
+                read = &mut reading, if entries.is_none() => {
+                    entries = Some(read.context("the reading of the file stopped")??);
+                }
+                () = &mut poller => break,
+                () = signals.next() => self.signalled(&mut progress),
+                _ = tick.tick() => {}
+            }
+            let tally = self.tally.lock();
+            progress.show(&tally, admitted.count(), entries.is_some());
+            if entries.is_some() && self.is_over(&tally, admitted.count(), args) {
+                break;
+            }
+        }
+        progress.finish();
+        match entries {
+            Some(entries) => Ok(entries),
+            None => stopped(reading).await,
+        }
+    }
+
+    fn is_over(&self, tally: &Tally, admitted: u64, args: &Args) -> bool {
+        let all_ended = tally.endings.len() as u64 == admitted;
+        all_ended
+            || tally.hopeless().is_some()
+            || tally.is_stuck(Duration::from_secs(args.patience_s))
+    }
+
+    /// The first signal lets running jobs end, the second stops them.
+    fn signalled(&self, progress: &mut Progress) {
+        if self.stop.is_draining() {
+            progress.say("stopping the running jobs");
+            self.stop.interrupt();
+        } else {
+            progress.say("finishing the running jobs; once more to stop them");
+            self.stop.drain();
+        }
+    }
+}
+
+/// What was read of the file when the run was stopped. Standard input may never end.
+async fn stopped(
+    reading: oneshot::Receiver<anyhow::Result<Entries>>,
+) -> anyhow::Result<Entries> {
+    let read = tokio::time::timeout(INTAKE_STOPS_WITHIN, reading).await;
+    read.context("stopped while the file was still being read")?
+        .context("the reading of the file stopped")?
+}

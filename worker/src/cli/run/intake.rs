@@ -1,0 +1,190 @@
+//! The file on its way into the queue: read on a thread of its own, judged, sent in groups, while
+//! the first jobs run already.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use tokio::{runtime::Handle, sync::oneshot};
+
+use super::{
+    super::setup::LocalPorts,
+    entry::{Entries, Fate},
+    input::{Item, Items},
+};
+use crate::{
+    batch::Stop,
+    environment::Environment,
+    job::{Job, JobKey, PayloadHash},
+    lease::{Decision, Ledger, State},
+    queue::{NewMessage, Queue},
+};
+
+/// Messages that share one write.
+const GROUP: usize = 100;
+
+/// Bytes of messages after which a group is sent although it is not full.
+const GROUP_BYTES: usize = 1_048_576;
+
+/// Refusals told while the file is read; the results file has them all.
+const TOLD: u64 = 20;
+
+/// Opens the file; `-` is standard input.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::other("it is a folder; expected a file of jobs"));
+    }
+    Ok(Box::new(BufReader::with_capacity(64 * 1024, file)))
+}
+
+/// How many jobs were sent so far.
+#[derive(Debug, Default)]
+pub(super) struct Admitted(AtomicU64);
+
+impl Admitted {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The reading of one file.
+pub(super) struct Intake {
+    pub(super) reader: Box<dyn BufRead + Send>,
+    pub(super) environment: Arc<Environment<LocalPorts>>,
+    pub(super) stop: Stop,
+    pub(super) retry_failed: bool,
+}
+
+/// Jobs that are sent together.
+#[derive(Default)]
+struct Group {
+    messages: Vec<NewMessage>,
+    jobs: Vec<(JobKey, PayloadHash)>,
+    bytes: usize,
+}
+
+impl Intake {
+    /// Starts reading. The thread ends with the file, or soon after a stop.
+    pub(super) fn start(
+        self,
+        admitted: Arc<Admitted>,
+    ) -> io::Result<oneshot::Receiver<anyhow::Result<Entries>>> {
+        let (done, reading) = oneshot::channel();
+        let runtime = Handle::current();
+        let read = move || {
+            // Nobody waits any more after a stop.
+            let _ = done.send(self.read_all(&admitted, &runtime));
+        };
+        thread::Builder::new().name("intake".to_owned()).spawn(read)?;
+        Ok(reading)
+    }
+
+    fn read_all(mut self, admitted: &Admitted, runtime: &Handle) -> anyhow::Result<Entries> {
+        let mut entries = Entries::default();
+        let mut group = Group::default();
+        let mut refused = 0;
+        let reader = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+        for item in Items::new(reader).context("the file cannot be read")? {
+            if self.stop.is_draining() {
+                break;
+            }
+            let item = item.context("the file cannot be read any further")?;
+            match self.admit(&mut entries, &item) {
+                Some(job) => group.push(self.message(&job, item), &job, &self.environment),
+                None => refused += tell(&entries, refused),
+            }
+            if group.is_full() {
+                self.send(&mut group, admitted, runtime)?;
+            }
+        }
+        self.send(&mut group, admitted, runtime)?;
+        if refused > TOLD {
+            eprintln!("… and {} more bad items; the results file has them all", refused - TOLD);
+        }
+        Ok(entries)
+    }
+
+    fn admit(&self, entries: &mut Entries, item: &Item) -> Option<Job> {
+        entries.admit(item, &self.environment.tools, &self.environment.policy.namespace)
+    }
+
+    fn message(&self, job: &Job, item: Item) -> NewMessage {
+        NewMessage {
+            body: Bytes::from(item.text),
+            group: job.tenant().map(ToString::to_string),
+            first_seen: self.environment.clock.now(),
+            delay: Duration::ZERO,
+        }
+    }
+
+    fn send(&self, group: &mut Group, admitted: &Admitted, runtime: &Handle) -> anyhow::Result<()> {
+        let group = std::mem::take(group);
+        if group.messages.is_empty() {
+            return Ok(());
+        }
+        let count = group.messages.len() as u64;
+        runtime.block_on(async {
+            if self.retry_failed {
+                self.replay_failed(group.jobs).await?;
+            }
+            // Counted first: no job may end before it is expected.
+            admitted.0.fetch_add(count, Ordering::AcqRel);
+            self.environment.queue.send(group.messages).await?;
+            Ok(())
+        })
+    }
+
+    async fn replay_failed(&self, jobs: Vec<(JobKey, PayloadHash)>) -> anyhow::Result<()> {
+        let ledger = &self.environment.ledger;
+        let records = ledger.read(jobs.iter().map(|(key, _)| *key).collect()).await?;
+        for ((key, payload_hash), record) in jobs.into_iter().zip(records) {
+            if record.is_some_and(|record| matches!(record.state, State::Failed(_))) {
+                let now = self.environment.clock.now();
+                // Somebody else may have been faster: the claim will see.
+                let _ = ledger.decide(key, Decision::Replay(payload_hash), now).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    fn push(&mut self, message: NewMessage, job: &Job, environment: &Environment<LocalPorts>) {
+        let key = JobKey::of(&environment.policy.namespace, job.id());
+        self.jobs.push((key, job.payload_hash()));
+        self.bytes += message.body.len();
+        self.messages.push(message);
+    }
+
+    fn is_full(&self) -> bool {
+        self.messages.len() >= GROUP || self.bytes >= GROUP_BYTES
+    }
+}
+
+/// Tells the last entry's fault, if it has one and not too many were told; answers how many it
+/// has.
+fn tell(entries: &Entries, told: u64) -> u64 {
+    let Some((entry, Fate::Rejected(error))) = entries.last().map(|entry| (entry, &entry.fate))
+    else {
+        return 0;
+    };
+    if told < TOLD {
+        let job = entry.id.as_ref().map(|id| format!(", job {id}")).unwrap_or_default();
+        eprintln!("line {}{job}: {}", entry.line, error.message);
+    }
+    1
+}

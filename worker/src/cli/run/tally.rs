@@ -1,0 +1,178 @@
+//! What has happened so far in a run: counted while it happens, for the progress bar, for the
+//! table, and to know when it is over.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    environment::{End, Observation, Observer},
+    error::{ErrorClass, JobError},
+    job::JobKey,
+    lease::{Record, State},
+};
+
+/// A job that was refused this often for the configuration's sake, with nothing finished in
+/// between, will be refused again.
+const HOPELESS_REFUSALS: u32 = 3;
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Ending {
+    /// With an outcome, of this run or of an earlier one.
+    Settled {
+        /// It did what it should.
+        is_success: bool,
+        /// No tool was called for it in this run.
+        is_earlier: bool,
+    },
+    /// Its id belongs to another job.
+    Rejected(Box<JobError>),
+}
+
+/// Why a job is not finished yet.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) reason: JobError,
+    pub(super) until: Instant,
+    refusals: u32,
+}
+
+/// One tool's figures.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ToolTally {
+    pub(super) done: u64,
+    pub(super) failed: u64,
+    pub(super) already: u64,
+    pub(super) waiting: u64,
+    pub(super) latencies: Vec<Duration>,
+    pub(super) input_tokens: u64,
+    pub(super) output_tokens: u64,
+    pub(super) cost_usd: Option<f64>,
+    pub(super) unpriced_calls: u64,
+}
+
+/// What has happened so far.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) calls: u64,
+    pub(super) in_flight: u64,
+    pub(super) endings: HashMap<JobKey, Ending>,
+    pub(super) waiting: HashMap<JobKey, Waiting>,
+    pub(super) tools: BTreeMap<String, ToolTally>,
+    pub(super) failed: u64,
+    /// Something finished, or an upstream's pause was to be waited for, until then.
+    patient_since: Instant,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            calls: 0,
+            in_flight: 0,
+            endings: HashMap::new(),
+            waiting: HashMap::new(),
+            tools: BTreeMap::new(),
+            failed: 0,
+            patient_since: Instant::now(),
+        }
+    }
+}
+
+impl Tally {
+    fn ended(&mut self, key: JobKey, end: &End<'_>) {
+        self.waiting.remove(&key);
+        self.waiting.values_mut().for_each(|waiting| waiting.refusals = 0);
+        self.patient_since = Instant::now();
+        let ending = match end {
+            End::Fresh(record) => self.settled(record, false),
+            End::Duplicate(record) => self.settled(record, true),
+            End::Rejected(error) => {
+                self.failed += 1;
+                Ending::Rejected(Box::new((*error).clone()))
+            }
+        };
+        self.endings.insert(key, ending);
+    }
+
+    fn settled(&mut self, record: &Record, is_earlier: bool) -> Ending {
+        let is_success = matches!(record.state, State::Done(_));
+        let tool = self.tools.entry(record.tool.to_string()).or_default();
+        match (is_success, is_earlier) {
+            (true, true) => tool.already += 1,
+            (true, false) => tool.done += 1,
+            (false, _) => tool.failed += 1,
+        }
+        if !is_earlier {
+            tool.input_tokens += record.usage.input_tokens;
+            tool.output_tokens += record.usage.output_tokens;
+            tool.unpriced_calls += u64::from(record.usage.unpriced_calls);
+            tool.cost_usd = match (tool.cost_usd, record.usage.cost_usd) {
+                (Some(sum), Some(cost)) => Some(sum + cost),
+                (sum, cost) => sum.or(cost),
+            };
+        }
+        self.failed += u64::from(!is_success);
+        Ending::Settled { is_success, is_earlier }
+    }
+
+    fn returned(&mut self, key: JobKey, reason: &JobError, after: Duration, was_called: bool) {
+        let now = Instant::now();
+        let is_refusal = was_called && reason.class == ErrorClass::Configuration;
+        let refusals = self.waiting.get(&key).map_or(0, |waiting| waiting.refusals);
+        let refusals = refusals + u32::from(is_refusal);
+        self.waiting.insert(key, Waiting { reason: reason.clone(), until: now + after, refusals });
+    }
+
+    /// Why going on makes no sense without a person, if it does not.
+    pub(super) fn hopeless(&self) -> Option<&JobError> {
+        let refused = |waiting: &&Waiting| waiting.refusals >= HOPELESS_REFUSALS;
+        self.waiting.values().find(refused).map(|waiting| &waiting.reason)
+    }
+
+    /// Whether nothing has finished for `patience` beyond the longest pause there is to wait for,
+    /// and no call is running.
+    pub(super) fn is_stuck(&self, patience: Duration) -> bool {
+        let longest = self.waiting.values().map(|waiting| waiting.until).max();
+        let asleep = longest.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        self.in_flight == 0 && self.patient_since.elapsed() > patience.saturating_add(asleep)
+    }
+}
+
+/// The tally, shared by all jobs of a run.
+#[derive(Debug, Default)]
+pub(super) struct SharedTally(Mutex<Tally>);
+
+impl SharedTally {
+    /// A poisoned lock holds figures that are at worst one job behind.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for SharedTally {
+    fn observe(&self, observation: Observation<'_>) {
+        let mut tally = self.lock();
+        match observation {
+            Observation::CallBegan => {
+                tally.calls += 1;
+                tally.in_flight += 1;
+            }
+            Observation::CallEnded { job, latency } => {
+                tally.in_flight -= 1;
+                tally.tools.entry(job.tool().to_string()).or_default().latencies.push(latency);
+            }
+            Observation::Ended { key: Some(key), end, .. } => tally.ended(key, &end),
+            Observation::Returned { key: Some(key), reason, after, was_called, .. } => {
+                tally.returned(key, reason, after, was_called);
+            }
+            Observation::Ended { key: None, .. } | Observation::Returned { key: None, .. } => {}
+        }
+    }
+}
