@@ -1,4 +1,4 @@
-//! 1. **The batch.** Messages come in, all at once; which of them are finished and which come back
+//! **1. The batch.** Messages come in, all at once; which of them are finished and which come back
 //! goes out. Each runs in a task of its own under one bound for the whole process, so that a panic
 //! or an endless call is the failure of that message alone.
 
@@ -166,9 +166,15 @@ impl<P: Ports> Worker<P> {
         let permits = Arc::clone(&self.permits);
         let task = async move {
             let _place = place;
-            Run { environment: &environment, message: &message, permits: &permits, deadline, stop: &stop }
-                .to_verdict()
-                .await
+            Run {
+                environment: &environment,
+                message: &message,
+                permits: &permits,
+                deadline,
+                stop: &stop,
+            }
+            .to_verdict()
+            .await
         };
         (entry, task)
     }

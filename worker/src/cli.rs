@@ -43,9 +43,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The async runtime, with enough file descriptors for the connections of the concurrency.
-fn block_on(
-    command: impl Future<Output = anyhow::Result<ExitCode>>,
-) -> anyhow::Result<ExitCode> {
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     // Without them, connections fail later with an error that says so.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let _ = rustls::crypto::ring::default_provider().install_default();

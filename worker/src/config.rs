@@ -21,7 +21,7 @@ pub const DEFAULT_CONCURRENCY: usize = 64;
 const MAX_CONCURRENCY: usize = 10_000;
 
 /// The longest an LLM may take, where nothing else is said.
-const DEFAULT_LLM_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_LLM_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The least days a record lives: the retention of queue and dead letters together.
 const MIN_LEDGER_DAYS: u64 = 18;
@@ -108,9 +108,11 @@ impl Source {
     ) -> Result<Option<T>, ConfigError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let found = "something else".to_owned();
-        parse(text)
-            .map(Some)
-            .ok_or_else(|| ConfigError { name: self.shown(name), expected: expected.to_owned(), found })
+        parse(text).map(Some).ok_or_else(|| ConfigError {
+            name: self.shown(name),
+            expected: expected.to_owned(),
+            found,
+        })
     }
 }
 
@@ -184,8 +186,7 @@ pub fn policy(source: &Source) -> Result<Policy, ConfigError> {
         namespace: namespace.unwrap_or(standard.namespace),
         max_attempts: max_attempts.unwrap_or(standard.max_attempts),
         max_age: max_age_s.map_or(standard.max_age, Duration::from_secs),
-        record_lives: days
-            .map_or(standard.record_lives, |days| Duration::from_secs(days * 86_400)),
+        record_lives: days.map_or(standard.record_lives, |days| Duration::from_secs(days * 86_400)),
         ..standard
     })
 }

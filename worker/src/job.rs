@@ -1,4 +1,4 @@
-//! 2. **The job.** A message body comes in, a [`Job`] goes out: parsed here once, into types with
+//! **2. The job.** A message body comes in, a [`Job`] goes out: parsed here once, into types with
 //! private fields. A body that breaks the contract becomes an [`InvalidJob`], which names every
 //! field at fault and keeps what could be read, so that somebody can be told.
 
@@ -45,7 +45,8 @@ pub struct Job {
 impl Job {
     /// Reads a job from its JSON text.
     pub fn parse(body: &[u8]) -> Result<Self, Box<InvalidJob>> {
-        let raw = RawJob::parse(body).map_err(|problem| Box::new(InvalidJob::unreadable(problem)))?;
+        let raw =
+            RawJob::parse(body).map_err(|problem| Box::new(InvalidJob::unreadable(problem)))?;
         Self::from_fields(Fields::new(raw))
     }
 
@@ -58,7 +59,7 @@ impl Job {
         let batch = fields.optional("batch", Membership::parse);
         let metadata = fields.optional("metadata", metadata);
         let expires_at = fields.optional("expires_at", fields::timestamp);
-        let max_cost_usd = fields.optional("max_cost_usd", fields::positive_number);
+        let max_cost_usd = fields.optional("max_cost_usd", |value| fields::positive_number(&value));
         let tenant = fields.optional("tenant", Tenant::parse);
 
         match (id, tool, input, fields.finish()) {

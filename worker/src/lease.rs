@@ -1,4 +1,4 @@
-//! 3. **The lease.** Before a job's tool is called, its claim goes to the ledger; what comes back
+//! **3. The lease.** Before a job's tool is called, its claim goes to the ledger; what comes back
 //! is a [`Claim`] that the caller must match: the right to run the job, or what became of it.
 //! This file is the ledger's port; `lease/transition.rs` holds the rules of the state machine.
 

@@ -74,7 +74,12 @@ impl<P: Ports> Poller<P> {
         while let Some(messages) = self.next_batch(stop).await {
             while batches.try_join_next().is_some() {}
             if !messages.is_empty() {
-                batches.spawn(work_off(self.worker.clone(), messages, self.deadline(), stop.clone()));
+                batches.spawn(work_off(
+                    self.worker.clone(),
+                    messages,
+                    self.deadline(),
+                    stop.clone(),
+                ));
             }
         }
         tokio::select! {

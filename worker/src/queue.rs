@@ -114,10 +114,8 @@ pub trait Queue: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Message>, QueueError>> + Send;
 
     /// Deletes messages: their jobs are settled.
-    fn delete(
-        &self,
-        receipts: Vec<Receipt>,
-    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+    fn delete(&self, receipts: Vec<Receipt>)
+    -> impl Future<Output = Result<(), QueueError>> + Send;
 
     /// Lets each message come back after its own time.
     fn defer(

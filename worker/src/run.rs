@@ -1,4 +1,4 @@
-//! 4. **The run.** One message end to end: parse, claim, call the tool, save the outcome, hand it
+//! **4. The run.** One message end to end: parse, claim, call the tool, save the outcome, hand it
 //! off. In comes a [`Message`], out goes a [`Verdict`]: whether the message is finished or comes
 //! back. The outcome is stored before anybody is told of it.
 

@@ -1,4 +1,4 @@
-//! 5. **The tool.** What a job asks for, looked up in the catalog and called. In comes a job, out
+//! **5. The tool.** What a job asks for, looked up in the catalog and called. In comes a job, out
 //! goes an [`Outcome`] or a [`ToolError`], whose class says whether another try makes sense.
 
 mod catalog;

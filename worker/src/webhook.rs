@@ -1,4 +1,4 @@
-//! 6. **The webhook.** An outcome that is stored goes to the job's callback: one POST in the shape
+//! **6. The webhook.** An outcome that is stored goes to the job's callback: one POST in the shape
 //! of Standard Webhooks, signed, and a verdict on the answer. In comes an [`Event`], out goes a
 //! [`Delivery`]; nothing here touches the ledger.
 

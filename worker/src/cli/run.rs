@@ -18,7 +18,6 @@ use std::{
 use anyhow::Context;
 use tokio::{sync::oneshot, time::interval};
 
-pub use self::input::{Item, Items};
 use self::{
     entry::Entries,
     intake::{Admitted, Intake},
@@ -145,11 +144,8 @@ impl Session {
         let tools = setup::catalog(source, args.llm.is_offline(), &clock)?;
         let courier = setup::courier(source, &clock)?;
         let database = Database::open(&config::database(source), clock.clone())?;
-        let settings = PollerSettings::for_tools(
-            concurrency,
-            tools.longest_timeout(),
-            policy.settle_margin,
-        );
+        let settings =
+            PollerSettings::for_tools(concurrency, tools.longest_timeout(), policy.settle_margin);
         let tally = Arc::<SharedTally>::default();
         let environment = Arc::new(Environment {
             ledger: SqliteLedger::new(database.clone()),
@@ -229,9 +225,7 @@ impl Session {
 }
 
 /// What was read of the file when the run was stopped. Standard input may never end.
-async fn stopped(
-    reading: oneshot::Receiver<anyhow::Result<Entries>>,
-) -> anyhow::Result<Entries> {
+async fn stopped(reading: oneshot::Receiver<anyhow::Result<Entries>>) -> anyhow::Result<Entries> {
     let read = tokio::time::timeout(INTAKE_STOPS_WITHIN, reading).await;
     read.context("stopped while the file was still being read")?
         .context("the reading of the file stopped")?

@@ -66,11 +66,7 @@ impl LlmArgs {
 }
 
 /// The catalog with the LLM behind it, or with the offline model, which is said aloud.
-pub(super) fn catalog(
-    source: &Source,
-    is_offline: bool,
-    clock: &Clock,
-) -> anyhow::Result<Catalog> {
+pub(super) fn catalog(source: &Source, is_offline: bool, clock: &Clock) -> anyhow::Result<Catalog> {
     let client = match config::llm(source)?.filter(|_| !is_offline) {
         Some(settings) => {
             Some(LlmClient::new(settings, clock.clone()).map_err(anyhow::Error::msg)?)
@@ -89,7 +85,8 @@ pub(super) fn catalog(
     };
     let text = fs::read_to_string(&path)
         .with_context(|| format!("{}: the catalog cannot be read", path.display()))?;
-    Catalog::parse(&text, client).with_context(|| format!("{}: the catalog is wrong", path.display()))
+    Catalog::parse(&text, client)
+        .with_context(|| format!("{}: the catalog is wrong", path.display()))
 }
 
 /// The courier, with a warning when nothing signs.

@@ -41,7 +41,7 @@ impl Problem {
     }
 
     pub(super) fn missing(field: &str) -> Self {
-        Self::body("missing_field", "this field", "nothing").under(field)
+        Self::body("missing_field", "a value, since it is required", "no such field").under(field)
     }
 
     pub(super) fn repeated(field: &str) -> Self {
@@ -157,19 +157,18 @@ pub(super) fn timestamp(value: Value) -> Result<UnixMs, Problem> {
         .map_err(|_| Problem::invalid(EXPECTED, "another text"))
 }
 
-pub(super) fn positive_number(value: Value) -> Result<f64, Problem> {
+pub(super) fn positive_number(value: &Value) -> Result<f64, Problem> {
     value
         .as_f64()
         .filter(|number| *number > 0.0)
-        .ok_or_else(|| Problem::invalid("a number above 0", another(&value)))
+        .ok_or_else(|| Problem::invalid("a number above 0", another(value)))
 }
 
 /// A whole number within the bounds.
 pub(super) fn integer(value: &Value, least: u64, most: u64) -> Result<u64, Problem> {
-    value
-        .as_u64()
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| Problem::invalid(format!("a whole number from {least} to {most}"), another(value)))
+    value.as_u64().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+        Problem::invalid(format!("a whole number from {least} to {most}"), another(value))
+    })
 }
 
 /// What a value is, without quoting it.

@@ -86,11 +86,7 @@ digest! {
 }
 
 impl PayloadHash {
-    pub(super) fn of(
-        tool: &ToolName,
-        input: &Value,
-        model: Option<&ModelName>,
-    ) -> Self {
+    pub(super) fn of(tool: &ToolName, input: &Value, model: Option<&ModelName>) -> Self {
         let mut hasher = Sha256::new();
         hash_text(&mut hasher, "mcp-batch payload v1");
         hash_text(&mut hasher, tool.as_str());
@@ -124,7 +120,9 @@ fn hash_value(hasher: &mut Sha256, value: &Value) {
         Value::Object(object) => hash_object(hasher, object),
         Value::Array(items) => {
             hasher.update(b"[");
-            items.iter().for_each(|item| hash_value(hasher, item));
+            for item in items {
+                hash_value(hasher, item);
+            }
             hasher.update(b"]");
         }
         Value::String(text) => {

@@ -9,7 +9,7 @@ use super::{
 use crate::clock::UnixMs;
 
 /// The most jobs one batch can count.
-pub const MAX_BATCH_JOBS: u64 = 1_000_000;
+const MAX_BATCH_JOBS: u64 = 1_000_000;
 
 /// Which batch a job is counted in, and as which of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ impl Membership {
         let names = ["id", "index", "size", "callback", "expires_at"];
         let mut fields = Fields::of_object(value, &names)?;
         let id = fields.required("id", BatchId::parse);
-        let index = fields
-            .required("index", |value| fields::integer(&value, 0, MAX_BATCH_JOBS - 1));
+        let index =
+            fields.required("index", |value| fields::integer(&value, 0, MAX_BATCH_JOBS - 1));
         let size = fields.optional("size", |value| fields::integer(&value, 1, MAX_BATCH_JOBS));
         let callback = fields.required("callback", Callback::parse);
         let expires_at = fields.optional("expires_at", fields::timestamp);

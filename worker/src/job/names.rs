@@ -66,7 +66,7 @@ const MODEL: Rule = Rule {
     allowed: |c| c.is_ascii_graphic(),
 };
 
-/// SQS's alphabet for MessageGroupId, which a tenant becomes.
+/// SQS's alphabet for a `MessageGroupId`, which a tenant becomes.
 const TENANT: Rule = Rule {
     expected: "1 to 128 ASCII letters, digits and punctuation",
     max_chars: 128,
@@ -75,14 +75,14 @@ const TENANT: Rule = Rule {
 
 /// The rules of a name, as a type that only a checked text can become.
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $rule:expr) => {
+    ($(#[$doc:meta])* $name:ident, $parse:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
 
         impl $name {
             pub(super) fn parse(value: Value) -> Result<Self, Problem> {
-                $rule.parse(value).map(Self)
+                ($parse)(value).map(Self)
             }
 
             /// The name as it was given.
@@ -110,34 +110,34 @@ macro_rules! name {
 
 name! {
     /// The caller's idempotency key: within a namespace one id is run and paid once.
-    JobId, ID
+    JobId, |value| ID.parse(value)
 }
 
 name! {
     /// The id of a batch that is counted.
-    BatchId, ID
+    BatchId, |value| ID.parse(value)
 }
 
 name! {
     /// A model's name as the LLM router knows it.
-    ModelName, MODEL
+    ModelName, |value| MODEL.parse(value)
 }
 
 name! {
     /// Whose fair share a job counts towards.
-    Tenant, TENANT
+    Tenant, |value| TENANT.parse(value)
 }
 
 name! {
     /// A tool's name: `summarize`, or `server/tool` for a remote MCP server's.
-    ToolName, ToolRule
+    ToolName, ToolRule::parse
 }
 
 /// [`TOOL`], and the shape of its parts.
 struct ToolRule;
 
 impl ToolRule {
-    fn parse(&self, value: Value) -> Result<String, Problem> {
+    fn parse(value: Value) -> Result<String, Problem> {
         let text = TOOL.parse(value)?;
         let parts: Vec<&str> = text.split('/').collect();
         let is_sound = parts.len() <= 2 && parts.iter().all(|part| (1..=64).contains(&part.len()));

@@ -51,15 +51,20 @@ impl RawJob {
 
 /// Says what a body is instead of a JSON object, without quoting it.
 fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+    const EXPECTED: &str = "a JSON object";
     if error.is_data() {
-        return Problem::body("not_an_object", "a JSON object", kind_of_text(text));
+        return Problem::body("not_an_object", EXPECTED, kind_of_text(text));
     }
-    let place = format!("line {} column {}", error.line(), error.column());
+    let place = match error.line() {
+        1 => format!("column {}", error.column()),
+        line => format!("line {line} of it, column {}", error.column()),
+    };
     if error.to_string().starts_with("recursion limit") {
-        return Problem::body("too_deep", "at most 127 levels of nesting", format!("more, at {place}"));
+        let expected = "at most 127 levels of nesting";
+        return Problem::body("too_deep", expected, format!("more of them at {place}"));
     }
-    let what = if error.is_eof() { "an end" } else { "something else" };
-    Problem::body("not_json", "a JSON object", format!("{what} at {place}"))
+    let what = if error.is_eof() { "that its text ends" } else { "a mistake in its syntax" };
+    Problem::body("not_json", EXPECTED, format!("{what} at {place}"))
 }
 
 fn kind_of_text(text: &str) -> &'static str {

@@ -163,9 +163,10 @@ impl Record {
 
     fn owes(&self) -> bool {
         self.dead_letter == DeadLetterState::Pending
-            || self.callback.as_ref().is_some_and(|slot| {
-                slot.state == CallbackState::Pending && self.is_final()
-            })
+            || self
+                .callback
+                .as_ref()
+                .is_some_and(|slot| slot.state == CallbackState::Pending && self.is_final())
     }
 
     /// Whether there is an outcome that stands.
@@ -268,10 +269,7 @@ impl Record {
     }
 
     /// Cancels what has not started. Of a running job it stays a wish: its result stands.
-    pub(crate) fn cancel(
-        old: Option<Self>,
-        request: &ClaimRequest,
-    ) -> Step<Result<Self, Refusal>> {
+    pub(crate) fn cancel(old: Option<Self>, request: &ClaimRequest) -> Step<Result<Self, Refusal>> {
         let mut record = match old {
             None => {
                 let tombstone = Self::begin(request, 0, 0, Usage::free()).write;

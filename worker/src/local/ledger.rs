@@ -71,10 +71,7 @@ impl Ledger for SqliteLedger {
         self.step(key, move |old| Record::mark(old, epoch, &mark)).await
     }
 
-    async fn cancel(
-        &self,
-        request: ClaimRequest,
-    ) -> Result<Result<Record, Refusal>, LedgerError> {
+    async fn cancel(&self, request: ClaimRequest) -> Result<Result<Record, Refusal>, LedgerError> {
         self.step(request.key, move |old| Record::cancel(old, &request)).await
     }
 

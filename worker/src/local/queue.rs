@@ -119,7 +119,13 @@ impl Queue for SqliteQueue {
             let insert_one = |message: NewMessage| {
                 let visible_at = now.plus(message.delay).0;
                 insert
-                    .insert((&*name, &*message.body, message.group, message.first_seen.0, visible_at))
+                    .insert((
+                        &*name,
+                        &*message.body,
+                        message.group,
+                        message.first_seen.0,
+                        visible_at,
+                    ))
                     .map(|id| id.to_string())
             };
             messages.into_iter().map(insert_one).collect()
@@ -150,8 +156,8 @@ impl Queue for SqliteQueue {
 
     async fn delete(&self, receipts: Vec<Receipt>) -> Result<(), QueueError> {
         let delete = move |connection: &Connection| {
-            let mut delete = connection
-                .prepare_cached("DELETE FROM messages WHERE id = ?1 AND receipt = ?2")?;
+            let mut delete =
+                connection.prepare_cached("DELETE FROM messages WHERE id = ?1 AND receipt = ?2")?;
             for receipt in receipts {
                 delete.execute((id_of(&receipt), &receipt.0))?;
             }

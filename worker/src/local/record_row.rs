@@ -65,7 +65,9 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
     ];
     let marks = (1..=values.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
     connection
-        .prepare_cached(&format!("INSERT OR REPLACE INTO jobs ({COLUMNS}, worker) VALUES ({marks})"))?
+        .prepare_cached(&format!(
+            "INSERT OR REPLACE INTO jobs ({COLUMNS}, worker) VALUES ({marks})"
+        ))?
         .execute(values.as_slice())?;
     Ok(())
 }
@@ -145,7 +147,8 @@ fn word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
 fn from_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = String::column_result(row.get_ref(column)?)
         .map_err(|error| malformed(column, error.to_string()))?;
-    serde_json::from_value(Value::String(text)).map_err(|error| malformed(column, error.to_string()))
+    serde_json::from_value(Value::String(text))
+        .map_err(|error| malformed(column, error.to_string()))
 }
 
 fn malformed(column: &str, error: impl Into<String>) -> rusqlite::Error {

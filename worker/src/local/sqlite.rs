@@ -37,7 +37,9 @@ const DEAD_LETTERS_LIVE: Duration = Duration::from_secs(14 * 24 * 3600);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// SQLite refused it.
-    #[error("{path}: {error}; expected a file that mcp-batch made, or a path where it may make one")]
+    #[error(
+        "{path}: {error}; expected a file that mcp-batch made, or a path where it may make one"
+    )]
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -45,7 +47,9 @@ pub enum OpenError {
         error: rusqlite::Error,
     },
     /// It was written by a newer program.
-    #[error("{path} has schema version {found}, this program knows {SCHEMA_VERSION}: use a newer mcp-batch, or another --db")]
+    #[error(
+        "{path} has schema version {found}, this program knows {SCHEMA_VERSION}: use a newer mcp-batch, or another --db"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -247,10 +251,7 @@ fn write_all(
     }
 }
 
-fn commit(
-    connection: &mut Connection,
-    group: &mut [Box<dyn Operation>],
-) -> rusqlite::Result<()> {
+fn commit(connection: &mut Connection, group: &mut [Box<dyn Operation>]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     group.iter_mut().for_each(|operation| operation.run(&transaction));
     transaction.commit()
@@ -262,7 +263,9 @@ fn prune_when_due(connection: &Connection, due: UnixMs, now: UnixMs) -> UnixMs {
         return due;
     }
     match prune(connection, now) {
-        Ok(pruned) if pruned >= PRUNED_AT_ONCE as usize => return now.plus(Duration::from_millis(50)),
+        Ok(pruned) if pruned >= PRUNED_AT_ONCE as usize => {
+            return now.plus(Duration::from_millis(50));
+        }
         Ok(0) => {}
         Ok(_) => {
             let _ = connection.execute_batch("PRAGMA incremental_vacuum(2000)");

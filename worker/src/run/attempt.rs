@@ -66,7 +66,7 @@ impl<P: Ports> Run<'_, P> {
                     (Settlement::Complete(outcome), Next::End)
                 }
                 CallEnd::Failed(failure) => self.after_failure(subject, lease, *plan, failure),
-                CallEnd::Stopped => self.after_stop(*plan),
+                CallEnd::Stopped => Self::after_stop(*plan),
             },
         };
         let saved = self.save(subject, lease, settlement).await;
@@ -114,8 +114,14 @@ impl<P: Ports> Run<'_, P> {
                 Ok(Settled::Fenced) => return Err(self.fenced(subject)),
                 Err(error) if self.deadline.time_left() < SAVE_AGAIN => {
                     tracing::error!(%error, "an outcome could not be saved");
-                    let reason = JobError::new(ErrorClass::Interrupted, "ledger", error.to_string());
-                    return Err(self.returned(subject.key, &reason, self.deadline.time_left(), true));
+                    let reason =
+                        JobError::new(ErrorClass::Interrupted, "ledger", error.to_string());
+                    return Err(self.returned(
+                        subject.key,
+                        &reason,
+                        self.deadline.time_left(),
+                        true,
+                    ));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an outcome cannot be saved yet");

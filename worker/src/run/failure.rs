@@ -49,7 +49,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// A job that had to be stopped in the middle: its upstream may bill on.
-    pub(super) fn after_stop(&self, plan: CallPlan) -> (Settlement, Next) {
+    pub(super) fn after_stop(plan: CallPlan) -> (Settlement, Next) {
         let message = "the job was stopped while its tool was running";
         let error = JobError::new(ErrorClass::Interrupted, "stopped", message);
         let settlement = Settlement::Interrupt(error, Usage::unknown(), plan.repeat);
@@ -66,7 +66,10 @@ impl<P: Ports> Run<'_, P> {
         let policy = &self.environment.policy;
         let spent = lease.usage.plus(&failure.usage).cost_usd.unwrap_or(0.0);
         if self.is_too_old() {
-            return Some(format!("given up {} s after it was first seen", policy.max_age.as_secs()));
+            return Some(format!(
+                "given up {} s after it was first seen",
+                policy.max_age.as_secs()
+            ));
         }
         if subject.job.max_cost_usd().is_some_and(|most| spent >= most) {
             return Some(format!("max_cost_usd is reached: {spent} USD"));
@@ -85,7 +88,9 @@ impl<P: Ports> Run<'_, P> {
     ) -> Next {
         let pause = subject.gate.closed().map(|closed| closed.time_left());
         if attempt == Attempt::NotCounted {
-            return Next::Return(failure.retry_after.max(pause).unwrap_or_default() + jitter(SPREAD));
+            return Next::Return(
+                failure.retry_after.max(pause).unwrap_or_default() + jitter(SPREAD),
+            );
         }
         let policy = &self.environment.policy;
         let delay = jitter(QUICK_RETRY);

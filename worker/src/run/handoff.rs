@@ -9,7 +9,7 @@ use super::{Run, Subject, Verdict, jitter};
 use crate::{
     environment::{End, Ports},
     error::{ErrorClass, JobError},
-    job::{Callback, InvalidJob, Job, JobKey},
+    job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
     queue::{DeadLetter, Queue},
     webhook::{Event, error_data},
@@ -119,8 +119,8 @@ impl<P: Ports> Run<'_, P> {
 
     /// A body that is no job: nothing can be claimed, so nothing is remembered but the dead letter.
     pub(super) async fn reject_unreadable(&self, invalid: &InvalidJob) -> Verdict {
-        let id = invalid.id.as_ref().map(|id| id.as_str());
-        let tool = invalid.tool.as_ref().map(|tool| tool.as_str());
+        let id = invalid.id.as_ref().map(JobId::as_str);
+        let tool = invalid.tool.as_ref().map(ToolName::as_str);
         let rejection = Rejection { key: None, error: &invalid.error(), id, tool };
         self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref()).await
     }

@@ -29,7 +29,7 @@ const DEFAULT: &str = include_str!("tools.toml");
 const MAX_GATES: usize = 256;
 
 /// How long an offline call may take.
-const OFFLINE_TIMEOUT: Duration = Duration::from_secs(60);
+const OFFLINE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a catalog cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +199,8 @@ impl PromptCall<'_> {
         };
         // One more try with the reason: most models get it right then.
         let second = self.client.complete(self.body(Some(&misfit))?, self.terms).await;
-        let second = second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
+        let second =
+            second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
         self.result(second)
             .map(|outcome| Outcome { usage: usage.plus(&outcome.usage), ..outcome })
             .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
@@ -241,7 +242,9 @@ impl PromptCall<'_> {
         };
         match schema.misfit(&result) {
             None => Ok(Outcome { result, usage: answer.usage, offline: false }),
-            Some(misfit) => Err((answer.usage, format!("{}: {}", misfit.path, misfit.message).into())),
+            Some(misfit) => {
+                Err((answer.usage, format!("{}: {}", misfit.path, misfit.message).into()))
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ const FAILURES_BEFORE_CLOSING: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest it stays closed before somebody tries again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The first pause when the upstream refuses us as such. It doubles as well: a person has to act.
 const FIRST_CONFIGURATION_PAUSE: Duration = Duration::from_secs(1);
@@ -96,7 +96,8 @@ impl Health {
     fn another_failure(&mut self) -> Option<Duration> {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let is_end_of_run = self.failures_in_a_row.is_multiple_of(FAILURES_BEFORE_CLOSING);
-        is_end_of_run.then(|| doubled(FIRST_PAUSE, self.failures_in_a_row / FAILURES_BEFORE_CLOSING))
+        is_end_of_run
+            .then(|| doubled(FIRST_PAUSE, self.failures_in_a_row / FAILURES_BEFORE_CLOSING))
     }
 
     fn another_refusal(&mut self) -> Duration {

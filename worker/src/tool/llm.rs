@@ -152,7 +152,8 @@ impl LlmClient {
 
     async fn refused(&self, response: Response, request: &[u8], terms: CallTerms<'_>) -> ToolError {
         let refusal = Refusal::of(&response, self.clock.now(), terms.job_named_model);
-        let body = read(response, MAX_REFUSAL_BYTES).await.map(|text| text.head).unwrap_or_default();
+        let body =
+            read(response, MAX_REFUSAL_BYTES).await.map(|text| text.head).unwrap_or_default();
         refusal.explained_by(&body, request, self.settings.api_key.as_ref())
     }
 }

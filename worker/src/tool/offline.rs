@@ -36,11 +36,7 @@ impl OfflineModel {
                 classify::classify(text, &categories(input)).unwrap_or_default().to_owned()
             }
         };
-        let usage = Usage {
-            cost_usd: Some(0.0),
-            model: Some(MODEL.to_owned()),
-            ..Usage::free()
-        };
+        let usage = Usage { cost_usd: Some(0.0), model: Some(MODEL.to_owned()), ..Usage::free() };
         Outcome { result: Value::String(result), usage, offline: true }
     }
 }

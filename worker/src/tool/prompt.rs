@@ -20,7 +20,9 @@ const USER: &str = "user";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PromptSpec {
-    description: String,
+    /// For people; listed, never sent.
+    #[serde(rename = "description")]
+    _description: String,
     input_schema: Value,
     #[serde(default)]
     system: Option<String>,
@@ -57,7 +59,6 @@ enum RetrySpec {
 /// A tool that was checked as a whole: schemas and templates are compiled.
 #[derive(Debug)]
 pub(super) struct PromptTool {
-    pub(super) description: String,
     pub(super) input: Schema,
     pub(super) answer: Option<Schema>,
     pub(super) model: Option<ModelName>,
@@ -82,7 +83,6 @@ impl PromptTool {
         let model = spec.model.map(|name| name.parse()).transpose();
         Ok(Self {
             templates: templates(spec.system, spec.user)?,
-            description: spec.description,
             input: Schema::compile(spec.input_schema)
                 .map_err(|error| format!("input_schema: {error}"))?,
             answer: spec

@@ -32,7 +32,10 @@ impl Event {
             "timestamp": record.settled.rfc3339(),
             "data": data(record, metadata),
         });
-        Some(Self { id: event_id(&[record.key.as_bytes(), &record.epoch.to_be_bytes()]), body: bytes(&body) })
+        Some(Self {
+            id: event_id(&[record.key.as_bytes(), &record.epoch.to_be_bytes()]),
+            body: bytes(&body),
+        })
     }
 
     /// The event of a message that never became a run, such as a second input under one id.
@@ -84,7 +87,9 @@ pub fn error_data(error: &JobError) -> Value {
 
 fn event_id(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
-    parts.iter().for_each(|part| hasher.update(part));
+    for part in parts {
+        hasher.update(part);
+    }
     let digest: [u8; 32] = hasher.finalize().into();
     digest.iter().take(16).fold("msg_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
 }

@@ -122,9 +122,4 @@ impl Entries {
     pub(super) fn last(&self) -> Option<&Entry> {
         self.all.last()
     }
-
-    /// How many jobs are sent.
-    pub(super) fn sent(&self) -> usize {
-        self.sent.len()
-    }
 }

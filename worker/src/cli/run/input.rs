@@ -7,13 +7,13 @@ use crate::job::MAX_BODY_BYTES;
 
 /// One item of the file, not judged yet.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Item {
+pub(super) struct Item {
     /// The line it begins on, from 1.
-    pub line: u64,
+    pub(super) line: u64,
     /// Its text; of one that is too large just the beginning.
-    pub text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     /// How long its text really is.
-    pub bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Item {
@@ -33,13 +33,13 @@ impl Item {
     }
 
     /// Whether all of its text is there.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.bytes <= MAX_BODY_BYTES
     }
 }
 
 /// The items of a file, in order.
-pub struct Items<R> {
+pub(super) struct Items<R> {
     reader: R,
     line: u64,
     shape: Shape,
@@ -61,7 +61,7 @@ struct Position {
 
 impl<R: BufRead> Items<R> {
     /// Looks at the first character: `[` begins an array, anything else a line.
-    pub fn new(mut reader: R) -> io::Result<Self> {
+    pub(super) fn new(mut reader: R) -> io::Result<Self> {
         let mut line = 1;
         skip_byte_order_mark(&mut reader)?;
         loop {

@@ -148,8 +148,16 @@ impl Summary {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
         table.set_header([
-            "tool", "done", "failed", "already done", "waiting", "p50", "p95", "tokens in",
-            "tokens out", "cost",
+            "tool",
+            "done",
+            "failed",
+            "already done",
+            "waiting",
+            "p50",
+            "p95",
+            "tokens in",
+            "tokens out",
+            "cost",
         ]);
         for (name, tool) in &self.tools {
             table.add_row(row(name, tool));

@@ -138,9 +138,8 @@ impl Tally {
     /// and no call is running.
     pub(super) fn is_stuck(&self, patience: Duration) -> bool {
         let longest = self.waiting.values().map(|waiting| waiting.until).max();
-        let asleep = longest.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        });
+        let asleep =
+            longest.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         self.in_flight == 0 && self.patient_since.elapsed() > patience.saturating_add(asleep)
     }
 }

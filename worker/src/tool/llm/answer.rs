@@ -86,13 +86,11 @@ impl Answer {
             model: body.model,
             ..priced(Usage::unknown(), cost)
         };
-        match body.choices.into_iter().next() {
-            Some(choice) => Self::from_choice(choice, usage),
-            None => {
-                let message = "the LLM answered without a choice";
-                Err(failure(ErrorClass::Transient, "answer_empty", message, usage))
-            }
-        }
+        let Some(choice) = body.choices.into_iter().next() else {
+            let message = "the LLM answered without a choice";
+            return Err(failure(ErrorClass::Transient, "answer_empty", message, usage));
+        };
+        Self::from_choice(choice, usage)
     }
 
     fn from_choice(choice: Choice, usage: Usage) -> Result<Self, ToolError> {
@@ -102,9 +100,7 @@ impl Answer {
                 let message = "the LLM's content filter withheld the answer";
                 Err(failure(ErrorClass::Permanent, "content_filter", message, usage))
             }
-            Some(content) => {
-                Ok(Self { content, usage, is_truncated: reason == Some("length") })
-            }
+            Some(content) => Ok(Self { content, usage, is_truncated: reason == Some("length") }),
             None => {
                 let message = "the LLM answered without any text";
                 Err(failure(ErrorClass::Transient, "answer_empty", message, usage))

@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// The longest pause an upstream may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
 /// How long to wait when money is spent: until somebody raises the budget, or a new period begins.
-const BUDGET_PAUSE: Duration = Duration::from_secs(60);
+const BUDGET_PAUSE: Duration = Duration::from_mins(1);
 
 /// The most of an upstream's message that is told, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -87,13 +87,12 @@ impl Refusal {
         let kind = details.kind.as_deref().unwrap_or_default();
         match self.status.as_u16() {
             _ if kind == "budget_exceeded" => (ErrorClass::Throttled, Some("budget_exceeded")),
-            401 | 403 => (ErrorClass::Configuration, None),
+            300..=399 | 401 | 403 => (ErrorClass::Configuration, None),
             400 if kind == "no_db_connection" => (ErrorClass::Configuration, Some("api_key")),
             400 | 404 if details.names_unknown_model() => match self.job_named_model {
                 true => (ErrorClass::Permanent, Some("unknown_model")),
                 false => (ErrorClass::Configuration, Some("unknown_model")),
             },
-            300..=399 => (ErrorClass::Configuration, None),
             408 => (ErrorClass::Transient, Some("timeout")),
             429 => (ErrorClass::Throttled, None),
             503 if self.retry_after.is_some() => (ErrorClass::Throttled, None),
