@@ -1,6 +1,12 @@
 //! The command line: one file a command. Exit codes: 0 all succeeded, 1 some failed or wait, 2 bad
 //! usage or unreadable input.
 
+#![expect(
+    clippy::doc_markdown,
+    clippy::print_stderr,
+    reason = "doc comments are the help that people read; a command prints"
+)]
+
 mod run;
 mod setup;
 

@@ -1,7 +1,10 @@
 //! Every setting, typed: read once from flags and environment, with a default, a unit and an
 //! error that says what to write instead.
 
-use std::{collections::HashMap, env, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::HashMap, env, fmt, ops::RangeInclusive, path::PathBuf, str::FromStr,
+    time::Duration,
+};
 
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
@@ -92,11 +95,10 @@ impl Source {
     fn number<T: FromStr + PartialOrd + fmt::Display>(
         &self,
         name: &'static str,
-        least: T,
-        most: T,
+        range: RangeInclusive<T>,
     ) -> Result<Option<T>, ConfigError> {
-        let expected = format!("a number from {least} to {most}");
-        let within = |number: &T| (&least..=&most).contains(&number);
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let within = |number: &T| range.contains(number);
         self.parse(name, expected, |text| text.parse().ok().filter(within))
     }
 
@@ -118,7 +120,7 @@ impl Source {
 
 /// `MCP_BATCH_CONCURRENCY`: jobs at once in one process; 64.
 pub fn concurrency(source: &Source) -> Result<usize, ConfigError> {
-    let given = source.number("MCP_BATCH_CONCURRENCY", 1, MAX_CONCURRENCY)?;
+    let given = source.number("MCP_BATCH_CONCURRENCY", 1..=MAX_CONCURRENCY)?;
     Ok(given.unwrap_or(DEFAULT_CONCURRENCY))
 }
 
@@ -136,7 +138,7 @@ pub fn tools(source: &Source) -> Option<PathBuf> {
 pub fn llm(source: &Source) -> Result<Option<LlmSettings>, ConfigError> {
     let expected = "an http or https URL such as http://127.0.0.1:4000/v1";
     let Some(url) = source.parse("MCP_BATCH_LLM_URL", expected, http_url)? else { return Ok(None) };
-    let timeout = source.number("MCP_BATCH_LLM_TIMEOUT_S", 0.01, 86_400.0)?;
+    let timeout = source.number("MCP_BATCH_LLM_TIMEOUT_S", 0.01..=86_400.0)?;
     let key = |text: &str| text.bytes().all(|b| b.is_ascii_graphic()).then(|| text.to_owned());
     let api_key = source.secret("MCP_BATCH_LLM_API_KEY", "visible ASCII characters", key)?;
     Ok(Some(LlmSettings {
@@ -179,9 +181,9 @@ pub fn policy(source: &Source) -> Result<Policy, ConfigError> {
     let expected = "1 to 128 characters of A-Z a-z 0-9 . _ : -";
     let namespace =
         source.parse("MCP_BATCH_NAMESPACE", expected, |text| text.parse::<Namespace>().ok())?;
-    let max_attempts = source.number("MCP_BATCH_MAX_ATTEMPTS", 1, 1_000)?;
-    let max_age_s = source.number("MCP_BATCH_MAX_AGE_S", 1, 1_209_600)?;
-    let days = source.number("MCP_BATCH_LEDGER_DAYS", MIN_LEDGER_DAYS, 3_650)?;
+    let max_attempts = source.number("MCP_BATCH_MAX_ATTEMPTS", 1..=1_000)?;
+    let max_age_s = source.number("MCP_BATCH_MAX_AGE_S", 1..=1_209_600)?;
+    let days = source.number("MCP_BATCH_LEDGER_DAYS", MIN_LEDGER_DAYS..=3_650)?;
     Ok(Policy {
         namespace: namespace.unwrap_or(standard.namespace),
         max_attempts: max_attempts.unwrap_or(standard.max_attempts),

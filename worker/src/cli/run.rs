@@ -194,7 +194,7 @@ impl Session {
             }
             let tally = self.tally.lock();
             progress.show(&tally, admitted.count(), entries.is_some());
-            if entries.is_some() && self.is_over(&tally, admitted.count(), args) {
+            if entries.is_some() && Self::is_over(&tally, admitted.count(), args) {
                 break;
             }
         }
@@ -205,7 +205,7 @@ impl Session {
         }
     }
 
-    fn is_over(&self, tally: &Tally, admitted: u64, args: &Args) -> bool {
+    fn is_over(tally: &Tally, admitted: u64, args: &Args) -> bool {
         let all_ended = tally.endings.len() as u64 == admitted;
         all_ended
             || tally.hopeless().is_some()

@@ -67,18 +67,15 @@ impl LlmArgs {
 
 /// The catalog with the LLM behind it, or with the offline model, which is said aloud.
 pub(super) fn catalog(source: &Source, is_offline: bool, clock: &Clock) -> anyhow::Result<Catalog> {
-    let client = match config::llm(source)?.filter(|_| !is_offline) {
-        Some(settings) => {
-            Some(LlmClient::new(settings, clock.clone()).map_err(anyhow::Error::msg)?)
-        }
-        None => {
-            let why = if is_offline { "as asked" } else { "since no LLM is configured" };
-            eprintln!(
-                "The offline model answers, {why}: extractive summaries and keyword classes, at \
-                 no cost.\nFor a real model set MCP_BATCH_LLM_URL and MCP_BATCH_LLM_API_KEY."
-            );
-            None
-        }
+    let client = if let Some(settings) = config::llm(source)?.filter(|_| !is_offline) {
+        Some(LlmClient::new(settings, clock.clone()).map_err(anyhow::Error::msg)?)
+    } else {
+        let why = if is_offline { "as asked" } else { "since no LLM is configured" };
+        eprintln!(
+            "The offline model answers, {why}: extractive summaries and keyword classes, at no \
+             cost.\nFor a real model set MCP_BATCH_LLM_URL and MCP_BATCH_LLM_API_KEY."
+        );
+        None
     };
     let Some(path) = config::tools(source) else {
         return Catalog::parse(Catalog::default_text(), client).context("the default catalog");

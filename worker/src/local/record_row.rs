@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
-    job::{Callback, JobKey, PayloadHash},
+    job::{Callback, JobKey, PayloadHash, Tenant},
     lease::{CallbackSlot, CallbackState, OwnerToken, Record, State},
 };
 
@@ -42,7 +42,7 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         &record.namespace.as_str(),
         &record.job_id.as_str(),
         &record.tool.as_str(),
-        &record.tenant.as_ref().map(|tenant| tenant.as_str()),
+        &record.tenant.as_ref().map(Tenant::as_str),
         &record.payload_hash.as_ref().map(PayloadHash::as_bytes),
         &record.state.name(),
         record.token.as_bytes(),

@@ -246,14 +246,18 @@ fn write_all(
             group.push(next);
         }
         let committed = commit(&mut connection, &mut group).map_err(|error| error.to_string());
-        group.into_iter().for_each(|operation| operation.answer(&committed));
+        for operation in group {
+            operation.answer(&committed);
+        }
         prune_at = prune_when_due(&connection, prune_at, clock.now());
     }
 }
 
 fn commit(connection: &mut Connection, group: &mut [Box<dyn Operation>]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    group.iter_mut().for_each(|operation| operation.run(&transaction));
+    for operation in group {
+        operation.run(&transaction);
+    }
     transaction.commit()
 }
 

@@ -131,9 +131,8 @@ impl<R: BufRead> Items<R> {
                     item.line = self.line;
                 }
                 Token::Inside => item.push(&[byte]),
-                Token::Comma => return Ok(Some(item)),
                 Token::End if item.is_blank() => return trailing(&mut self.reader, self.line),
-                Token::End => return Ok(Some(item)),
+                Token::Comma | Token::End => return Ok(Some(item)),
             }
         }
     }
