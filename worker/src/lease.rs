@@ -19,7 +19,8 @@ pub use self::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    job::{Callback, JobId, JobKey, Namespace, PayloadHash, Tenant, ToolName},
+    fan_in::{BatchKey, BatchRecord, Member},
+    job::{Callback, JobId, JobKey, Membership, Namespace, PayloadHash, Tenant, ToolName},
 };
 
 /// Who may settle a job: a fresh random value per claim attempt.
@@ -70,6 +71,8 @@ pub struct ClaimRequest {
     pub payload_hash: PayloadHash,
     /// Where the outcome is posted.
     pub callback: Option<Callback>,
+    /// The batch it is counted in.
+    pub membership: Option<Membership>,
     /// Fresh for this very attempt: a lost response is recognised by it.
     pub token: OwnerToken,
     /// The present moment.
@@ -99,6 +102,8 @@ pub enum Claim {
     Held(Box<Record>),
     /// It was cancelled.
     Cancelled(Box<Record>),
+    /// It has no place in its batch; nothing was changed.
+    Misplaced(JobError),
     /// The id was used with another tool, input or model.
     Conflict(Box<Record>),
     /// Another worker holds it until then.
@@ -207,6 +212,8 @@ impl LedgerError {
 /// - Expiry and lease ends are judged by the `now` the caller hands in: a store's own deletion of
 ///   old records may come late.
 /// - A result is durable before the call returns.
+/// - A job that names a batch joins it with its claim, and is counted in it, once, in the
+///   transaction that ends it: DONE, FAILED, HELD or CANCELLED.
 pub trait Ledger: Send + Sync + 'static {
     /// Asks for the right to run a job.
     fn claim(
@@ -246,6 +253,27 @@ pub trait Ledger: Send + Sync + 'static {
         decision: Decision,
         now: UnixMs,
     ) -> impl Future<Output = Result<Result<Record, Refusal>, LedgerError>> + Send;
+
+    /// A batch that at least one job has joined.
+    fn batch(
+        &self,
+        key: BatchKey,
+    ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
+
+    /// Up to `limit` of its counted members from index `from` on, in order; nothing after the last.
+    fn members(
+        &self,
+        key: BatchKey,
+        from: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Member>, LedgerError>> + Send;
+
+    /// Notes what became of a delivery of the batch's callback.
+    fn mark_batch(
+        &self,
+        key: BatchKey,
+        delivery: Delivery,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// The records of `keys` in their order; `None` where the ledger has none.
     fn read(

@@ -35,6 +35,7 @@ pub mod clock;
 pub mod config;
 pub mod environment;
 pub mod error;
+pub mod fan_in;
 pub mod poller;
 pub mod queue;
 pub mod retry;

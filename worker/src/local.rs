@@ -1,6 +1,8 @@
 //! Everything embedded: queue and ledger in one SQLite file inside the program.
 
+mod batches;
 mod ledger;
+mod prune;
 mod queue;
 mod record_row;
 mod sqlite;

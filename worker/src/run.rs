@@ -109,12 +109,13 @@ impl<P: Ports> Run<'_, P> {
         }
         match self.environment.ledger.claim(self.claim_request(subject)).await {
             Ok(Claim::Owned(lease)) => self.attempt(subject, &lease, permit).await,
-            Ok(Claim::Finished(record)) => {
+            Ok(Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record)) => {
                 drop(permit);
                 self.hand_off(subject, &record, End::Duplicate(&record)).await.into()
             }
-            Ok(Claim::Held(record) | Claim::Cancelled(record)) => {
-                self.ended(Some(subject.key), End::Duplicate(&record)).into()
+            Ok(Claim::Misplaced(error)) => {
+                drop(permit);
+                self.reject_job(subject, &error).await.into()
             }
             Ok(Claim::Conflict(record)) => {
                 drop(permit);
@@ -167,6 +168,7 @@ impl<P: Ports> Run<'_, P> {
             tenant: subject.job.tenant().cloned(),
             payload_hash: subject.job.payload_hash(),
             callback: subject.job.callback().cloned(),
+            membership: subject.job.batch().cloned(),
             token: OwnerToken::fresh(),
             now,
             lease_ends: now.plus(self.deadline.time_left() + policy.lease_grace),

@@ -72,6 +72,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether a batch counts the job as ended.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Self::Done(_) | Self::Failed(_) | Self::Held(_) | Self::Cancelled)
+    }
+
     /// The state's name, as stores and people see it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -103,7 +108,7 @@ impl CallbackSlot {
     }
 
     /// A delivery that is over stays so.
-    pub(super) fn note(&mut self, delivery: Delivery) {
+    pub(crate) fn note(&mut self, delivery: Delivery) {
         match (self.state, delivery) {
             (CallbackState::Pending, Delivery::Failed) => self.failures += 1,
             (CallbackState::Pending, Delivery::Dead) => self.state = CallbackState::Dead,

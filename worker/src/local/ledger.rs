@@ -4,15 +4,17 @@
 use rusqlite::Connection;
 
 use super::{
+    batches,
     record_row::{load, save},
     sqlite::Database,
 };
 use crate::{
     clock::UnixMs,
+    fan_in::{BatchKey, BatchRecord, Member},
     job::JobKey,
     lease::{
-        Claim, ClaimRequest, Decision, Lease, Ledger, LedgerError, Mark, Record, Refusal, Settled,
-        Settlement, Step,
+        Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Record, Refusal,
+        Settled, Settlement, Step,
     },
 };
 
@@ -28,27 +30,65 @@ impl SqliteLedger {
         Self { database }
     }
 
-    /// One transition: what `rule` makes of the record under `key` is written.
+    /// One transition: what `rule` makes of the record under `key` is written, and a job that it
+    /// ends is counted.
     async fn step<T: Send + 'static>(
         &self,
         key: JobKey,
         rule: impl FnOnce(Option<Record>) -> Step<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let worker = self.database.worker_id().to_owned();
-        let transition = move |connection: &Connection| {
-            let step = rule(load(connection, key)?);
-            if let Some(record) = &step.write {
-                save(connection, record, &worker)?;
-            }
-            Ok(step.answer)
-        };
+        let transition = move |connection: &Connection| step(connection, key, &worker, rule);
         self.database.write(transition).await.map_err(LedgerError)
+    }
+}
+
+fn step<T>(
+    connection: &Connection,
+    key: JobKey,
+    worker: &str,
+    rule: impl FnOnce(Option<Record>) -> Step<T>,
+) -> rusqlite::Result<T> {
+    let old = load(connection, key)?;
+    let was_counted = old.as_ref().is_some_and(|record| record.state.is_counted());
+    take(connection, key, worker, was_counted, rule(old))
+}
+
+fn take<T>(
+    connection: &Connection,
+    key: JobKey,
+    worker: &str,
+    was_counted: bool,
+    step: Step<T>,
+) -> rusqlite::Result<T> {
+    if let Some(record) = &step.write {
+        save(connection, record, worker)?;
+    }
+    if step.write.as_ref().map_or(was_counted, |record| record.state.is_counted()) {
+        batches::count(connection, key)?;
+    }
+    Ok(step.answer)
+}
+
+/// A claim, and before it the place in the batch, unless the id belongs to another job.
+fn claim(connection: &Connection, request: &ClaimRequest, worker: &str) -> rusqlite::Result<Claim> {
+    let old = load(connection, request.key)?;
+    let was_counted = old.as_ref().is_some_and(|record| record.state.is_counted());
+    let step = Record::claim(old, request);
+    if matches!(step.answer, Claim::Conflict(_)) {
+        return Ok(step.answer);
+    }
+    match batches::join(connection, request)? {
+        Ok(()) => take(connection, request.key, worker, was_counted, step),
+        Err(misplaced) => Ok(Claim::Misplaced(misplaced)),
     }
 }
 
 impl Ledger for SqliteLedger {
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, LedgerError> {
-        self.step(request.key, move |old| Record::claim(old, &request)).await
+        let worker = self.database.worker_id().to_owned();
+        let claim = move |connection: &Connection| claim(connection, &request, &worker);
+        self.database.write(claim).await.map_err(LedgerError)
     }
 
     async fn settle(
@@ -89,5 +129,25 @@ impl Ledger for SqliteLedger {
             keys.into_iter().map(|key| load(connection, key)).collect()
         };
         self.database.write(read).await.map_err(LedgerError)
+    }
+
+    async fn batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
+        let load = move |connection: &Connection| batches::load(connection, key);
+        self.database.write(load).await.map_err(LedgerError)
+    }
+
+    async fn members(
+        &self,
+        key: BatchKey,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Member>, LedgerError> {
+        let read = move |connection: &Connection| batches::members(connection, key, from, limit);
+        self.database.write(read).await.map_err(LedgerError)
+    }
+
+    async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Result<(), LedgerError> {
+        let mark = move |connection: &Connection| batches::mark(connection, key, delivery);
+        self.database.write(mark).await.map_err(LedgerError)
     }
 }

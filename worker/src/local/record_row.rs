@@ -85,7 +85,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         epoch: row.get::<_, i64>("epoch")?.cast_unsigned(),
         attempts: row.get("attempts")?,
         usage: from_json(row, "usage")?,
-        callback: callback(row)?,
+        callback: callback_slot(row)?,
         dead_letter: from_word(row, "dead_letter")?,
         offline: row.get("offline")?,
         first_seen: moment(row, "first_seen_ms")?,
@@ -114,7 +114,7 @@ fn error(row: &Row<'_>) -> rusqlite::Result<JobError> {
     Ok(from_json::<Option<JobError>>(row, "error")?.unwrap_or_else(missing))
 }
 
-fn callback(row: &Row<'_>) -> rusqlite::Result<Option<CallbackSlot>> {
+pub(super) fn callback_slot(row: &Row<'_>) -> rusqlite::Result<Option<CallbackSlot>> {
     let Some(url) = row.get::<_, Option<String>>("callback_url")? else { return Ok(None) };
     let callback = Callback::from_url(url).map_err(|found| malformed("callback_url", found))?;
     let state: CallbackState = from_word(row, "callback_state")?;
@@ -125,7 +125,10 @@ fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
     row.get(column).map(UnixMs)
 }
 
-fn parsed<T: std::str::FromStr<Err = String>>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn parsed<T: std::str::FromStr<Err = String>>(
+    row: &Row<'_>,
+    column: &str,
+) -> rusqlite::Result<T> {
     row.get::<_, String>(column)?.parse().map_err(|error: String| malformed(column, error))
 }
 
@@ -140,7 +143,7 @@ fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
 }
 
 /// A fieldless enum as the plain word that a person who opens the file reads.
-fn word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+pub(super) fn word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     Ok(json(value)?.trim_matches('"').to_owned())
 }
 

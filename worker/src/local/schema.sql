@@ -55,3 +55,25 @@ CREATE INDEX dead_letters_by_age ON dead_letters (buried_ms);
 CREATE TABLE workers (
     id              TEXT    PRIMARY KEY         -- each holds a lock on a file of this name
 );
+
+CREATE TABLE batches (
+    key             BLOB    PRIMARY KEY,        -- SHA-256 over namespace and id
+    batch_id        TEXT    NOT NULL,
+    size            INTEGER,
+    counted         INTEGER NOT NULL,
+    callback_url    TEXT    NOT NULL,
+    callback_state  TEXT    NOT NULL,           -- pending, sent, dead
+    callback_failures INTEGER NOT NULL,
+    opened_ms       INTEGER NOT NULL,
+    batch_expires_ms INTEGER NOT NULL
+);
+CREATE INDEX batches_by_expiry ON batches (batch_expires_ms);
+
+CREATE TABLE batch_members (
+    batch           BLOB    NOT NULL,
+    place           INTEGER NOT NULL,           -- the job's index in the batch
+    job             BLOB    NOT NULL,
+    is_counted      INTEGER NOT NULL,
+    PRIMARY KEY (batch, place)
+) WITHOUT ROWID;
+CREATE INDEX batch_members_by_job ON batch_members (job, is_counted);

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::workers::Worker;
+use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
 
 /// Raised with each change of `schema.sql`.
@@ -26,12 +26,6 @@ const MAX_WAITING: usize = 4_096;
 
 /// How long another process may hold the file before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Records that are deleted with one commit, so that no writer waits long for the pruning.
-const PRUNED_AT_ONCE: u32 = 200;
-
-/// How long dead letters are kept, as on AWS.
-const DEAD_LETTERS_LIVE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Why the database file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -161,28 +155,6 @@ fn recover(connection: &Connection, worker: &Worker, now: UnixMs) -> rusqlite::R
     Ok(())
 }
 
-/// Deletes some records whose time is over. Held jobs and pending hand-offs have no end.
-fn prune(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
-    let jobs = connection
-        .prepare_cached(
-            "DELETE FROM jobs WHERE key IN (
-                 SELECT key FROM jobs
-                 WHERE record_expires_ms <= ?1 AND state <> 'held' AND dead_letter <> 'pending'
-                   AND (state <> 'running' OR lease_ends_ms <= ?1)
-                   AND (callback_state IS NOT 'pending' OR state NOT IN ('done', 'failed'))
-                 ORDER BY record_expires_ms LIMIT ?2)",
-        )?
-        .execute((now.0, PRUNED_AT_ONCE))?;
-    let oldest = now.0.saturating_sub(i64::try_from(DEAD_LETTERS_LIVE.as_millis()).unwrap_or(0));
-    let letters = connection
-        .prepare_cached(
-            "DELETE FROM dead_letters WHERE id IN (
-                 SELECT id FROM dead_letters WHERE buried_ms <= ?1 ORDER BY buried_ms LIMIT ?2)",
-        )?
-        .execute((oldest, PRUNED_AT_ONCE))?;
-    Ok(jobs + letters)
-}
-
 /// One caller's work, and the way back to it.
 trait Operation: Send {
     fn run(&mut self, connection: &Connection);
@@ -249,7 +221,7 @@ fn write_all(
         for operation in group {
             operation.answer(&committed);
         }
-        prune_at = prune_when_due(&connection, prune_at, clock.now());
+        prune_at = prune::when_due(&connection, prune_at, clock.now());
     }
 }
 
@@ -259,22 +231,4 @@ fn commit(connection: &mut Connection, group: &mut [Box<dyn Operation>]) -> rusq
         operation.run(&transaction);
     }
     transaction.commit()
-}
-
-/// Prunes a little every minute, and at once again while there is more to prune.
-fn prune_when_due(connection: &Connection, due: UnixMs, now: UnixMs) -> UnixMs {
-    if now < due {
-        return due;
-    }
-    match prune(connection, now) {
-        Ok(pruned) if pruned >= PRUNED_AT_ONCE as usize => {
-            return now.plus(Duration::from_millis(50));
-        }
-        Ok(0) => {}
-        Ok(_) => {
-            let _ = connection.execute_batch("PRAGMA incremental_vacuum(2000)");
-        }
-        Err(error) => tracing::warn!(%error, "could not prune the ledger"),
-    }
-    now.plus(Duration::from_secs(60))
 }

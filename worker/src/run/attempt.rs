@@ -145,7 +145,6 @@ impl<P: Ports> Run<'_, P> {
             (State::Retry(Some(error)), Next::Return(after)) => {
                 self.returned(subject.key, error, after, true).into()
             }
-            (State::Held(_), _) => self.ended(Some(subject.key), End::Fresh(record)).into(),
             _ => self.hand_off(subject, record, End::Fresh(record)).await.into(),
         }
     }

@@ -9,6 +9,7 @@ use super::{Run, Subject, Verdict, jitter};
 use crate::{
     environment::{End, Ports},
     error::{ErrorClass, JobError},
+    fan_in::{FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
     queue::{DeadLetter, Queue},
@@ -38,7 +39,26 @@ impl<P: Ports> Run<'_, P> {
         if let Err(verdict) = self.call_back_if_owed(&subject.job, record).await {
             return verdict;
         }
+        if let Err(verdict) = self.fan_in(subject).await {
+            return verdict;
+        }
         self.ended(Some(subject.key), end)
+    }
+
+    /// The last job of a batch delivers the batch's callback.
+    async fn fan_in(&self, subject: &Subject) -> Result<(), Verdict> {
+        let Some(membership) = subject.job.batch() else { return Ok(()) };
+        let policy = &self.environment.policy;
+        let (message, after) = match deliver_if_complete(self.environment, membership).await {
+            Ok(FanIn::Settled) => return Ok(()),
+            Ok(FanIn::NotTaken { failures }) => {
+                let what = "the batch callback's receiver did not take it";
+                (what.to_owned(), policy.backoff.delay(failures, fastrand::f64()))
+            }
+            Err(error) => (error.to_string(), super::LEDGER_AGAIN + jitter(super::SPREAD)),
+        };
+        let reason = JobError::new(ErrorClass::Transient, "batch_callback", message);
+        Err(self.returned(subject.key, &reason, after, false))
     }
 
     async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
@@ -133,9 +153,14 @@ impl<P: Ports> Run<'_, P> {
             record.first_seen.rfc3339()
         );
         let error = JobError::new(ErrorClass::Invalid, "id_conflict", message).at("id");
+        self.reject_job(subject, &error).await
+    }
+
+    /// A job that cannot become a run, though it can be read.
+    pub(super) async fn reject_job(&self, subject: &Subject, error: &JobError) -> Verdict {
         let job = &subject.job;
         let (id, tool) = (Some(job.id().as_str()), Some(job.tool().as_str()));
-        let rejection = Rejection { key: Some(subject.key), error: &error, id, tool };
+        let rejection = Rejection { key: Some(subject.key), error, id, tool };
         self.reject(rejection, job.callback(), job.metadata()).await
     }
 

@@ -27,22 +27,20 @@ impl Event {
             State::Failed(_) => "job.failed",
             _ => return None,
         };
-        let body = json!({
-            "type": kind,
-            "timestamp": record.settled.rfc3339(),
-            "data": data(record, metadata),
-        });
-        Some(Self {
-            id: event_id(&[record.key.as_bytes(), &record.epoch.to_be_bytes()]),
-            body: bytes(&body),
-        })
+        let identity = [record.key.as_bytes().as_slice(), &record.epoch.to_be_bytes()];
+        Some(Self::new(kind, &record.settled.rfc3339(), &data(record, metadata), &identity))
     }
 
     /// The event of a message that never became a run, such as a second input under one id.
     pub fn of_rejection(data: &Map<String, Value>, timestamp: &str) -> Self {
-        let body = json!({"type": "job.failed", "timestamp": timestamp, "data": data});
-        let identity = Value::Object(data.clone()).to_string();
-        Self { id: event_id(&[identity.as_bytes()]), body: bytes(&body) }
+        let identity = json!(data).to_string();
+        Self::new("job.failed", timestamp, data, &[identity.as_bytes()])
+    }
+
+    /// An event whose id follows from `identity` alone.
+    pub fn new(kind: &str, timestamp: &str, data: &Map<String, Value>, identity: &[&[u8]]) -> Self {
+        let body = json!({"type": kind, "timestamp": timestamp, "data": data});
+        Self { id: event_id(identity), body: Bytes::from(body.to_string()) }
     }
 }
 
@@ -92,8 +90,4 @@ fn event_id(parts: &[&[u8]]) -> String {
     }
     let digest: [u8; 32] = hasher.finalize().into();
     digest.iter().take(16).fold("msg_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
-}
-
-fn bytes(body: &Value) -> Bytes {
-    Bytes::from(body.to_string())
 }

@@ -1,0 +1,189 @@
+//! **Fan-in.** Jobs that share a batch are counted when they end, each once, in the transaction
+//! that ends them. Whoever finds the count complete delivers the one callback of the batch; the
+//! message that completed it is not finished before that is settled.
+
+mod event;
+
+use std::{fmt, time::Duration};
+
+use sha2::{Digest, Sha256};
+
+pub use self::event::Member;
+use crate::{
+    clock::UnixMs,
+    environment::{Environment, Ports},
+    error::{ErrorClass, JobError},
+    job::{BatchId, Callback, JobKey, Membership, Namespace},
+    lease::{CallbackSlot, CallbackState, Delivery, Ledger, LedgerError},
+};
+
+/// When a batch is closed with what there is, if its first job does not say.
+const BATCH_LIVES: Duration = Duration::from_secs(24 * 3600);
+
+/// Members that are read at once.
+const READ_AT_ONCE: usize = 200;
+
+/// The ledger's key of a batch: SHA-256 over version, namespace and id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BatchKey([u8; 32]);
+
+impl BatchKey {
+    /// The key of batch `id` in `namespace`.
+    pub fn of(namespace: &Namespace, id: &BatchId) -> Self {
+        let mut hasher = Sha256::new();
+        // Neither name can hold the character between them.
+        hasher.update(format!("mcp-batch batch v1\n{}\n{id}", namespace.as_str()));
+        Self(hasher.finalize().into())
+    }
+
+    /// The key's bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BatchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A batch as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchRecord {
+    /// The caller's id.
+    pub id: BatchId,
+    /// How many jobs it has, once somebody has said so.
+    pub size: Option<u64>,
+    /// How many of them have ended.
+    pub counted: u64,
+    /// Where its outcome is posted.
+    pub callback: CallbackSlot,
+    /// When its first job was claimed.
+    pub opened: UnixMs,
+    /// When it is closed with what there is.
+    pub expires: UnixMs,
+}
+
+/// What a batch knows of the place a job asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Places {
+    /// Who has that place.
+    pub(crate) holder: Option<JobKey>,
+    /// The highest place that is taken.
+    pub(crate) highest: Option<u64>,
+}
+
+impl BatchRecord {
+    /// Whether every job of it has ended.
+    pub fn is_complete(&self) -> bool {
+        self.size == Some(self.counted)
+    }
+
+    /// Lets a job join: the batch as it is afterwards, or why the job has no place in it.
+    pub(crate) fn join(
+        old: Option<Self>,
+        places: Places,
+        job: JobKey,
+        membership: &Membership,
+        now: UnixMs,
+    ) -> Result<Self, JobError> {
+        let Some(mut batch) = old else { return Ok(Self::open(membership, now)) };
+        if places.holder.is_some_and(|holder| holder != job) {
+            let expected = "an index that no other job of the batch has";
+            return Err(misplaced("batch.index", expected, membership.index()));
+        }
+        batch.size = match (batch.size, membership.size()) {
+            (Some(size), Some(other)) if size != other => {
+                return Err(misplaced("batch.size", &format!("{size}, as before"), other));
+            }
+            (size, other) => size.or(other),
+        };
+        if let Some(size) = batch.size {
+            if membership.index() >= size {
+                let expected = format!("an index below the batch's size of {size}");
+                return Err(misplaced("batch.index", &expected, membership.index()));
+            }
+            if let Some(highest) = places.highest.filter(|highest| *highest >= size) {
+                let expected = format!("more than the index {highest} that a job of it has");
+                return Err(misplaced("batch.size", &expected, size));
+            }
+        }
+        Ok(batch)
+    }
+
+    fn open(membership: &Membership, now: UnixMs) -> Self {
+        Self {
+            id: membership.id().clone(),
+            size: membership.size(),
+            counted: 0,
+            callback: CallbackSlot::pending(membership.callback().clone()),
+            opened: now,
+            expires: membership.expires_at().unwrap_or(now.plus(BATCH_LIVES)),
+        }
+    }
+}
+
+fn misplaced(field: &str, expected: &str, found: u64) -> JobError {
+    let message = format!("{field}: expected {expected}, found {found}");
+    JobError::new(ErrorClass::Invalid, "batch_place", message).at(field)
+}
+
+/// What became of a batch's callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FanIn {
+    /// Nothing is to be done, now or ever.
+    Settled,
+    /// The receiver did not take it, so many times so far.
+    NotTaken {
+        /// Failed deliveries.
+        failures: u32,
+    },
+}
+
+/// Delivers the batch's callback if its count is complete.
+pub(crate) async fn deliver_if_complete<P: Ports>(
+    environment: &Environment<P>,
+    membership: &Membership,
+) -> Result<FanIn, LedgerError> {
+    let key = BatchKey::of(&environment.policy.namespace, membership.id());
+    let ledger = &environment.ledger;
+    let Some(batch) = ledger.batch(key).await? else { return Ok(FanIn::Settled) };
+    if !batch.is_complete() || batch.callback.state != CallbackState::Pending {
+        return Ok(FanIn::Settled);
+    }
+    let members = members(ledger, key, batch.counted).await?;
+    let event = event::of_batch(key, &batch, &members);
+    let callback: &Callback = &batch.callback.callback;
+    let failures = batch.callback.failures + 1;
+    let delivery = match environment.courier.deliver(callback, &event).await {
+        Delivery::Failed if failures >= environment.policy.max_callback_failures => Delivery::Dead,
+        delivery => delivery,
+    };
+    ledger.mark_batch(key, delivery).await?;
+    match delivery {
+        Delivery::Failed => Ok(FanIn::NotTaken { failures }),
+        Delivery::Sent | Delivery::Dead => Ok(FanIn::Settled),
+    }
+}
+
+/// Reads until there are exactly the counted members.
+async fn members<L: Ledger>(
+    ledger: &L,
+    key: BatchKey,
+    counted: u64,
+) -> Result<Vec<Member>, LedgerError> {
+    let mut members = Vec::new();
+    loop {
+        let from = members.last().map_or(0, |last: &Member| last.index + 1);
+        let page = ledger.members(key, from, READ_AT_ONCE).await?;
+        if page.is_empty() {
+            break;
+        }
+        members.extend(page);
+    }
+    match members.len() as u64 == counted {
+        true => Ok(members),
+        false => Err(LedgerError(format!("{} of {counted} members were read", members.len()))),
+    }
+}
