@@ -20,6 +20,9 @@ use crate::{
 /// When a batch is closed with what there is, if its first job does not say.
 const BATCH_LIVES: Duration = Duration::from_secs(24 * 3600);
 
+/// How long one delivery may take before somebody else may try: more than the courier waits.
+const DELIVERY_TAKES: Duration = Duration::from_secs(60);
+
 /// Members that are read at once.
 const READ_AT_ONCE: usize = 200;
 
@@ -59,6 +62,8 @@ pub struct BatchRecord {
     pub counted: u64,
     /// Where its outcome is posted.
     pub callback: CallbackSlot,
+    /// Until then somebody is delivering it.
+    pub delivery_ends: UnixMs,
     /// When its first job was claimed.
     pub opened: UnixMs,
     /// When it is closed with what there is.
@@ -78,6 +83,20 @@ impl BatchRecord {
     /// Whether every job of it has ended.
     pub fn is_complete(&self) -> bool {
         self.size == Some(self.counted)
+    }
+
+    /// Takes the delivery of its callback upon oneself until `until`: the batch as it is then, if
+    /// it is complete, its callback is due and nobody else is at it.
+    pub(crate) fn take(mut self, now: UnixMs, until: UnixMs) -> Option<Self> {
+        let is_due = self.callback.state == CallbackState::Pending && self.delivery_ends <= now;
+        self.delivery_ends = until;
+        (is_due && self.is_complete()).then_some(self)
+    }
+
+    /// Notes what became of a delivery.
+    pub(crate) fn note(&mut self, delivery: Delivery) {
+        self.callback.note(delivery);
+        self.delivery_ends = UnixMs::default();
     }
 
     /// Lets a job join: the batch as it is afterwards, or why the job has no place in it.
@@ -118,6 +137,7 @@ impl BatchRecord {
             size: membership.size(),
             counted: 0,
             callback: CallbackSlot::pending(membership.callback().clone()),
+            delivery_ends: UnixMs::default(),
             opened: now,
             expires: membership.expires_at().unwrap_or(now.plus(BATCH_LIVES)),
         }
@@ -148,10 +168,10 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
 ) -> Result<FanIn, LedgerError> {
     let key = BatchKey::of(&environment.policy.namespace, membership.id());
     let ledger = &environment.ledger;
-    let Some(batch) = ledger.batch(key).await? else { return Ok(FanIn::Settled) };
-    if !batch.is_complete() || batch.callback.state != CallbackState::Pending {
+    let now = environment.clock.now();
+    let Some(batch) = ledger.take_batch(key, now, now.plus(DELIVERY_TAKES)).await? else {
         return Ok(FanIn::Settled);
-    }
+    };
     let members = members(ledger, key, batch.counted).await?;
     let event = event::of_batch(key, &batch, &members);
     let callback: &Callback = &batch.callback.callback;

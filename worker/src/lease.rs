@@ -260,6 +260,15 @@ pub trait Ledger: Send + Sync + 'static {
         key: BatchKey,
     ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
 
+    /// Takes the delivery of a complete batch's callback upon the caller until `until`; `None` if
+    /// it is not complete, its callback is settled, or somebody else is at it.
+    fn take_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+        until: UnixMs,
+    ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
+
     /// Up to `limit` of its counted members from index `from` on, in order; nothing after the last.
     fn members(
         &self,

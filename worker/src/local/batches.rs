@@ -62,6 +62,20 @@ pub(super) fn load(
         .optional()
 }
 
+/// Takes the delivery of a batch's callback, if it is due.
+pub(super) fn take(
+    connection: &Connection,
+    key: BatchKey,
+    now: UnixMs,
+    until: UnixMs,
+) -> rusqlite::Result<Option<BatchRecord>> {
+    let taken = load(connection, key)?.and_then(|batch| batch.take(now, until));
+    if let Some(batch) = &taken {
+        save(connection, key, batch)?;
+    }
+    Ok(taken)
+}
+
 /// The counted members from index `from` on, in order.
 pub(super) fn members(
     connection: &Connection,
@@ -95,7 +109,7 @@ pub(super) fn mark(
     delivery: Delivery,
 ) -> rusqlite::Result<()> {
     let Some(mut batch) = load(connection, key)? else { return Ok(()) };
-    batch.callback.note(delivery);
+    batch.note(delivery);
     save(connection, key, &batch)
 }
 
@@ -115,8 +129,8 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO batches (key, batch_id, size, counted, callback_url,
-                 callback_state, callback_failures, opened_ms, batch_expires_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                 callback_state, callback_failures, delivery_ends_ms, opened_ms, batch_expires_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute((
             key.as_bytes(),
@@ -126,6 +140,7 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
             slot.callback.expose_url(),
             record_row::word(&slot.state)?,
             slot.failures,
+            batch.delivery_ends.0,
             batch.opened.0,
             batch.expires.0,
         ))
@@ -139,6 +154,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
         size: row.get::<_, Option<i64>>("size")?.map(i64::cast_unsigned),
         counted: row.get::<_, i64>("counted")?.cast_unsigned(),
         callback: callback_slot(row)?.ok_or_else(missing)?,
+        delivery_ends: UnixMs(row.get("delivery_ends_ms")?),
         opened: UnixMs(row.get("opened_ms")?),
         expires: UnixMs(row.get("batch_expires_ms")?),
     })

@@ -136,6 +136,16 @@ impl Ledger for SqliteLedger {
         self.database.write(load).await.map_err(LedgerError)
     }
 
+    async fn take_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+        until: UnixMs,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        let take = move |connection: &Connection| batches::take(connection, key, now, until);
+        self.database.write(take).await.map_err(LedgerError)
+    }
+
     async fn members(
         &self,
         key: BatchKey,

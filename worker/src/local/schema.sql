@@ -64,6 +64,7 @@ CREATE TABLE batches (
     callback_url    TEXT    NOT NULL,
     callback_state  TEXT    NOT NULL,           -- pending, sent, dead
     callback_failures INTEGER NOT NULL,
+    delivery_ends_ms INTEGER NOT NULL,
     opened_ms       INTEGER NOT NULL,
     batch_expires_ms INTEGER NOT NULL
 );
