@@ -215,11 +215,11 @@ impl Session {
     /// The first signal lets running jobs end, the second stops them.
     fn signalled(&self, progress: &mut Progress) {
         if self.stop.is_draining() {
-            progress.say("stopping the running jobs");
             self.stop.interrupt();
+            progress.say("stopping the running jobs");
         } else {
-            progress.say("finishing the running jobs; once more to stop them");
             self.stop.drain();
+            progress.say("finishing the running jobs; once more to stop them");
         }
     }
 }
