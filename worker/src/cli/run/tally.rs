@@ -121,16 +121,24 @@ impl Tally {
     }
 
     fn returned(&mut self, key: JobKey, reason: &JobError, pause: Duration) {
+        // That it was not begun now says less than why it came back before.
+        if reason.code == "not_started" && self.waiting.contains_key(&key) {
+            return;
+        }
         let is_refusal = reason.class == ErrorClass::Configuration;
         let refusals = self.waiting.get(&key).map_or(0, |waiting| waiting.refusals);
         let refusals = refusals + u32::from(is_refusal);
         self.waiting.insert(key, Waiting { reason: reason.clone(), pause, refusals });
     }
 
-    /// Why going on makes no sense without a person, if it does not.
+    /// Why going on makes no sense without a person, if it does not. While calls run, it may.
     pub(super) fn hopeless(&self) -> Option<&JobError> {
-        let refused = |waiting: &&Waiting| waiting.refusals >= HOPELESS_REFUSALS;
-        self.waiting.values().find(refused).map(|waiting| &waiting.reason)
+        let is_refused = |waiting: &&Waiting| {
+            waiting.refusals >= HOPELESS_REFUSALS
+                && waiting.reason.class == ErrorClass::Configuration
+        };
+        let refused = self.waiting.values().find(is_refused).filter(|_| self.in_flight == 0);
+        refused.map(|waiting| &waiting.reason)
     }
 
     /// Whether nothing has finished for `patience` beyond the longest pause there is to wait for,
