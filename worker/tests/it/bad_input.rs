@@ -1,6 +1,6 @@
 //! Bodies and files that are wrong: each is told by name, and harms no neighbour.
 
-use mcp_batch::job::Job;
+use mcp_batch::job::{Callback, Job, JobId};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -118,8 +118,8 @@ fn the_parser_names_what_is_wrong_with_a_body() {
 fn what_could_be_read_of_a_bad_body_is_kept_so_that_somebody_can_be_told() {
     let body = with(r#","callback":"https://a.example/x","metadata":7,"one":1,"two":2"#);
     let invalid = Job::parse(body.as_bytes()).expect_err("two fields too many");
-    assert_eq!(invalid.id.as_ref().map(|id| id.as_str()), Some("bad"));
-    assert_eq!(invalid.callback.as_ref().map(|callback| callback.host()), Some("a.example"));
+    assert_eq!(invalid.id.as_ref().map(JobId::as_str), Some("bad"));
+    assert_eq!(invalid.callback.as_ref().map(Callback::host), Some("a.example"));
     assert_eq!((invalid.metadata.clone(), invalid.problems().len()), (Some(json!(7)), 2));
     assert!(invalid.error().message.contains("one: expected"), "{}", invalid.error());
     assert!(invalid.error().message.contains("two: expected"), "{}", invalid.error());
@@ -135,7 +135,7 @@ async fn assert_told(bad: &[Bad], file: impl Fn(&[Vec<u8>]) -> Vec<u8>) {
     }
     let folder = Folder::new();
 
-    let ended = folder.run(folder.write("jobs", file(&items))).to_end().await;
+    let ended = folder.run(folder.write("jobs", file(&items))).finish().await;
 
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let results = folder.results();
@@ -197,7 +197,7 @@ async fn bad_elements_of_an_array_are_told_and_their_neighbours_run() {
 /// Runs a file as it stands; gives the exit code with the statuses, and the last result.
 async fn ended(file: impl AsRef<[u8]>) -> (Option<i32>, String, Value) {
     let folder = Folder::new();
-    let ended = folder.run(folder.write("jobs", file)).to_end().await;
+    let ended = folder.run(folder.write("jobs", file)).finish().await;
     let results = folder.results();
     let statuses: Vec<_> =
         results.iter().map(|line| line["status"].as_str().unwrap_or("?")).collect();

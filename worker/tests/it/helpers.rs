@@ -53,7 +53,8 @@ impl Folder {
 
     /// A file of jobs, one a line.
     pub(crate) fn jobs(&self, jobs: &[Value]) -> PathBuf {
-        self.write("jobs.jsonl", jobs.iter().map(|job| format!("{job}\n")).collect::<String>())
+        let lines: Vec<String> = jobs.iter().map(Value::to_string).collect();
+        self.write("jobs.jsonl", lines.join("\n"))
     }
 
     /// `mcp-batch run FILE` in this folder, with none of the caller's settings.
@@ -136,13 +137,13 @@ impl Run<'_> {
     }
 
     /// Runs it to its end.
-    pub(crate) async fn to_end(self) -> Ended {
-        self.start().to_end().await
+    pub(crate) async fn finish(self) -> Ended {
+        self.start().finish().await
     }
 
     /// Runs it to its end with `--json`.
     pub(crate) async fn summary(self) -> Value {
-        let ended = self.args(["--json"]).to_end().await;
+        let ended = self.args(["--json"]).finish().await;
         let mut summary: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
         summary["exit"] = ended.code.into();
         summary
@@ -185,7 +186,7 @@ impl Running {
         self.child.wait().expect("it ends");
     }
 
-    pub(crate) async fn to_end(mut self) -> Ended {
+    pub(crate) async fn finish(mut self) -> Ended {
         let mut status: Option<ExitStatus> = None;
         wait_until("the command ends", || {
             status = self.child.try_wait().expect("its status");

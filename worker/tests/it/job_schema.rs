@@ -48,8 +48,10 @@ fn chars(count: usize) -> Value {
     "x".repeat(count).into()
 }
 
-/// Fields that hold an id: values that are one, and values that are none.
-fn id_values() -> (Vec<Value>, Vec<Value>) {
+/// Values that a field takes, and values that it does not.
+type Values = (Vec<Value>, Vec<Value>);
+
+fn id_values() -> Values {
     let good = vec![json!("a"), json!("AZaz09._:-"), chars(1), chars(128), json!("."), json!("-")];
     let bad = vec![
         chars(0),
@@ -67,7 +69,7 @@ fn id_values() -> (Vec<Value>, Vec<Value>) {
     (good, bad)
 }
 
-fn name_values() -> (Vec<Value>, Vec<Value>) {
+fn name_values() -> Values {
     let good = vec![json!("!"), json!("~"), json!("openai/gpt-4o:free"), chars(128)];
     let bad = vec![
         chars(0),
@@ -81,7 +83,7 @@ fn name_values() -> (Vec<Value>, Vec<Value>) {
     (good, bad)
 }
 
-fn callback_values() -> (Vec<Value>, Vec<Value>) {
+fn callback_values() -> Values {
     let good = vec![
         json!("https://a.example"),
         json!("HTTP://a.example:5678/x?y=z"),
@@ -107,7 +109,7 @@ fn callback_values() -> (Vec<Value>, Vec<Value>) {
     (good, bad)
 }
 
-fn time_values() -> (Vec<Value>, Vec<Value>) {
+fn time_values() -> Values {
     let good = vec![
         json!("2099-12-31T23:59:59Z"),
         json!("2099-12-31t23:59:59z"),
@@ -130,7 +132,7 @@ fn time_values() -> (Vec<Value>, Vec<Value>) {
     (good, bad)
 }
 
-fn tool_values() -> (Vec<Value>, Vec<Value>) {
+fn tool_values() -> Values {
     let (part, longer) = ("x".repeat(64), "x".repeat(65));
     let good = vec![
         json!("summarize"),
@@ -154,7 +156,7 @@ fn tool_values() -> (Vec<Value>, Vec<Value>) {
 }
 
 /// Every field with what it takes and what it does not.
-fn table() -> Vec<(&'static str, (Vec<Value>, Vec<Value>))> {
+fn table() -> Vec<(&'static str, Values)> {
     let not_numbers = [json!("1"), Value::Null, json!([1])];
     let sizes = |good: [u64; 2], bad: [i64; 2]| {
         let bad = bad.map(Value::from).into_iter().chain(not_numbers.clone()).chain([json!(0.5)]);

@@ -170,6 +170,34 @@ async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_pause_longer_than_the_patience_is_waited_for_to_its_end() {
+    let llm = FakeLlm::start().await;
+    llm.script("One.", [Behaviour::throttled("3"), Behaviour::Echo]);
+    let folder = Folder::new();
+
+    let run = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm);
+    let summary = run.args(["--patience-s", "2"]).summary().await;
+
+    assert_eq!((&summary["exit"], llm.calls()), (&json!(0), 2));
+}
+
+#[tokio::test]
+async fn a_run_that_meets_nothing_but_pauses_ends_when_patience_does() {
+    let llm = FakeLlm::builder().default_behaviour(Behaviour::throttled("1")).start().await;
+    let folder = Folder::new();
+
+    let run = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm);
+    let summary = run.args(["--patience-s", "1"]).summary().await;
+
+    assert_eq!((&summary["exit"], &summary["waiting"]), (&json!(1), &json!(1)));
+    let result = &folder.results()[0];
+    assert_eq!(
+        (&result["status"], &result["error"]["code"]),
+        (&json!("waiting"), &json!("http_429"))
+    );
+}
+
+#[tokio::test]
 async fn a_spent_budget_is_waited_for_and_kills_no_job() {
     let llm = FakeLlm::builder().default_behaviour(Behaviour::budget_exceeded()).start().await;
     let folder = Folder::new();
@@ -178,7 +206,7 @@ async fn a_spent_budget_is_waited_for_and_kills_no_job() {
     let running = folder.run(&jobs).llm(&llm).args(["--max-attempts", "1"]).start();
     llm.wait_for_calls(1).await;
     running.interrupt();
-    let ended = running.to_end().await;
+    let ended = running.finish().await;
 
     let result = &folder.results()[0];
     assert_eq!((ended.code, &result["status"]), (Some(1), &json!("waiting")), "{ended:?}");
@@ -239,7 +267,7 @@ async fn a_fault_of_one_upstreams_configuration_loses_no_call_to_another() {
     llm.wait_for_calls(1 + 4).await;
     llm.release(1);
     running.interrupt();
-    let ended = running.to_end().await;
+    let ended = running.finish().await;
 
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let results = folder.results();
@@ -373,7 +401,7 @@ async fn told_with_key(llm: &FakeLlm, text: &str) -> (String, String) {
     let folder = Folder::new();
     let run = folder.run(folder.jobs(&[summarize("a", text)])).llm(llm).args(["--patience-s", "1"]);
     let run = run.env("MCP_BATCH_LLM_API_KEY", KEY).env("MCP_BATCH_LOG", "trace");
-    run.to_end().await;
+    run.finish().await;
     let left = String::from_utf8_lossy(&folder.all_bytes()).into_owned();
     (left, folder.results()[0]["error"]["message"].as_str().expect("a message").to_owned())
 }
@@ -429,7 +457,7 @@ async fn each_result_has_its_line_and_its_metadata_whatever_became_of_it() {
     }
 
     let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--out", "-"]);
-    let results = json_lines(&run.to_end().await.stdout);
+    let results = json_lines(&run.finish().await.stdout);
 
     for (row, result) in results.iter().enumerate() {
         assert_eq!((&result["line"], &result["metadata"]), (&json!(row + 1), &json!({"row": row})));

@@ -55,7 +55,7 @@ async fn the_fixtures_end_as_written_down_and_a_second_run_calls_nothing() {
     );
     assert_eq!((&first["tool_calls"], &first["already_done"]), (&json!(234), &json!(0)));
 
-    let second = folder.run(fixture("jobs.jsonl")).to_end().await;
+    let second = folder.run(fixture("jobs.jsonl")).finish().await;
     assert_as_expected(&folder.results(), &expected);
     assert_eq!(second.code, Some(1));
     assert!(second.stdout.contains("0 tool calls, 234 already done"), "{}", second.stdout);
@@ -88,7 +88,7 @@ async fn standard_input_and_output_stand_in_for_files() {
     let job = summarize("a", "The ferry runs every hour. In winter it runs every two hours.");
 
     let ended =
-        folder.run("-").stdin(job.to_string()).args(["--out", "-", "--json"]).to_end().await;
+        folder.run("-").stdin(job.to_string()).args(["--out", "-", "--json"]).finish().await;
 
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let results = json_lines(&ended.stdout);
@@ -143,14 +143,14 @@ async fn what_cannot_be_used_is_named_and_exits_with_2() {
     for [flag, value] in flags {
         // After a sound URL, so that the settings of the LLM are looked at.
         let run = folder.run(&jobs).env("MCP_BATCH_LLM_URL", "http://127.0.0.1:9/v1");
-        let ended = run.args([&format!("{flag}={value}")]).to_end().await;
+        let ended = run.args([&format!("{flag}={value}")]).finish().await;
         assert_eq!(ended.code, Some(2), "{flag} {value}: {ended:?}");
         let is_a_path = ["--tools", "--db"].contains(&flag);
         let named = if is_a_path { value } else { flag };
         assert!(ended.stderr.contains(named), "{flag} {value}: {}", ended.stderr);
     }
     for path in ["no-such-file.jsonl", "."] {
-        let ended = folder.run(path).to_end().await;
+        let ended = folder.run(path).finish().await;
         assert_eq!(ended.code, Some(2));
         assert!(ended.stderr.contains(&format!("error: {path}: cannot be read")));
     }
@@ -169,7 +169,7 @@ async fn a_bad_variable_is_named_as_such_and_a_secret_is_not_repeated() {
     ];
     for (name, value) in variables {
         let run = folder.run(&jobs).env("MCP_BATCH_LLM_URL", "http://127.0.0.1:9/v1");
-        let ended = run.env(name, value).to_end().await;
+        let ended = run.env(name, value).finish().await;
         assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
         assert!(ended.stderr.contains(&format!("error: {name}: expected ")), "{}", ended.stderr);
         assert!(!ended.stderr.contains("geheim"), "{}", ended.stderr);
@@ -230,7 +230,7 @@ async fn a_signal_lets_running_jobs_end_and_begins_no_more() {
     running.interrupt();
     running.wait_until_it_says("finishing the running jobs").await;
     llm.release(2);
-    let ended = running.to_end().await;
+    let ended = running.finish().await;
 
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert_eq!(statuses(&folder), BTreeMap::from([("succeeded", 2), ("waiting", 4)]));
@@ -253,7 +253,7 @@ async fn a_second_signal_interrupts_what_runs_and_counts_its_cost_as_unknown() {
     running.interrupt();
     running.wait_until_it_says("finishing the running jobs").await;
     running.interrupt();
-    let ended = running.to_end().await;
+    let ended = running.finish().await;
 
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert_eq!(statuses(&folder), BTreeMap::from([("waiting", 2)]));
@@ -341,7 +341,7 @@ async fn two_runs_at_once_on_one_ledger_pay_each_job_once() {
     llm.release(12);
 
     for running in [one, two] {
-        let ended = running.to_end().await;
+        let ended = running.finish().await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let summary: Value = serde_json::from_str(&ended.stdout).expect("a summary");
         assert_eq!(summary["succeeded"], 12);

@@ -7,6 +7,7 @@ use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use mcp_batch::{
     batch::Stop,
+    error::ErrorClass,
     lease::{Record, Repeat, State},
     tool::CallPlan,
 };
@@ -196,4 +197,36 @@ async fn a_job_that_somebody_runs_is_busy_until_that_lease_ends() {
     assert_eq!(rig.returned()[0].code, "busy");
     rig.release(1);
     assert_eq!(working.await.expect("it ends").finished.len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_has_cost_what_it_may_is_not_tried_again() {
+    let rig = Rig::with(4, plan(60_000, Repeat::Safe), |policy| policy.max_attempts = 10);
+    let mut job = job("a", "cost");
+    job["max_cost_usd"] = json!(0.75);
+
+    let answer = rig.process(&[job]).await;
+
+    let record = rig.record("a").await.expect("a record");
+    assert_eq!((answer.finished.len(), record.attempts), (1, 2));
+    assert_eq!(record.usage.cost_usd, Some(1.0));
+    let State::Failed(error) = record.state else { unreachable!("it is given up") };
+    assert_eq!((error.class, &*error.code), (ErrorClass::Exhausted, "as_told"));
+    assert!(error.message.contains("max_cost_usd is reached: 1 USD"), "{error}");
+}
+
+#[tokio::test]
+async fn a_job_that_is_too_old_or_expired_is_given_up() {
+    let rig = Rig::with(4, plan(60_000, Repeat::Safe), |policy| policy.max_age = Duration::ZERO);
+    let mut expired = job("expired", "answer");
+    expired["expires_at"] = json!("2020-01-01T00:00:00Z");
+
+    let answer = rig.process(&[expired, job("old", "cost"), job("good", "answer")]).await;
+
+    assert_eq!((answer.finished.len(), rig.calls()), (3, 2));
+    assert_eq!(code(rig.record("expired").await).as_deref(), Some("expired"));
+    let old = rig.record("old").await.expect("a record");
+    assert!(matches!(&old.state, State::Failed(error) if error.class == ErrorClass::Exhausted));
+    assert_eq!(old.attempts, 1);
+    assert_eq!(code(rig.record("good").await), None, "age alone kills nobody");
 }

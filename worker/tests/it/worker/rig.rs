@@ -87,6 +87,11 @@ impl Scripted {
                 let error = JobError::new(ErrorClass::Permanent, "as_told", "it failed as told");
                 return Err(ToolError::free(error));
             }
+            "cost" => {
+                let error = JobError::new(ErrorClass::Transient, "as_told", "it failed as told");
+                let usage = Usage { cost_usd: Some(0.5), ..Usage::free() };
+                return Err(ToolError { usage, ..ToolError::free(error) });
+            }
             "wait" => self.releases.acquire().await.expect("it is never closed").forget(),
             _ => {}
         }
