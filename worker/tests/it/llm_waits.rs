@@ -159,3 +159,21 @@ async fn a_fault_of_one_upstreams_configuration_loses_no_call_to_another() {
     );
     assert_eq!(llm.calls_by_id()["slow"], 1);
 }
+
+#[tokio::test]
+async fn a_tool_that_needs_an_llm_waits_for_one() {
+    let folder = Folder::new();
+    let catalog =
+        "[tools.sing]\ndescription = \"\"\nuser = \"Sing!\"\ninput_schema = {}\nmodel = \"m\"";
+    folder.write("tools.toml", catalog);
+    let jobs = folder.jobs(&[json!({"id": "a", "tool": "sing", "input": {}})]);
+    let run = || folder.run(&jobs).args(["--tools", "tools.toml"]);
+
+    let offline = run().summary().await;
+    assert_eq!((&offline["exit"], &offline["waiting"]), (&json!(1), &json!(1)));
+    assert_eq!(folder.results()[0]["error"]["code"], "no_llm");
+
+    let llm = FakeLlm::start().await;
+    assert_eq!(run().llm(&llm).summary().await["exit"], 0);
+    assert_eq!(folder.results()[0]["attempts"], 1);
+}

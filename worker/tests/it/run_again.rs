@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mcp_batch_testkit::{Behaviour, FakeLlm};
+use mcp_batch_testkit::{Behaviour, FakeLlm, Receiver, Reply};
 use serde_json::{Value, json};
 
 use crate::helpers::{Folder, summarize};
@@ -47,6 +47,29 @@ async fn after_two_kills_the_third_run_does_just_what_is_left() {
         }
     }
     assert_eq!(llm.calls(), 18);
+}
+
+#[tokio::test]
+async fn a_callback_that_a_kill_cut_off_is_sent_by_the_next_run_without_a_call() {
+    let (llm, receiver) = (FakeLlm::start().await, Receiver::start().await);
+    receiver.set_default(Reply::hang());
+    let folder = Folder::new();
+    let mut job = summarize("a", "One.");
+    job["callback"] = receiver.url("/").into();
+    let jobs = folder.jobs(&[job]);
+    let start = || folder.run(&jobs).llm(&llm).env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1");
+
+    let first = start().start();
+    receiver.wait_for(1).await;
+    first.kill();
+    receiver.set_default(Reply::status(204));
+    let second = start().summary().await;
+    let third = start().summary().await;
+
+    for again in [second, third] {
+        assert_eq!((&again["exit"], &again["already_done"]), (&json!(0), &json!(1)));
+    }
+    assert_eq!((llm.calls(), receiver.count(), receiver.distinct_ids()), (1, 2, 1));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use mcp_batch_testkit::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use crate::helpers::{Folder, fixture, json_lines, summarize};
@@ -113,6 +114,29 @@ async fn a_summary_in_json_is_the_whole_of_standard_output() {
     let results = folder.results();
     assert_eq!(results[0]["metadata"], json!({"row": 17}));
     assert_eq!((&results[1]["status"], &results[1]["of_line"]), (&json!("duplicate"), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_callback_is_delivered_and_signed_before_the_run_ends() {
+    let (folder, receiver) = (Folder::new(), Receiver::start().await);
+    receiver.respond_with([Reply::status(503)]);
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let mut job = summarize("a", "One. Two.");
+    job["callback"] = receiver.url("/done").into();
+
+    let run = folder.run(folder.jobs(&[job])).env("MCP_BATCH_CALLBACK_SECRETS", secret);
+    let run = run.env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1");
+    let summary = run.env("MCP_BATCH_CALLBACK_HEADER", "X-Who: mcp").summary().await;
+
+    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(1)));
+    let deliveries = receiver.deliveries();
+    assert_eq!((deliveries.len(), receiver.distinct_ids()), (2, 1));
+    for delivery in deliveries {
+        assert_eq!(delivery.header("x-who"), Some("mcp"));
+        assert_eq!(delivery.json()["data"]["result"], "One. Two.");
+        let webhook = standardwebhooks::Webhook::new(secret).expect("a sound secret");
+        webhook.verify(delivery.body(), delivery.headers()).expect("a sound signature");
+    }
 }
 
 #[tokio::test]
