@@ -44,6 +44,37 @@ async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
     }
 }
 
+/// Runs six jobs of one upstream, one at a time, of whose calls the first get `refusals`; gives
+/// the summary and the pause before the call after those.
+async fn six_jobs(refusals: Vec<Behaviour>) -> (Value, Duration) {
+    let llm = FakeLlm::builder().record(true).start().await;
+    let refused = refusals.len();
+    llm.script("", refusals.into_iter().chain([Behaviour::Echo]));
+    let folder = Folder::new();
+    let jobs: Vec<Value> = (0..6).map(|n| summarize(&format!("job-{n}"), "One.")).collect();
+
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--concurrency", "1"]);
+    let summary = run.summary().await;
+
+    let requests = llm.requests();
+    assert_eq!(requests.len(), refused + 6);
+    (summary, requests[refused].at().duration_since(requests[refused - 1].at()))
+}
+
+#[tokio::test]
+async fn a_pause_asked_for_by_one_job_is_kept_by_all_of_its_upstream() {
+    let (summary, pause) = six_jobs(vec![Behaviour::throttled("1")]).await;
+    assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
+    assert!(pause >= Duration::from_secs(1), "{pause:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_only_fails_is_left_alone_for_a_while() {
+    let (summary, pause) = six_jobs(vec![Behaviour::status(500); 10]).await;
+    assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
+    assert!(pause >= Duration::from_secs(2), "{pause:?}");
+}
+
 #[tokio::test]
 async fn a_pause_longer_than_the_patience_is_waited_for_to_its_end() {
     let llm = FakeLlm::start().await;
