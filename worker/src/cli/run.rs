@@ -194,8 +194,13 @@ impl Session {
             }
             let tally = self.tally.lock();
             progress.show(&tally, admitted.count(), entries.is_some());
-            if entries.is_some() && Self::is_over(&tally, admitted.count(), args) {
-                break;
+            if entries.is_some() {
+                if tally.endings.len() as u64 == admitted.count() {
+                    break;
+                }
+                if Self::is_in_vain(&tally, args) {
+                    self.stop.drain();
+                }
             }
         }
         progress.finish();
@@ -205,21 +210,19 @@ impl Session {
         }
     }
 
-    fn is_over(tally: &Tally, admitted: u64, args: &Args) -> bool {
-        let all_ended = tally.endings.len() as u64 == admitted;
-        all_ended
-            || tally.hopeless().is_some()
-            || tally.is_stuck(Duration::from_secs(args.patience_s))
+    /// Whether waiting longer brings nothing. What still runs is finished even then.
+    fn is_in_vain(tally: &Tally, args: &Args) -> bool {
+        tally.hopeless().is_some() || tally.is_stuck(Duration::from_secs(args.patience_s))
     }
 
     /// The first signal lets running jobs end, the second stops them.
     fn signalled(&self, progress: &mut Progress) {
         if self.stop.is_draining() {
-            progress.say("stopping the running jobs");
             self.stop.interrupt();
+            progress.say("stopping the running jobs");
         } else {
-            progress.say("finishing the running jobs; once more to stop them");
             self.stop.drain();
+            progress.say("finishing the running jobs; once more to stop them");
         }
     }
 }

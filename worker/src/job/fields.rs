@@ -151,10 +151,20 @@ pub(super) fn string(value: Value, expected: &str) -> Result<String, Problem> {
 
 pub(super) fn timestamp(value: Value) -> Result<UnixMs, Problem> {
     const EXPECTED: &str = "an RFC 3339 time such as 2026-01-31T12:00:00Z";
-    string(value, EXPECTED)?
-        .parse::<jiff::Timestamp>()
+    let text = string(value, EXPECTED)?;
+    let moment = text.parse::<jiff::Timestamp>().ok().filter(|_| has_rfc3339_shape(&text));
+    moment
         .map(|moment| UnixMs(moment.as_millisecond()))
-        .map_err(|_| Problem::invalid(EXPECTED, "another text"))
+        .ok_or_else(|| Problem::invalid(EXPECTED, "another text"))
+}
+
+/// The time's own parser takes more of ISO 8601, which other readers of the contract do not.
+fn has_rfc3339_shape(text: &str) -> bool {
+    let digits_as_zero = |c: char| if c.is_ascii_digit() { '0' } else { c.to_ascii_uppercase() };
+    let shape: String = text.chars().map(digits_as_zero).collect();
+    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else { return false };
+    let zone = rest.strip_prefix('.').map_or(rest, |fraction| fraction.trim_start_matches('0'));
+    matches!(zone, "Z" | "+00:00" | "-00:00")
 }
 
 pub(super) fn positive_number(value: &Value) -> Result<f64, Problem> {

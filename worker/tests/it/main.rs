@@ -1,1 +1,26 @@
-//! Tests.
+//! The program from outside: the real binary and the public library, against real parts on
+//! loopback.
+//!
+//! | file | what is shown |
+//! |---|---|
+//! | `run_command.rs` | `mcp-batch run`: what goes in, what comes out, what cannot be used |
+//! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
+//! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
+//! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
+//! | `llm_waits.rs` | pauses and refusals that are not the job's fault |
+//! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
+//! | `any_job.rs` | what holds for any bytes and any job |
+//! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
+//! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks |
+#![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+mod any_job;
+mod bad_input;
+mod helpers;
+mod job_schema;
+mod llm_answers;
+mod llm_prompts;
+mod llm_waits;
+mod run_again;
+mod run_command;
+mod worker;

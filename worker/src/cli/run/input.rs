@@ -118,10 +118,10 @@ impl<R: BufRead> Items<R> {
         let mut item = Item::at(self.line);
         loop {
             let Some(&byte) = self.reader.fill_buf()?.first() else {
-                // The end is missing: what was begun is judged, and found wanting.
-                position.has_ended = true;
-                let unended = if item.is_blank() { b"[".as_slice() } else { b"" };
-                item.push(unended);
+                // The end is missing. What was begun is judged, and found wanting; where nothing
+                // was, the array's own text is.
+                position.has_ended = item.is_blank() || position.is_inside();
+                item.push(if item.is_blank() { b"{" } else { b"" });
                 return Ok(Some(item));
             };
             self.reader.consume(1);
@@ -146,6 +146,11 @@ enum Token {
 }
 
 impl Position {
+    /// Whether an element has begun and not ended.
+    fn is_inside(&self) -> bool {
+        self.depth > 0 || self.in_string
+    }
+
     fn step(&mut self, byte: u8) -> Token {
         if self.in_string {
             match byte {

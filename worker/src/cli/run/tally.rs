@@ -16,8 +16,8 @@ use crate::{
     lease::{Record, State},
 };
 
-/// A job that was refused this often for the configuration's sake, with nothing finished in
-/// between, will be refused again.
+/// A job that came back this often for the configuration's sake, with nothing finished in
+/// between, will come back again. Few of the jobs behind one closed gate are called themselves.
 const HOPELESS_REFUSALS: u32 = 3;
 
 /// How a job ended.
@@ -38,7 +38,7 @@ pub(super) enum Ending {
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) reason: JobError,
-    pub(super) until: Instant,
+    pause: Duration,
     refusals: u32,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Tally {
     pub(super) waiting: HashMap<JobKey, Waiting>,
     pub(super) tools: BTreeMap<String, ToolTally>,
     pub(super) failed: u64,
-    /// Something finished, or an upstream's pause was to be waited for, until then.
+    /// When something finished last.
     patient_since: Instant,
 }
 
@@ -120,27 +120,32 @@ impl Tally {
         Ending::Settled { is_success, is_earlier }
     }
 
-    fn returned(&mut self, key: JobKey, reason: &JobError, after: Duration, was_called: bool) {
-        let now = Instant::now();
-        let is_refusal = was_called && reason.class == ErrorClass::Configuration;
+    fn returned(&mut self, key: JobKey, reason: &JobError, pause: Duration) {
+        // That it was not begun now says less than why it came back before.
+        if reason.code == "not_started" && self.waiting.contains_key(&key) {
+            return;
+        }
+        let is_refusal = reason.class == ErrorClass::Configuration;
         let refusals = self.waiting.get(&key).map_or(0, |waiting| waiting.refusals);
         let refusals = refusals + u32::from(is_refusal);
-        self.waiting.insert(key, Waiting { reason: reason.clone(), until: now + after, refusals });
+        self.waiting.insert(key, Waiting { reason: reason.clone(), pause, refusals });
     }
 
-    /// Why going on makes no sense without a person, if it does not.
+    /// Why going on makes no sense without a person, if it does not. While calls run, it may.
     pub(super) fn hopeless(&self) -> Option<&JobError> {
-        let refused = |waiting: &&Waiting| waiting.refusals >= HOPELESS_REFUSALS;
-        self.waiting.values().find(refused).map(|waiting| &waiting.reason)
+        let is_refused = |waiting: &&Waiting| {
+            waiting.refusals >= HOPELESS_REFUSALS
+                && waiting.reason.class == ErrorClass::Configuration
+        };
+        let refused = self.waiting.values().find(is_refused).filter(|_| self.in_flight == 0);
+        refused.map(|waiting| &waiting.reason)
     }
 
     /// Whether nothing has finished for `patience` beyond the longest pause there is to wait for,
     /// and no call is running.
     pub(super) fn is_stuck(&self, patience: Duration) -> bool {
-        let longest = self.waiting.values().map(|waiting| waiting.until).max();
-        let asleep =
-            longest.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
-        self.in_flight == 0 && self.patient_since.elapsed() > patience.saturating_add(asleep)
+        let longest = self.waiting.values().map(|waiting| waiting.pause).max().unwrap_or_default();
+        self.in_flight == 0 && self.patient_since.elapsed() > patience.saturating_add(longest)
     }
 }
 
@@ -168,8 +173,8 @@ impl Observer for SharedTally {
                 tally.tools.entry(job.tool().to_string()).or_default().latencies.push(latency);
             }
             Observation::Ended { key: Some(key), end, .. } => tally.ended(key, &end),
-            Observation::Returned { key: Some(key), reason, after, was_called, .. } => {
-                tally.returned(key, reason, after, was_called);
+            Observation::Returned { key: Some(key), reason, after, .. } => {
+                tally.returned(key, reason, after);
             }
             Observation::Ended { key: None, .. } | Observation::Returned { key: None, .. } => {}
         }

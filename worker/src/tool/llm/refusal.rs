@@ -25,6 +25,9 @@ const MAX_MESSAGE_CHARS: usize = 300;
 /// Text of the prompt that an upstream's message may not repeat, in characters.
 const QUOTED_CHARS: usize = 24;
 
+/// A prompt that is shorter is a word that any message may hold.
+const SHORTEST_PROMPT_CHARS: usize = 8;
+
 /// What the head of a refusal says.
 pub(super) struct Refusal {
     status: StatusCode,
@@ -45,6 +48,17 @@ struct Details {
     #[serde(rename = "type")]
     kind: Option<String>,
     code: Option<serde_json::Value>,
+}
+
+/// What the request said.
+#[derive(Default, Deserialize)]
+struct Request {
+    messages: Vec<Said>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    content: String,
 }
 
 impl Refusal {
@@ -112,26 +126,35 @@ impl Details {
 
 /// The upstream's message, bounded, on one line, without what must not be told.
 fn shown(message: &str, request: &[u8], key: Option<&SecretString>) -> String {
-    let line: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_MESSAGE_CHARS)
-        .collect();
     let key = key.map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
-    if quotes(&line, &String::from_utf8_lossy(request)) {
+    // Before it is cut, which may leave half a key.
+    let message = key.map_or_else(|| message.to_owned(), |key| message.replace(key, "[key]"));
+    if quotes(&message, request) {
         return " (its message repeats the prompt and is left out)".to_owned();
     }
-    match key {
-        Some(key) => format!(": {}", line.replace(key, "[key]")),
-        None => format!(": {line}"),
-    }
+    format!(": {}", on_one_line(&message).take(MAX_MESSAGE_CHARS).collect::<String>())
 }
 
-/// Whether the message repeats a run of the request.
-fn quotes(message: &str, request: &str) -> bool {
-    let chars: Vec<char> = message.chars().collect();
-    chars
-        .windows(QUOTED_CHARS)
-        .step_by(QUOTED_CHARS / 3)
-        .any(|run| request.contains(&run.iter().collect::<String>()))
+fn on_one_line(text: &str) -> impl Iterator<Item = char> {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c })
+}
+
+/// Whether the message repeats a run of a prompt, or the whole of a short one.
+fn quotes(message: &str, request: &[u8]) -> bool {
+    let chars: Vec<char> = on_one_line(message).collect();
+    let message: String = chars.iter().collect();
+    prompts(request).iter().any(|prompt| {
+        let is_whole = prompt.len() >= SHORTEST_PROMPT_CHARS && message.contains(prompt);
+        is_whole
+            || chars
+                .windows(QUOTED_CHARS)
+                .step_by(QUOTED_CHARS / 3)
+                .any(|run| prompt.contains(&run.iter().collect::<String>()))
+    })
+}
+
+/// What was said to the model, as an upstream would repeat it: not as JSON has it.
+fn prompts(request: &[u8]) -> Vec<String> {
+    let request = serde_json::from_slice::<Request>(request).unwrap_or_default();
+    request.messages.iter().map(|said| on_one_line(said.content.trim()).collect()).collect()
 }

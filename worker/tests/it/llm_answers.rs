@@ -1,0 +1,172 @@
+//! Every way an LLM can answer, or not: what it means for a job, how often the job is called, and
+//! what it is said to cost.
+
+use mcp_batch_testkit::{Behaviour, FakeLlm};
+use serde_json::{Value, json};
+
+use crate::helpers::{Folder, apart, closed_port, json_lines, summarize};
+
+/// What a bad answer makes of a job: class, code, and how often it is called.
+type Verdict = (&'static str, &'static str, usize);
+
+/// Runs a job per row, each with an upstream of its own, whose text asks for the row's answer.
+async fn assert_verdicts(llm: &FakeLlm, args: [&str; 2], rows: &[(&str, Verdict)]) -> Vec<Value> {
+    let folder = Folder::new();
+    let id = |row: usize| format!("row-{row}");
+    let jobs: Vec<Value> =
+        rows.iter().enumerate().map(|(row, (marker, _))| apart(&id(row), marker)).collect();
+
+    let summary = folder.run(folder.jobs(&jobs)).llm(llm).args(args).summary().await;
+
+    let results = folder.results();
+    let calls = llm.calls_by_id();
+    for (row, (marker, (class, code, times))) in rows.iter().enumerate() {
+        let result = &results[row];
+        assert_eq!(result["status"], "failed", "{marker}: {result}");
+        let error = &result["error"];
+        assert_eq!((&error["class"], &error["code"]), (&json!(class), &json!(code)), "{marker}");
+        assert_eq!(result["attempts"], *times, "{marker}: {result}");
+        assert_eq!(calls[&id(row)], *times, "{marker}");
+        assert_eq!(error["retryable"], *class == "exhausted", "{marker}");
+        assert!(error["message"].as_str().is_some_and(|text| text.len() > 10), "{result}");
+    }
+    assert_eq!((&summary["exit"], &summary["failed"]), (&json!(1), &json!(rows.len())));
+    assert_eq!(summary["tool_calls"], rows.iter().map(|(_, (_, _, times))| times).sum::<usize>());
+    results
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_job_itself_is_called_once() {
+    let llm = FakeLlm::builder().cost_usd(0.001).start().await;
+    let rows = [
+        ("[[400]]", ("permanent", "http_400", 1)),
+        ("[[404]]", ("permanent", "http_404", 1)),
+        ("[[413]]", ("permanent", "http_413", 1)),
+        ("[[422]]", ("permanent", "http_422", 1)),
+        ("[[too-long]]", ("permanent", "http_400", 1)),
+        ("[[filter]]", ("permanent", "http_400", 1)),
+        // The job named the model itself.
+        ("[[model-not-found]]", ("permanent", "unknown_model", 1)),
+        ("[[content_filter]]", ("permanent", "content_filter", 1)),
+        ("[[huge:9000000]]", ("permanent", "answer_too_large", 1)),
+    ];
+    let results = assert_verdicts(&llm, ["--patience-s", "60"], &rows).await;
+
+    let usage = |row: usize| &results[row]["usage"];
+    assert_eq!((&usage(0)["cost_usd"], &usage(0)["unpriced_calls"]), (&Value::Null, &json!(0)));
+    // What the filter withheld is billed all the same, and so is what was too long to be read.
+    assert_eq!(usage(7)["cost_usd"], 0.001);
+    assert!(usage(7)["input_tokens"].as_u64() > Some(0));
+    assert_eq!(usage(8)["cost_usd"], 0.001);
+}
+
+#[tokio::test]
+async fn what_may_work_the_next_time_is_called_as_often_as_attempts_allow() {
+    let llm = FakeLlm::start().await;
+    let rows = [
+        ("[[408]]", ("exhausted", "timeout", 3)),
+        ("[[409]]", ("exhausted", "http_409", 3)),
+        ("[[500]]", ("exhausted", "http_500", 3)),
+        ("[[html]]", ("exhausted", "http_502", 3)),
+        ("[[503]]", ("exhausted", "http_503", 3)),
+        ("[[504]]", ("exhausted", "http_504", 3)),
+        ("[[529]]", ("exhausted", "http_529", 3)),
+        ("[[garbage]]", ("exhausted", "answer_malformed", 3)),
+        ("[[half]]", ("exhausted", "connection", 3)),
+        ("[[empty]]", ("exhausted", "answer_empty", 3)),
+        ("[[drop]]", ("exhausted", "connection", 3)),
+    ];
+    let results = assert_verdicts(&llm, ["--max-attempts", "3"], &rows).await;
+
+    // Whoever may have been billed without a word is counted so; a plain refusal is free.
+    let unpriced = |row: usize| results[row]["usage"]["unpriced_calls"].as_u64();
+    assert_eq!([unpriced(0), unpriced(5), unpriced(8), unpriced(10)], [Some(3); 4]);
+    assert_eq!([unpriced(2), unpriced(3), unpriced(4)], [Some(0); 3]);
+    assert_eq!(results[2]["usage"]["cost_usd"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_llm_that_does_not_answer_in_time_is_left() {
+    let llm = FakeLlm::start().await;
+    let rows =
+        [("[[hang]]", ("exhausted", "timeout", 3)), ("[[trickle]]", ("exhausted", "timeout", 3))];
+    let results = assert_verdicts(&llm, ["--llm-timeout-s", "0.25"], &rows).await;
+
+    assert_eq!(results[0]["usage"]["unpriced_calls"], 3);
+    llm.wait_for_clients_left(6).await;
+}
+
+#[tokio::test]
+async fn a_port_that_refuses_costs_nothing() {
+    let folder = Folder::new();
+    let run = folder.run(folder.jobs(&[summarize("a", "One.")]));
+
+    let summary = run.env("MCP_BATCH_LLM_URL", &closed_port()).summary().await;
+
+    let result = &folder.results()[0];
+    assert_eq!((&summary["exit"], &result["attempts"]), (&json!(1), &json!(3)));
+    assert_eq!(
+        (&result["error"]["class"], &result["error"]["code"]),
+        (&json!("exhausted"), &json!("connect"))
+    );
+    assert_eq!(
+        (&result["usage"]["cost_usd"], &result["usage"]["unpriced_calls"]),
+        (&Value::Null, &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn a_long_answer_and_one_that_was_cut_off_are_results() {
+    let llm = FakeLlm::start().await;
+    let folder = Folder::new();
+    let jobs = [apart("long", "[[huge:2000000]]"), apart("cut", "[[length]]")];
+
+    let summary = folder.run(folder.jobs(&jobs)).llm(&llm).summary().await;
+
+    assert_eq!((&summary["exit"], llm.calls()), (&json!(0), 2));
+    let long = folder.results()[0]["result"].as_str().map(str::len);
+    assert!(long > Some(1_900_000), "{long:?}");
+    assert_eq!(folder.results()[1]["result"], "Echo: [[length]]");
+}
+
+#[tokio::test]
+async fn a_cost_is_what_the_header_says_nothing_for_the_cache_and_else_unknown() {
+    let priced = FakeLlm::builder().cost_usd(0.000_007_8).start().await;
+    let cached =
+        FakeLlm::builder().cost_usd(0.5).answer_header("x-litellm-cache-key", "k").start().await;
+    let silent = FakeLlm::start().await;
+    let expected =
+        [(&priced, json!(0.000_007_8), 0), (&cached, json!(0.0), 0), (&silent, Value::Null, 1)];
+    for (llm, cost, unpriced) in expected {
+        let folder = Folder::new();
+        // The refused try before it is free.
+        llm.script("One.", [Behaviour::status(500), Behaviour::Echo]);
+        let summary = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(llm).summary().await;
+
+        let usage = &folder.results()[0]["usage"];
+        assert_eq!((&usage["cost_usd"], &usage["unpriced_calls"]), (&cost, &json!(unpriced)));
+        assert_eq!(
+            (&usage["output_tokens"], &folder.results()[0]["attempts"]),
+            (&json!(3), &json!(2))
+        );
+        assert_eq!(summary["tools"]["summarize"]["cost_usd"], cost);
+    }
+}
+
+#[tokio::test]
+async fn each_result_has_its_line_and_its_metadata_whatever_became_of_it() {
+    let llm = FakeLlm::start().await;
+    let folder = Folder::new();
+    let mut jobs = [apart("good", "One."), apart("bad", "[[400]]")];
+    for (row, job) in jobs.iter_mut().enumerate() {
+        job["metadata"] = json!({"row": row});
+    }
+
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--out", "-"]);
+    let results = json_lines(&run.finish().await.stdout);
+
+    for (row, result) in results.iter().enumerate() {
+        assert_eq!((&result["line"], &result["metadata"]), (&json!(row + 1), &json!({"row": row})));
+        assert!(result["finished_at"].as_str() >= result["started_at"].as_str());
+    }
+}

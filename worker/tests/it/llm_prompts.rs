@@ -1,0 +1,148 @@
+//! What is said to an LLM and what of it is told again: templates, answers in a schema, secrets.
+
+use mcp_batch_testkit::{Behaviour, FakeLlm, Status};
+use serde_json::{Value, json};
+
+use crate::helpers::{Folder, summarize};
+
+const KEY: &str = "sk-geheim-0123456789-abcdefghij";
+
+/// A catalog with a tool whose answers must fit a schema.
+const SENTIMENT: &str = r#"
+model = "m"
+[tools.sentiment]
+description = "Says how a text feels."
+system = "Judge this for {{ who }}."
+user = "{{ text }}"
+[tools.sentiment.input_schema]
+type = "object"
+required = ["text", "who"]
+[tools.sentiment.answer_schema]
+type = "object"
+required = ["feeling"]
+additionalProperties = false
+[tools.sentiment.answer_schema.properties.feeling]
+enum = ["good", "bad"]
+"#;
+
+fn sentiment(id: &str, text: &str) -> Value {
+    json!({"id": id, "tool": "sentiment", "input": {"text": text, "who": "Ann {{ 7*7 }}"}})
+}
+
+async fn judged(llm: &FakeLlm, text: &str) -> (Value, Value) {
+    let folder = Folder::new();
+    folder.write("tools.toml", SENTIMENT);
+    let run = folder.run(folder.jobs(&[sentiment("a", text)])).llm(llm);
+    let summary = run.args(["--tools", "tools.toml"]).summary().await;
+    (summary, folder.results().remove(0))
+}
+
+#[tokio::test]
+async fn an_answer_that_fits_its_schema_is_a_result_as_json() {
+    let llm = FakeLlm::builder().cost_usd(0.25).start().await;
+    llm.set_default(Behaviour::Json(json!({"feeling": "good"})));
+
+    let (summary, result) = judged(&llm, "What a day!").await;
+
+    assert_eq!((&summary["exit"], llm.calls()), (&json!(0), 1));
+    assert_eq!(result["result"], json!({"feeling": "good"}));
+    let request = llm.last_request().expect("a request").json();
+    assert_eq!(request["response_format"]["json_schema"]["schema"]["required"], json!(["feeling"]));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_asked_for_once_more_with_the_reason() {
+    let llm = FakeLlm::builder().cost_usd(0.25).start().await;
+    let misfits = [
+        (Behaviour::answer("Quite good."), "it is not JSON"),
+        (Behaviour::Json(json!({"feeling": "mixed"})), "feeling: "),
+        (Behaviour::Json(json!({"feeling": "bad", "why": 1})), "why: "),
+    ];
+    for (misfit, reason) in misfits {
+        llm.script("", [misfit, Behaviour::Json(json!({"feeling": "bad"}))]);
+
+        let (summary, result) = judged(&llm, "What a day!").await;
+
+        assert_eq!((&summary["exit"], &result["result"]), (&json!(0), &json!({"feeling": "bad"})));
+        assert_eq!((&result["attempts"], &result["usage"]["cost_usd"]), (&json!(1), &json!(0.5)));
+        let messages = llm.last_request().expect("a request").json()["messages"].clone();
+        let hint = messages[2]["content"].as_str().expect("a hint after the prompt");
+        assert!(hint.contains("was refused") && hint.contains(reason), "{hint}");
+    }
+    assert_eq!(llm.calls(), 6);
+}
+
+#[tokio::test]
+async fn an_answer_that_never_fits_fails_the_job_and_costs_twice() {
+    let llm = FakeLlm::builder().cost_usd(0.25).start().await;
+    llm.set_default(Behaviour::answer("The secret is 4711."));
+
+    let (summary, result) = judged(&llm, "What a day!").await;
+
+    assert_eq!((&summary["exit"], llm.calls()), (&json!(1), 2));
+    assert_eq!(result["error"]["class"], "permanent");
+    assert_eq!(result["error"]["code"], "answer_schema");
+    assert!(!result.to_string().contains("4711"), "the answer is not quoted: {result}");
+    assert_eq!((&result["attempts"], &result["usage"]["cost_usd"]), (&json!(1), &json!(0.5)));
+    assert_eq!(summary["tools"]["sentiment"]["cost_usd"], 0.5);
+}
+
+#[tokio::test]
+async fn what_looks_like_a_template_in_the_input_stays_text() {
+    let llm = FakeLlm::builder()
+        .default_behaviour(Behaviour::Json(json!({"feeling": "bad"})))
+        .start()
+        .await;
+
+    judged(&llm, "{{ 7*7 }} {% for x in y %} {# gone #}").await;
+
+    let messages = llm.last_request().expect("a request").json()["messages"].clone();
+    assert_eq!(messages[0]["content"], "Judge this for Ann {{ 7*7 }}.");
+    assert_eq!(messages[1]["content"], "{{ 7*7 }} {% for x in y %} {# gone #}");
+}
+
+/// What a run with the key in its environment leaves behind, and the error it tells.
+async fn told_with_key(llm: &FakeLlm, text: &str) -> (String, String) {
+    let folder = Folder::new();
+    let run = folder.run(folder.jobs(&[summarize("a", text)])).llm(llm).args(["--patience-s", "1"]);
+    let run = run.env("MCP_BATCH_LLM_API_KEY", KEY).env("MCP_BATCH_LOG", "trace");
+    run.finish().await;
+    let left = String::from_utf8_lossy(&folder.all_bytes()).into_owned();
+    (left, folder.results()[0]["error"]["message"].as_str().expect("a message").to_owned())
+}
+
+#[tokio::test]
+async fn the_key_is_sent_to_the_llm_and_left_nowhere_else() {
+    let llm = FakeLlm::start().await;
+    let plain = format!("Incorrect API key provided: {KEY}.");
+    // It would be cut in its middle.
+    let late = format!("{} {KEY}", "x".repeat(285));
+    for (status, message) in [(400, &plain), (400, &late), (401, &plain)] {
+        llm.set_default(Status::of(status).message(message.clone()).into());
+        let (left, told) = told_with_key(&llm, "A text about whales.").await;
+        assert!(told.contains(&status.to_string()), "{told}");
+        assert!(!left.contains("geheim"), "{told}");
+    }
+    let sent = llm.last_request().expect("a request");
+    assert_eq!(sent.header("authorization"), Some(&*format!("Bearer {KEY}")));
+}
+
+#[tokio::test]
+async fn a_message_that_repeats_the_prompt_is_not_told() {
+    let llm = FakeLlm::start().await;
+    let prompts = [
+        "The patient's name is Ishmael Carpenter-Quohog, born 1819.",
+        "A \"note\"\nwith \"many\"\nbreaks: \"Is\"\n\"hma\"\n\"el\" of \"New\"\n\"Bed\"\n\"ford\".",
+        "Ishmael: 4711",
+    ];
+    for prompt in prompts {
+        for message in [prompt.to_owned(), format!("Cannot read this: {prompt} (end)")] {
+            llm.set_default(Status::of(400).message(message).into());
+            let (_, told) = told_with_key(&llm, prompt).await;
+            assert!(told.contains("400") && told.contains("left out"), "{told}");
+        }
+    }
+    llm.set_default(Status::of(400).message("max_tokens is too large").into());
+    let (_, told) = told_with_key(&llm, prompts[0]).await;
+    assert!(told.ends_with("max_tokens is too large"), "{told}");
+}

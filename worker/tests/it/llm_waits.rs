@@ -1,0 +1,210 @@
+//! What is not the job's fault: pauses that an LLM asks for, and refusals of whoever asks. Neither
+//! counts an attempt or kills a job.
+
+use std::time::Duration;
+
+use mcp_batch_testkit::{Behaviour, FakeLlm, Status};
+use serde_json::{Value, json};
+
+use crate::helpers::{Folder, Run, apart, summarize};
+
+#[tokio::test]
+async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
+    let waits: [(Behaviour, u64); 4] = [
+        (Behaviour::throttled("1"), 1),
+        (Behaviour::throttled_by_provider("1"), 1),
+        (Status::of(503).retry_after("1").into(), 1),
+        // Without a wish, a pause of our own.
+        (Behaviour::status(429), 2),
+    ];
+    let llm = FakeLlm::builder().record(true).start().await;
+    let folder = Folder::new();
+    let jobs: Vec<Value> =
+        (0..waits.len()).map(|n| apart(&format!("job-{n}"), &format!("Text {n}."))).collect();
+    for (n, (refusal, _)) in waits.iter().enumerate() {
+        llm.script(format!("Text {n}."), [refusal.clone(), Behaviour::answer("Done.")]);
+    }
+
+    // One attempt is all they have.
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--max-attempts", "1"]);
+    let summary = run.summary().await;
+
+    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(8)));
+    for (n, (result, (_, least_s))) in folder.results().iter().zip(waits).enumerate() {
+        assert_eq!((&result["result"], &result["attempts"]), (&json!("Done."), &json!(1)));
+        let id = format!("job-{n}");
+        let requests = llm.requests();
+        let times: Vec<_> = requests
+            .iter()
+            .filter(|request| request.header("x-litellm-call-id") == Some(&id))
+            .map(mcp_batch_testkit::Received::at)
+            .collect();
+        assert_eq!(times.len(), 2, "{id}");
+        assert!(times[1].duration_since(times[0]) >= Duration::from_secs(least_s), "{id}");
+    }
+}
+
+/// Runs six jobs of one upstream, one at a time, of whose calls the first get `refusals`; gives
+/// the summary and the pause before the call after those.
+async fn six_jobs(refusals: Vec<Behaviour>) -> (Value, Duration) {
+    let llm = FakeLlm::builder().record(true).start().await;
+    let refused = refusals.len();
+    llm.script("", refusals.into_iter().chain([Behaviour::Echo]));
+    let folder = Folder::new();
+    let jobs: Vec<Value> = (0..6).map(|n| summarize(&format!("job-{n}"), "One.")).collect();
+
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--concurrency", "1"]);
+    let summary = run.summary().await;
+
+    let requests = llm.requests();
+    assert_eq!(requests.len(), refused + 6);
+    (summary, requests[refused].at().duration_since(requests[refused - 1].at()))
+}
+
+#[tokio::test]
+async fn a_pause_asked_for_by_one_job_is_kept_by_all_of_its_upstream() {
+    let (summary, pause) = six_jobs(vec![Behaviour::throttled("1")]).await;
+    assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
+    assert!(pause >= Duration::from_secs(1), "{pause:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_only_fails_is_left_alone_for_a_while() {
+    let (summary, pause) = six_jobs(vec![Behaviour::status(500); 10]).await;
+    assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
+    assert!(pause >= Duration::from_secs(2), "{pause:?}");
+}
+
+#[tokio::test]
+async fn a_pause_longer_than_the_patience_is_waited_for_to_its_end() {
+    let llm = FakeLlm::start().await;
+    llm.script("One.", [Behaviour::throttled("3"), Behaviour::Echo]);
+    let folder = Folder::new();
+
+    let run = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm);
+    let summary = run.args(["--patience-s", "2"]).summary().await;
+
+    assert_eq!((&summary["exit"], llm.calls()), (&json!(0), 2));
+}
+
+#[tokio::test]
+async fn a_run_that_meets_nothing_but_pauses_ends_when_patience_does() {
+    let llm = FakeLlm::builder().default_behaviour(Behaviour::throttled("1")).start().await;
+    let folder = Folder::new();
+
+    let run = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm);
+    let summary = run.args(["--patience-s", "1"]).summary().await;
+
+    assert_eq!((&summary["exit"], &summary["waiting"]), (&json!(1), &json!(1)));
+    let result = &folder.results()[0];
+    assert_eq!(
+        (&result["status"], &result["error"]["code"]),
+        (&json!("waiting"), &json!("http_429"))
+    );
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_waited_for_and_kills_no_job() {
+    let llm = FakeLlm::builder().default_behaviour(Behaviour::budget_exceeded()).start().await;
+    let folder = Folder::new();
+    let jobs = folder.jobs(&[summarize("a", "One.")]);
+
+    let running = folder.run(&jobs).llm(&llm).args(["--max-attempts", "1"]).start();
+    llm.wait_for_calls(1).await;
+    running.interrupt();
+    let ended = running.finish().await;
+
+    let result = &folder.results()[0];
+    assert_eq!((ended.code, &result["status"]), (Some(1), &json!("waiting")), "{ended:?}");
+    assert_eq!(result["error"]["class"], "throttled");
+    assert_eq!(result["error"]["code"], "budget_exceeded");
+
+    llm.set_default(Behaviour::Echo);
+    let next = folder.run(&jobs).llm(&llm).args(["--max-attempts", "1"]).summary().await;
+    assert_eq!((&next["exit"], llm.calls()), (&json!(0), 2));
+    assert_eq!(folder.results()[0]["attempts"], 1);
+}
+
+#[tokio::test]
+async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
+    let faults = [
+        (Behaviour::status(401), "http_401"),
+        (Behaviour::status(403), "http_403"),
+        (Behaviour::model_not_found(), "unknown_model"),
+        (Behaviour::json_of(301, "{}"), "http_301"),
+    ];
+    let jobs: Vec<Value> = (0..8).map(|n| summarize(&format!("job-{n}"), "One.")).collect();
+    let mut runs = Vec::new();
+    for (fault, code) in faults {
+        let llm = FakeLlm::builder().default_behaviour(fault).start().await;
+        let folder = Folder::new();
+        let running = one_attempt(&folder, &jobs, &llm).args(["--json"]).start();
+        runs.push((folder, llm, running, code));
+    }
+    for (folder, llm, running, code) in runs {
+        let ended = running.finish().await;
+
+        let summary: Value = serde_json::from_str(&ended.stdout).expect("a summary");
+        assert_eq!((ended.code, &summary["waiting"]), (Some(1), &json!(8)), "{code}");
+        assert_eq!(summary["stopped_by"]["code"], code);
+        let refused = llm.calls();
+        assert!((3..8).contains(&refused), "{code}: about one each time the gate opens: {refused}");
+        for result in folder.results() {
+            assert_eq!(result["status"], "waiting", "{result}");
+            assert_eq!(result["error"]["class"], "configuration");
+            assert_eq!(result["error"]["code"], code);
+        }
+
+        llm.set_default(Behaviour::Echo);
+        let next = one_attempt(&folder, &jobs, &llm).summary().await;
+        assert_eq!((&next["exit"], llm.calls()), (&json!(0), refused + 8), "{code}");
+        assert!(folder.results().iter().all(|result| result["attempts"] == 1), "none counted");
+    }
+}
+
+fn one_attempt<'a>(folder: &'a Folder, jobs: &[Value], llm: &FakeLlm) -> Run<'a> {
+    let run = folder.run(folder.jobs(jobs)).llm(llm);
+    run.args(["--max-attempts", "1", "--concurrency", "1"])
+}
+
+#[tokio::test]
+async fn a_fault_of_one_upstreams_configuration_loses_no_call_to_another() {
+    let llm = FakeLlm::start().await;
+    llm.script("locked", [Behaviour::status(401)]);
+    llm.script("slow", [Behaviour::Hold]);
+    let folder = Folder::new();
+    let jobs = folder.jobs(&[apart("slow", "A slow one."), apart("locked", "A locked one.")]);
+
+    let running = folder.run(&jobs).llm(&llm).start();
+    // More refusals than end a run that has nothing else to do.
+    llm.wait_for_calls(1 + 4).await;
+    llm.release(1);
+    running.interrupt();
+    let ended = running.finish().await;
+
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let results = folder.results();
+    assert_eq!(
+        (&results[0]["status"], &results[1]["status"]),
+        (&json!("succeeded"), &json!("waiting"))
+    );
+    assert_eq!(llm.calls_by_id()["slow"], 1);
+}
+
+#[tokio::test]
+async fn a_tool_that_needs_an_llm_waits_for_one() {
+    let folder = Folder::new();
+    let catalog =
+        "[tools.sing]\ndescription = \"\"\nuser = \"Sing!\"\ninput_schema = {}\nmodel = \"m\"";
+    folder.write("tools.toml", catalog);
+    let jobs = folder.jobs(&[json!({"id": "a", "tool": "sing", "input": {}})]);
+    let run = || folder.run(&jobs).args(["--tools", "tools.toml"]);
+
+    let offline = run().summary().await;
+    assert_eq!((&offline["exit"], &offline["waiting"]), (&json!(1), &json!(1)));
+    assert_eq!(folder.results()[0]["error"]["code"], "no_llm");
+
+    let llm = FakeLlm::start().await;
+    assert_eq!(run().llm(&llm).summary().await["exit"], 0);
+    assert_eq!(folder.results()[0]["attempts"], 1);
+}

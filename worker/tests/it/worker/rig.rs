@@ -1,0 +1,252 @@
+//! A worker with a ledger and a queue in a file, and tools that do what their input says.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use mcp_batch::{
+    batch::{BatchAnswer, Stop, Worker},
+    clock::{Clock, Deadline},
+    environment::{Environment, Observation, Observer, Policy, Ports},
+    error::{ErrorClass, JobError},
+    job::{Job, JobKey, Namespace},
+    lease::{Ledger, Outcome, Record, Repeat, Usage},
+    local::{Database, SqliteLedger, SqliteQueue},
+    queue::{Message, NewMessage, Queue},
+    tool::{CallContext, CallPlan, Gate, ToolError, Tools},
+    webhook::{Courier, CourierSettings, SigningSecret},
+};
+use mcp_batch_testkit::wait_until;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+/// What callbacks are signed with.
+pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Time enough for any call here.
+pub(super) const LONG: Duration = Duration::from_secs(120);
+
+/// A job whose tool does `what`.
+pub(super) fn job(id: &str, what: &str) -> Value {
+    json!({"id": id, "tool": "scripted", "input": {"do": what}})
+}
+
+pub(super) fn with_callback(mut job: Value, url: &str) -> Value {
+    job["callback"] = url.into();
+    job
+}
+
+pub(super) struct RigPorts;
+
+impl Ports for RigPorts {
+    type Ledger = SqliteLedger;
+    type Queue = SqliteQueue;
+    type Tools = Scripted;
+}
+
+/// Tools that do what a job's `input.do` says, and count.
+pub(super) struct Scripted {
+    pub(super) plan: CallPlan,
+    pub(super) calls: AtomicUsize,
+    pub(super) running: AtomicUsize,
+    pub(super) most_running: AtomicUsize,
+    releases: Semaphore,
+    gate: Arc<Gate>,
+}
+
+/// One call under way, over when dropped.
+struct Running<'a>(&'a Scripted);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Scripted {
+    fn begin(&self) -> Running<'_> {
+        self.calls.fetch_add(1, SeqCst);
+        let running = self.running.fetch_add(1, SeqCst) + 1;
+        self.most_running.fetch_max(running, SeqCst);
+        Running(self)
+    }
+
+    #[expect(clippy::panic, reason = "it is asked to")]
+    async fn do_as_told(&self, what: &str) -> Result<Outcome, ToolError> {
+        let _running = self.begin();
+        match what {
+            "panic" => panic!("as told"),
+            "hang" => std::future::pending().await,
+            "fail" => {
+                let error = JobError::new(ErrorClass::Permanent, "as_told", "it failed as told");
+                return Err(ToolError::free(error));
+            }
+            "cost" => {
+                let error = JobError::new(ErrorClass::Transient, "as_told", "it failed as told");
+                let usage = Usage { cost_usd: Some(0.5), ..Usage::free() };
+                return Err(ToolError { usage, ..ToolError::free(error) });
+            }
+            "wait" => self.releases.acquire().await.expect("it is never closed").forget(),
+            _ => {}
+        }
+        let usage = Usage { cost_usd: Some(0.5), ..Usage::free() };
+        Ok(Outcome { result: json!({"did": what}), usage, offline: false })
+    }
+}
+
+impl Tools for Scripted {
+    fn check(&self, _: &Job) -> Result<CallPlan, JobError> {
+        Ok(self.plan)
+    }
+
+    async fn call(&self, job: &Job, _: &CallContext) -> Result<Outcome, ToolError> {
+        self.do_as_told(job.input()["do"].as_str().unwrap_or_default()).await
+    }
+
+    fn supersedes_offline(&self) -> bool {
+        false
+    }
+
+    fn gate(&self, _: &Job) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+}
+
+/// A message that came back: why, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Returned {
+    pub(super) code: String,
+    pub(super) after: Duration,
+}
+
+#[derive(Default)]
+pub(super) struct Returns(Mutex<Vec<Returned>>);
+
+impl Observer for Returns {
+    fn observe(&self, observation: Observation<'_>) {
+        if let Observation::Returned { reason, after, .. } = observation {
+            let returned = Returned { code: reason.code.to_string(), after };
+            self.0.lock().expect("nobody panics with it").push(returned);
+        }
+    }
+}
+
+/// The worker and all around it.
+pub(super) struct Rig {
+    pub(super) worker: Worker<RigPorts>,
+    returns: Arc<Returns>,
+    _folder: TempDir,
+}
+
+impl Rig {
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self::with(
+            concurrency,
+            CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe },
+            |_| {},
+        )
+    }
+
+    pub(super) fn with(
+        concurrency: usize,
+        plan: CallPlan,
+        change: impl FnOnce(&mut Policy),
+    ) -> Self {
+        // A second start in one process keeps the first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Clock::system();
+        let database = Database::open(&folder.path().join("a.db"), clock.clone());
+        let database = database.expect("a new ledger");
+        let secrets = vec![SigningSecret::parse(SECRET).expect("a sound secret")];
+        let settings = CourierSettings { secrets, ..CourierSettings::default() };
+        let mut policy = Policy::default();
+        change(&mut policy);
+        let tools = Scripted {
+            plan,
+            calls: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            most_running: AtomicUsize::new(0),
+            releases: Semaphore::new(0),
+            gate: Arc::default(),
+        };
+        let returns = Arc::<Returns>::default();
+        let environment = Arc::new(Environment {
+            ledger: SqliteLedger::new(database.clone()),
+            queue: SqliteQueue::shared(database),
+            tools,
+            courier: Courier::new(settings, clock.clone()).expect("a courier"),
+            clock,
+            policy,
+            observer: Arc::<Returns>::clone(&returns),
+        });
+        Self { worker: Worker::new(environment, concurrency), returns, _folder: folder }
+    }
+
+    pub(super) fn tools(&self) -> &Scripted {
+        &self.worker.environment().tools
+    }
+
+    /// Sends bodies and receives them as one batch.
+    pub(super) async fn messages(&self, jobs: &[Value]) -> Vec<Message> {
+        let environment = self.worker.environment();
+        let message = |job: &Value| NewMessage {
+            body: Bytes::from(job.to_string()),
+            group: None,
+            first_seen: environment.clock.now(),
+            delay: Duration::ZERO,
+        };
+        environment.queue.send(jobs.iter().map(message).collect()).await.expect("sent");
+        let received = environment.queue.receive(jobs.len(), Duration::ZERO, LONG).await;
+        let received = received.expect("received");
+        assert_eq!(received.len(), jobs.len());
+        received
+    }
+
+    /// Works off a batch to its end.
+    pub(super) async fn process(&self, jobs: &[Value]) -> BatchAnswer {
+        let messages = self.messages(jobs).await;
+        self.work_off(messages, LONG).await
+    }
+
+    pub(super) async fn work_off(&self, messages: Vec<Message>, time: Duration) -> BatchAnswer {
+        self.worker.process(messages, Deadline::after(time), &Stop::default()).await
+    }
+
+    /// The same beside the test.
+    pub(super) async fn start(&self, jobs: &[Value], stop: &Stop) -> JoinHandle<BatchAnswer> {
+        let (worker, stop) = (self.worker.clone(), stop.clone());
+        let messages = self.messages(jobs).await;
+        tokio::spawn(async move { worker.process(messages, Deadline::after(LONG), &stop).await })
+    }
+
+    pub(super) async fn wait_until_running(&self, count: usize) {
+        let what = format!("{count} calls run");
+        wait_until(&what, || self.tools().running.load(SeqCst) == count).await;
+    }
+
+    pub(super) fn release(&self, calls: usize) {
+        self.tools().releases.add_permits(calls);
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.tools().calls.load(SeqCst)
+    }
+
+    pub(super) fn returned(&self) -> Vec<Returned> {
+        self.returns.0.lock().expect("nobody panics with it").clone()
+    }
+
+    /// The ledger's record of a job.
+    pub(super) async fn record(&self, id: &str) -> Option<Record> {
+        let key = JobKey::of(&Namespace::default(), &id.parse().expect("an id"));
+        let records = self.worker.environment().ledger.read(vec![key]).await;
+        records.expect("the ledger answers").remove(0)
+    }
+}
