@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -192,13 +191,13 @@ struct PromptCall<'a> {
 
 impl PromptCall<'_> {
     async fn answer(&self) -> Result<Outcome, ToolError> {
-        let first = self.client.complete(self.body(None)?, self.terms).await?;
+        let first = self.client.complete(|| self.body(None), self.terms).await?;
         let (usage, misfit) = match self.result(first) {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
         };
         // One more try with the reason: most models get it right then.
-        let second = self.client.complete(self.body(Some(&misfit))?, self.terms).await;
+        let second = self.client.complete(|| self.body(Some(&misfit)), self.terms).await;
         let second =
             second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
         self.result(second)
@@ -206,8 +205,8 @@ impl PromptCall<'_> {
             .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
     }
 
-    /// The request as bytes alone: while a call waits, the filled templates are gone.
-    fn body(&self, misfit: Option<&str>) -> Result<Bytes, ToolError> {
+    /// The request's body.
+    fn body(&self, misfit: Option<&str>) -> Result<String, ToolError> {
         let messages = self.tool.render(self.input).map_err(ToolError::free)?;
         let hint = misfit.map(|misfit| {
             format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
