@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     environment::{End, Observation, Observer},
@@ -65,6 +65,8 @@ pub(super) struct Tally {
     pub(super) waiting: HashMap<JobKey, Waiting>,
     pub(super) tools: BTreeMap<String, ToolTally>,
     pub(super) failed: u64,
+    /// How many jobs will end, once that is known.
+    expected: Option<u64>,
     /// Something finished, or an upstream's pause was to be waited for, until then.
     patient_since: Instant,
 }
@@ -78,6 +80,7 @@ impl Default for Tally {
             waiting: HashMap::new(),
             tools: BTreeMap::new(),
             failed: 0,
+            expected: None,
             patient_since: Instant::now(),
         }
     }
@@ -128,6 +131,10 @@ impl Tally {
         self.waiting.insert(key, Waiting { reason: reason.clone(), until: now + after, refusals });
     }
 
+    fn is_complete(&self) -> bool {
+        self.expected == Some(self.endings.len() as u64)
+    }
+
     /// Why going on makes no sense without a person, if it does not.
     pub(super) fn hopeless(&self) -> Option<&JobError> {
         let refused = |waiting: &&Waiting| waiting.refusals >= HOPELESS_REFUSALS;
@@ -146,12 +153,29 @@ impl Tally {
 
 /// The tally, shared by all jobs of a run.
 #[derive(Debug, Default)]
-pub(super) struct SharedTally(Mutex<Tally>);
+pub(super) struct SharedTally {
+    tally: Mutex<Tally>,
+    complete: Notify,
+}
 
 impl SharedTally {
     /// A poisoned lock holds figures that are at worst one job behind.
     pub(super) fn lock(&self) -> MutexGuard<'_, Tally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how many jobs will end.
+    pub(super) fn expect(&self, jobs: u64) {
+        let mut tally = self.lock();
+        tally.expected = Some(jobs);
+        if tally.is_complete() {
+            self.complete.notify_one();
+        }
+    }
+
+    /// Returns when as many jobs have ended as are expected.
+    pub(super) async fn completed(&self) {
+        self.complete.notified().await;
     }
 }
 
@@ -167,7 +191,12 @@ impl Observer for SharedTally {
                 tally.in_flight -= 1;
                 tally.tools.entry(job.tool().to_string()).or_default().latencies.push(latency);
             }
-            Observation::Ended { key: Some(key), end, .. } => tally.ended(key, &end),
+            Observation::Ended { key: Some(key), end, .. } => {
+                tally.ended(key, &end);
+                if tally.is_complete() {
+                    self.complete.notify_one();
+                }
+            }
             Observation::Returned { key: Some(key), reason, after, was_called, .. } => {
                 tally.returned(key, reason, after, was_called);
             }
