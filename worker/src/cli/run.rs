@@ -187,7 +187,9 @@ impl Session {
             tokio::select! {
                 read = &mut reading, if entries.is_none() => {
                     entries = Some(read.context("the reading of the file stopped")??);
+                    self.tally.expect(admitted.count());
                 }
+                () = self.tally.completed() => {}
                 () = &mut poller => break,
                 () = signals.next() => self.signalled(&mut progress),
                 _ = tick.tick() => {}

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -128,7 +127,7 @@ fn in_tool(name: &str, problem: String) -> CatalogError {
 impl Tools for Catalog {
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
         let tool = self.tool(job)?;
-        tool.check_input(job.input())?;
+        tool.check_input(&job.input())?;
         let timeout = match &self.model {
             Model::Llm { client, .. } => tool.timeout.unwrap_or(client.settings().timeout),
             Model::Offline => OFFLINE_TIMEOUT,
@@ -147,7 +146,7 @@ impl Tools for Catalog {
                     timeout: context.timeout,
                     job_named_model: job.model().is_some(),
                 };
-                PromptCall { client, tool, model, terms, input: job.input() }.answer().await
+                PromptCall { client, tool, model, terms, job }.answer().await
             }
         }
     }
@@ -173,7 +172,7 @@ fn answer_offline(job: &Job, tool: &PromptTool) -> Result<Outcome, ToolError> {
         );
         ToolError::free(JobError::new(ErrorClass::Configuration, "no_llm", message))
     })?;
-    Ok(model.answer(job.input()))
+    Ok(model.answer(&job.input()))
 }
 
 fn no_model() -> ToolError {
@@ -187,18 +186,18 @@ struct PromptCall<'a> {
     tool: &'a PromptTool,
     model: &'a ModelName,
     terms: CallTerms<'a>,
-    input: &'a Value,
+    job: &'a Job,
 }
 
 impl PromptCall<'_> {
     async fn answer(&self) -> Result<Outcome, ToolError> {
-        let first = self.client.complete(self.body(None)?, self.terms).await?;
+        let first = self.client.complete(|| self.body(None), self.terms).await?;
         let (usage, misfit) = match self.result(first) {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
         };
         // One more try with the reason: most models get it right then.
-        let second = self.client.complete(self.body(Some(&misfit))?, self.terms).await;
+        let second = self.client.complete(|| self.body(Some(&misfit)), self.terms).await;
         let second =
             second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
         self.result(second)
@@ -206,9 +205,9 @@ impl PromptCall<'_> {
             .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
     }
 
-    /// The request as bytes alone: while a call waits, the filled templates are gone.
-    fn body(&self, misfit: Option<&str>) -> Result<Bytes, ToolError> {
-        let messages = self.tool.render(self.input).map_err(ToolError::free)?;
+    /// The request's body.
+    fn body(&self, misfit: Option<&str>) -> Result<String, ToolError> {
+        let messages = self.tool.render(&self.job.input()).map_err(ToolError::free)?;
         let hint = misfit.map(|misfit| {
             format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
         });

@@ -6,9 +6,8 @@ mod refusal;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use reqwest::{
-    Client, Response,
+    Body, Client, Response,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
     redirect::Policy,
 };
@@ -81,8 +80,8 @@ pub(super) struct ChatMessage<'a> {
 
 impl Completion<'_> {
     /// The request's body.
-    pub(super) fn to_body(&self) -> Result<Bytes, ToolError> {
-        serde_json::to_vec(self).map(Bytes::from).map_err(|error| {
+    pub(super) fn to_body(&self) -> Result<String, ToolError> {
+        serde_json::to_string(self).map_err(|error| {
             let message = format!("the request cannot be written: {error}");
             ToolError::free(JobError::new(ErrorClass::Permanent, "request", message))
         })
@@ -119,21 +118,22 @@ impl LlmClient {
         &self.settings
     }
 
-    /// Makes one call with `body`, a [`Completion`] in JSON.
+    /// Makes one call with `body`, which writes a [`Completion`] in JSON. It is asked again for
+    /// what a refusal may not repeat: while a call waits, nothing here keeps its request.
     pub(super) async fn complete(
         &self,
-        body: Bytes,
+        body: impl Fn() -> Result<String, ToolError>,
         terms: CallTerms<'_>,
     ) -> Result<Answer, ToolError> {
-        let response = self.send(body.clone(), terms).await.map_err(|error| unsent(&error))?;
+        let response = self.send(body()?, terms).await.map_err(|error| unsent(&error))?;
         if response.status().is_success() {
             let text = read(response, MAX_ANSWER_BYTES).await?;
             return Answer::parse(&text.head, text.headers_cost, text.is_cut);
         }
-        Err(self.refused(response, &body, terms).await)
+        Err(self.refused(response, body()?.as_bytes(), terms).await)
     }
 
-    async fn send(&self, body: Bytes, terms: CallTerms<'_>) -> Result<Response, reqwest::Error> {
+    async fn send(&self, body: String, terms: CallTerms<'_>) -> Result<Response, reqwest::Error> {
         let gives_up = terms.timeout.saturating_sub(UPSTREAM_GIVES_UP_EARLIER);
         let upstream_timeout = if gives_up.is_zero() { terms.timeout } else { gives_up };
         let mut request = self
@@ -143,7 +143,8 @@ impl LlmClient {
             .header("x-litellm-call-id", terms.call_id)
             .header("x-litellm-timeout", format!("{:.3}", upstream_timeout.as_secs_f64()))
             .timeout(terms.timeout)
-            .body(body);
+            // A body given as it is would be kept for redirects that are not followed.
+            .body(Body::wrap(body));
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }

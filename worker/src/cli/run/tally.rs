@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     environment::{End, Observation, Observer},
@@ -40,6 +40,8 @@ pub(super) struct Waiting {
     pub(super) reason: JobError,
     pause: Duration,
     refusals: u32,
+    /// How many jobs had ended when it was last refused: once another ends, there is hope again.
+    ended: usize,
 }
 
 /// One tool's figures.
@@ -65,6 +67,8 @@ pub(super) struct Tally {
     pub(super) waiting: HashMap<JobKey, Waiting>,
     pub(super) tools: BTreeMap<String, ToolTally>,
     pub(super) failed: u64,
+    /// How many jobs will end, once that is known.
+    expected: Option<u64>,
     /// When something finished last.
     patient_since: Instant,
 }
@@ -78,6 +82,7 @@ impl Default for Tally {
             waiting: HashMap::new(),
             tools: BTreeMap::new(),
             failed: 0,
+            expected: None,
             patient_since: Instant::now(),
         }
     }
@@ -86,7 +91,6 @@ impl Default for Tally {
 impl Tally {
     fn ended(&mut self, key: JobKey, end: &End<'_>) {
         self.waiting.remove(&key);
-        self.waiting.values_mut().for_each(|waiting| waiting.refusals = 0);
         self.patient_since = Instant::now();
         let ending = match end {
             End::Fresh(record) => self.settled(record, false),
@@ -125,16 +129,22 @@ impl Tally {
         if reason.code == "not_started" && self.waiting.contains_key(&key) {
             return;
         }
+        let ended = self.endings.len();
+        let before = self.waiting.get(&key).filter(|waiting| waiting.ended == ended);
         let is_refusal = reason.class == ErrorClass::Configuration;
-        let refusals = self.waiting.get(&key).map_or(0, |waiting| waiting.refusals);
-        let refusals = refusals + u32::from(is_refusal);
-        self.waiting.insert(key, Waiting { reason: reason.clone(), pause, refusals });
+        let refusals = before.map_or(0, |waiting| waiting.refusals) + u32::from(is_refusal);
+        self.waiting.insert(key, Waiting { reason: reason.clone(), pause, refusals, ended });
+    }
+
+    fn is_complete(&self) -> bool {
+        self.expected == Some(self.endings.len() as u64)
     }
 
     /// Why going on makes no sense without a person, if it does not. While calls run, it may.
     pub(super) fn hopeless(&self) -> Option<&JobError> {
         let is_refused = |waiting: &&Waiting| {
             waiting.refusals >= HOPELESS_REFUSALS
+                && waiting.ended == self.endings.len()
                 && waiting.reason.class == ErrorClass::Configuration
         };
         let refused = self.waiting.values().find(is_refused).filter(|_| self.in_flight == 0);
@@ -151,12 +161,29 @@ impl Tally {
 
 /// The tally, shared by all jobs of a run.
 #[derive(Debug, Default)]
-pub(super) struct SharedTally(Mutex<Tally>);
+pub(super) struct SharedTally {
+    tally: Mutex<Tally>,
+    complete: Notify,
+}
 
 impl SharedTally {
     /// A poisoned lock holds figures that are at worst one job behind.
     pub(super) fn lock(&self) -> MutexGuard<'_, Tally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how many jobs will end.
+    pub(super) fn expect(&self, jobs: u64) {
+        let mut tally = self.lock();
+        tally.expected = Some(jobs);
+        if tally.is_complete() {
+            self.complete.notify_one();
+        }
+    }
+
+    /// Returns when as many jobs have ended as are expected.
+    pub(super) async fn completed(&self) {
+        self.complete.notified().await;
     }
 }
 
@@ -172,7 +199,12 @@ impl Observer for SharedTally {
                 tally.in_flight -= 1;
                 tally.tools.entry(job.tool().to_string()).or_default().latencies.push(latency);
             }
-            Observation::Ended { key: Some(key), end, .. } => tally.ended(key, &end),
+            Observation::Ended { key: Some(key), end, .. } => {
+                tally.ended(key, &end);
+                if tally.is_complete() {
+                    self.complete.notify_one();
+                }
+            }
             Observation::Returned { key: Some(key), reason, after, .. } => {
                 tally.returned(key, reason, after);
             }
