@@ -9,7 +9,6 @@ mod membership;
 mod names;
 mod raw;
 
-use bytes::Bytes;
 use serde_json::Value;
 
 pub use self::{
@@ -33,8 +32,7 @@ pub const MAX_METADATA_BYTES: usize = 8 * 1024;
 pub struct Job {
     id: JobId,
     tool: ToolName,
-    body: Bytes,
-    payload_hash: PayloadHash,
+    input: Value,
     model: Option<ModelName>,
     callback: Option<Callback>,
     batch: Option<Membership>,
@@ -45,14 +43,14 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads a job from its JSON text, which it keeps.
-    pub fn parse(body: &Bytes) -> Result<Self, Box<InvalidJob>> {
+    /// Reads a job from its JSON text.
+    pub fn parse(body: &[u8]) -> Result<Self, Box<InvalidJob>> {
         let raw =
             RawJob::parse(body).map_err(|problem| Box::new(InvalidJob::unreadable(problem)))?;
-        Self::from_fields(Fields::new(raw), body)
+        Self::from_fields(Fields::new(raw))
     }
 
-    fn from_fields(mut fields: Fields, body: &Bytes) -> Result<Self, Box<InvalidJob>> {
+    fn from_fields(mut fields: Fields) -> Result<Self, Box<InvalidJob>> {
         let id = fields.required("id", JobId::parse);
         let tool = fields.required("tool", ToolName::parse);
         let input = fields.required("input", |value| fields::object(value).map(Value::Object));
@@ -66,10 +64,9 @@ impl Job {
 
         match (id, tool, input, fields.finish()) {
             (Some(id), Some(tool), Some(input), problems) if problems.is_empty() => Ok(Self {
-                payload_hash: PayloadHash::of(&tool, &input, model.as_ref()),
                 id,
                 tool,
-                body: body.clone(),
+                input,
                 model,
                 callback,
                 batch,
@@ -94,16 +91,9 @@ impl Job {
         &self.tool
     }
 
-    /// The text it was read from.
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// What the tool is called with: always a JSON object. Read anew from the body, so that a job
-    /// holds its text once, however long its call takes.
-    pub fn input(&self) -> Value {
-        let raw = RawJob::parse(&self.body).unwrap_or_default();
-        raw.known.into_iter().find(|(name, _)| *name == "input").map_or(Value::Null, |(_, it)| it)
+    /// What the tool is called with: always a JSON object.
+    pub fn input(&self) -> &Value {
+        &self.input
     }
 
     /// The model that overrides the tool's.
@@ -143,7 +133,7 @@ impl Job {
 
     /// The hash over tool, input and model: the same id with another one is a conflict.
     pub fn payload_hash(&self) -> PayloadHash {
-        self.payload_hash
+        PayloadHash::of(&self.tool, &self.input, self.model.as_ref())
     }
 }
 
