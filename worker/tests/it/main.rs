@@ -12,6 +12,7 @@
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks |
+//! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod any_job;
@@ -24,3 +25,6 @@ mod llm_waits;
 mod run_again;
 mod run_command;
 mod worker;
+
+mod lease;
+mod lease_helpers;
