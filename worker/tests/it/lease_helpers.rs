@@ -1,7 +1,14 @@
 //! Stores under test, workers that ask them, and jobs to ask for.
 #![expect(clippy::panic, reason = "an answer that a case rules out must fail it")]
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use mcp_batch::{
     clock::{Clock, UnixMs},
@@ -76,6 +83,29 @@ pub(crate) fn folder_in_memory() -> TempDir {
 /// The file, with a clock that stands still.
 pub(crate) fn open_database(path: &Path, now: UnixMs) -> Database {
     Database::open(path, Clock::new(move || now)).expect("the database opens")
+}
+
+/// A clock that a case moves by hand.
+#[derive(Clone)]
+pub(crate) struct HandClock(Arc<AtomicI64>);
+
+impl HandClock {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(START.0)))
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        UnixMs(self.0.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.store(self.now().plus(time).0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> Database {
+        let clock = self.clone();
+        Database::open(path, Clock::new(move || clock.now())).expect("the database opens")
+    }
 }
 
 /// One worker's view of the ledger; an error of the store fails the case.

@@ -37,7 +37,8 @@ pub(super) async fn exactly_one_of_eight_takes_the_delivery<S: Store>(store: S) 
     let workers = [store.worker(), store.worker()];
     complete_batch(&workers[0]).await;
     let mut takers = JoinSet::new();
-    for worker in workers.iter().cycle().take(8).cloned() {
+    for worker in workers.iter().cycle().take(8) {
+        let worker = worker.clone();
         takers.spawn(async move { worker.take_batch("batch", START, after_s(60)).await });
     }
 

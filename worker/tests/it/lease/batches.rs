@@ -42,20 +42,17 @@ pub(super) async fn every_end_is_counted_once<S: Store>(store: S) {
         let job = TestJob::new(&format!("job-{index}")).member_of("batch", index, size);
         let lease = worker.own(job.claim()).await;
         assert_eq!(worker.batch("batch").await.counted, index, "not before it has ended");
-        match end {
-            Some(settlement) => {
-                worker.save(&lease, settlement, START).await;
-            }
-            None => {
-                worker.save(&lease, released("once"), START).await;
-                worker.cancel(job.claim()).await.expect("it waits");
-            }
+        if let Some(settlement) = end {
+            worker.save(&lease, settlement, START).await;
+        } else {
+            worker.save(&lease, released("once"), START).await;
+            worker.cancel(job.claim()).await.expect("it waits");
         }
         let batch = worker.batch("batch").await;
         assert_eq!((batch.counted, batch.is_complete()), (index + 1, index + 1 == size));
     }
-    let states: Vec<_> = worker.members("batch", 0, 10).await;
-    let states: Vec<_> = states.iter().map(|member| member.record.state.name()).collect();
+    let members = worker.members("batch", 0, 10).await;
+    let states: Vec<_> = members.iter().map(|member| member.record.state.name()).collect();
     assert_eq!(states, ["done", "failed", "held", "cancelled"]);
 }
 

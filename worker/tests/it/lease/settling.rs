@@ -219,8 +219,7 @@ pub(super) async fn odd_text_survives<S: Store>(store: S) {
 }
 
 pub(super) async fn numbers_survive_to_the_last_digit<S: Store>(store: S) {
-    let score = 0.1_f64;
-    let floats = (1..200).map(|n| (score * f64::from(n)).sin()).collect::<Vec<_>>();
+    let floats = (1..200).map(|n| (0.1 * f64::from(n)).sin()).collect::<Vec<_>>();
     let edges = json!([
         i64::MIN,
         u64::MAX,

@@ -224,7 +224,7 @@ pub(super) async fn two_workers_never_own_a_job_at_once_by_the_claimants_clock<S
                 match worker.claim(job.claim_at(now)).await {
                     Claim::Owned(lease) => owners.push((now, lease)),
                     Claim::Busy { until } => {
-                        assert!(now < until, "nobody is kept out by a lease that is over")
+                        assert!(now < until, "nobody is kept out by a lease that is over");
                     }
                     other => panic!("{other:?}"),
                 }
