@@ -57,7 +57,7 @@ impl Record {
         if old.is_owned_by(request) {
             return Step::unchanged(Claim::Owned(old.lease()));
         }
-        if old.expires <= request.now && !old.is_live(request.now) {
+        if old.has_expired(request.now) {
             return Self::begin(request, old.epoch + 1, 1, Usage::free());
         }
         if old.payload_hash.is_some_and(|hash| hash != request.payload_hash) {
@@ -78,8 +78,10 @@ impl Record {
         }
     }
 
-    /// A lease that ran out: its owner died, or sleeps and will be fenced.
+    /// A lease that ran out: its owner died, or sleeps and will be fenced, whatever becomes of the
+    /// job now. So the token is the claimant's even where nobody gets to run it.
     fn take_over(mut self, request: &ClaimRequest) -> Step<Claim> {
+        self.token = request.token;
         self.usage = self.usage.plus(&Usage::unknown());
         let lost = JobError::new(
             ErrorClass::Interrupted,
@@ -150,6 +152,10 @@ impl Record {
 
     fn is_owned_by(&self, request: &ClaimRequest) -> bool {
         matches!(self.state, State::Running { .. }) && self.token == request.token
+    }
+
+    fn has_expired(&self, now: UnixMs) -> bool {
+        self.expires <= now && !self.is_live(now)
     }
 
     /// Held jobs and pending hand-offs do not expire, nor does what somebody is running.
@@ -259,20 +265,23 @@ impl Record {
             return Step::unchanged(());
         };
         match (mark, &mut record.callback) {
-            (Mark::DeadLetterSent, _) => record.dead_letter = DeadLetterState::Sent,
+            (Mark::DeadLetterSent, _) if record.dead_letter == DeadLetterState::Pending => {
+                record.dead_letter = DeadLetterState::Sent;
+            }
             (Mark::Callback(callback, delivery), Some(slot)) if slot.callback == *callback => {
                 slot.note(*delivery);
             }
-            (Mark::Callback(..), _) => return Step::unchanged(()),
+            _ => return Step::unchanged(()),
         }
         Step { write: Some(record), answer: () }
     }
 
     /// Cancels what has not started. Of a running job it stays a wish: its result stands.
     pub(crate) fn cancel(old: Option<Self>, request: &ClaimRequest) -> Step<Result<Self, Refusal>> {
-        let mut record = match old {
+        let epoch = old.as_ref().map_or(0, |old| old.epoch);
+        let mut record = match old.filter(|old| !old.has_expired(request.now)) {
             None => {
-                let tombstone = Self::begin(request, 0, 0, Usage::free()).write;
+                let tombstone = Self::begin(request, epoch, 0, Usage::free()).write;
                 let Some(tombstone) = tombstone else {
                     return Step::unchanged(Err(Refusal::Unknown));
                 };

@@ -12,6 +12,9 @@
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks |
+//! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
+//! | `queue.rs` | the queue's contract, likewise |
+//! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod any_job;
@@ -24,3 +27,8 @@ mod llm_waits;
 mod run_again;
 mod run_command;
 mod worker;
+
+mod database;
+mod lease;
+mod lease_helpers;
+mod queue;

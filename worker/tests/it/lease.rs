@@ -1,0 +1,139 @@
+//! The ledger's contract: one suite, written against the port, that every store runs. Time is
+//! handed in, so nothing waits.
+#![expect(clippy::panic, reason = "an answer that a case rules out must fail it")]
+
+mod batch_delivery;
+mod batches;
+mod claims;
+mod expiry;
+mod handoff;
+mod model;
+mod people;
+mod settling;
+mod takeover;
+
+/// Every case, as a test of its own, on one store. A case that is not listed is unused code, which
+/// the compiler tells.
+macro_rules! every_case_on {
+    ($store:ty: $($part:ident { $($case:ident)* })*) => {
+        $(mod $part {
+            use crate::lease_helpers::Store;
+
+            $(#[tokio::test]
+            async fn $case() {
+                crate::lease::$part::$case(<$store>::open().await).await;
+            })*
+        })*
+    };
+    ($store:ty) => {
+        every_case_on! { $store:
+            claims {
+                a_new_job_is_owned_by_the_one_who_asks_first
+                a_claim_whose_answer_was_lost_is_still_owned_and_counted_once
+                a_lost_answer_is_found_even_after_the_lease_is_over
+                a_job_with_a_live_lease_is_busy_until_that_ends
+                the_same_id_in_another_namespace_is_another_job
+                of_eight_claimants_exactly_one_owns_each_job
+                another_payload_under_the_same_id_runs_nothing_and_changes_nothing
+                records_are_read_in_the_order_asked_for
+            }
+            settling {
+                a_result_is_stored_with_what_is_owed_for_it
+                a_failure_is_stored_with_its_dead_letter_pending
+                a_released_job_is_free_at_once_under_a_new_epoch
+                a_release_that_is_the_upstreams_fault_counts_no_attempt
+                an_interrupted_job_is_free_again
+                an_interrupted_job_that_must_not_be_repeated_is_held
+                a_settlement_whose_answer_was_lost_is_saved_and_counted_once
+                a_result_after_the_lease_is_saved_while_nobody_took_over
+                a_settlement_of_another_token_or_epoch_or_job_is_fenced
+                a_second_settlement_of_another_kind_is_fenced
+                what_all_attempts_used_adds_up
+                a_result_of_a_mebibyte_survives
+                odd_text_survives
+                numbers_survive_to_the_last_digit
+            }
+            takeover {
+                a_lost_workers_job_is_taken_over_and_its_cost_is_unknown
+                a_late_result_does_not_replace_the_new_owners
+                a_late_failure_cannot_fail_the_new_owners_job
+                a_late_failure_cannot_release_the_new_owners_lease
+                nothing_late_is_saved_after_the_new_owner_released_the_job
+                a_lost_workers_job_that_must_not_be_repeated_is_held
+                the_paused_owner_of_a_held_job_cannot_settle_it
+                the_paused_owner_of_a_held_job_cannot_settle_it_after_a_person_decided
+                spent_attempts_fail_the_job_with_its_dead_letter_pending
+                the_last_attempts_lost_worker_leaves_a_failed_job_it_cannot_settle
+                a_clock_that_is_ahead_takes_over_early_and_the_owner_is_fenced
+                a_clock_that_is_behind_waits_longer
+                two_workers_never_own_a_job_at_once_by_the_claimants_clock
+            }
+            expiry {
+                an_expired_record_that_is_still_there_is_claimed_anew_under_a_higher_epoch
+                a_record_lives_to_its_last_millisecond
+                a_held_job_does_not_expire
+                a_job_with_a_pending_hand_off_does_not_expire
+                a_job_that_is_running_does_not_expire
+                an_expired_record_can_be_cancelled_like_an_unknown_job
+                an_offline_outcome_is_run_again_once_there_is_an_llm
+                an_offline_outcome_is_not_run_again_under_another_payload
+            }
+            handoff {
+                a_callback_that_was_sent_stays_sent
+                failed_deliveries_of_a_callback_are_counted_until_it_is_dead
+                a_dead_letter_is_marked_once_and_only_where_one_is_due
+                marks_before_the_outcome_are_ignored
+                marks_of_another_epoch_are_ignored
+                a_finished_job_runs_nothing_for_a_duplicate
+                a_finished_job_owes_its_outcome_to_a_new_callback_too
+                the_old_callbacks_mark_does_not_touch_the_new_callback
+                a_duplicate_without_a_callback_leaves_the_stored_one
+            }
+            people {
+                an_unknown_job_that_is_cancelled_never_runs
+                a_job_waiting_for_another_try_can_be_cancelled
+                what_runs_or_has_ended_cannot_be_cancelled
+                a_replayed_job_starts_over_and_keeps_its_epoch
+                a_replayed_job_may_bring_another_payload
+                a_cancelled_job_can_be_replayed
+                only_what_failed_is_held_or_cancelled_can_be_replayed
+                a_held_job_can_be_failed_by_a_person
+                a_held_job_can_be_given_its_result_by_a_person
+                only_a_held_job_takes_a_persons_outcome
+                nothing_is_decided_about_an_unknown_job
+            }
+            batches {
+                every_end_is_counted_once
+                what_has_not_ended_is_not_counted
+                a_duplicate_delivery_is_not_counted_again
+                a_settlement_whose_answer_was_lost_is_not_counted_again
+                a_replayed_job_is_not_counted_again
+                a_finished_job_is_counted_once_in_a_new_batch
+                a_job_cancelled_before_it_was_seen_is_counted_when_its_message_comes
+                a_job_that_fails_for_spent_attempts_is_counted
+                a_person_who_decides_about_a_held_job_does_not_count_it_again
+                a_place_that_is_taken_is_refused_and_nothing_changes
+                a_place_beyond_the_size_is_refused
+                a_size_below_a_taken_place_is_refused
+                a_size_that_changes_is_refused
+                a_size_may_come_with_a_later_job
+                a_conflict_joins_no_batch
+                a_job_with_two_places_is_counted_in_both
+                members_come_in_the_order_of_their_index_and_in_pages
+                a_batch_closes_when_its_first_job_says_or_after_a_day
+            }
+            batch_delivery {
+                a_batch_is_complete_only_when_all_are_counted
+                exactly_one_of_eight_takes_the_delivery
+                a_delivery_may_be_taken_again_after_its_time
+                a_delivery_may_be_taken_again_after_a_failed_try
+                a_delivery_that_is_over_is_not_taken_again
+                an_unknown_batch_has_no_delivery
+            }
+        }
+    };
+}
+
+mod sqlite {
+    every_case_on!(crate::lease_helpers::SqliteStore);
+}

@@ -1,0 +1,95 @@
+//! The one callback of a batch, and who sends it.
+
+use mcp_batch::{
+    clock::UnixMs,
+    lease::{CallbackState, Delivery, Ledger},
+};
+use tokio::task::JoinSet;
+
+use crate::lease_helpers::{START, Store, TestJob, Worker, after_s, completed};
+
+async fn complete<L: Ledger>(worker: &Worker<L>, job: TestJob) {
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, completed("yes"), START).await;
+}
+
+/// A complete batch of two.
+async fn complete_batch<L: Ledger>(worker: &Worker<L>) {
+    complete(worker, TestJob::new("a").member_of("batch", 0, 2)).await;
+    complete(worker, TestJob::new("b").member_of("batch", 1, 2)).await;
+}
+
+pub(super) async fn a_batch_is_complete_only_when_all_are_counted<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, TestJob::new("a").member_of("batch", 0, 2)).await;
+    assert_eq!(worker.take_batch("batch", START, after_s(60)).await, None);
+    let last = worker.own(TestJob::new("b").member_of("batch", 1, 2).claim()).await;
+    assert_eq!(worker.take_batch("batch", START, after_s(60)).await, None);
+
+    worker.save(&last, completed("yes"), START).await;
+
+    let taken = worker.take_batch("batch", START, after_s(60)).await.expect("it is complete");
+    assert_eq!((taken.counted, taken.size), (2, Some(2)));
+    assert_eq!(taken.callback.state, CallbackState::Pending);
+}
+
+pub(super) async fn exactly_one_of_eight_takes_the_delivery<S: Store>(store: S) {
+    let workers = [store.worker(), store.worker()];
+    complete_batch(&workers[0]).await;
+    let mut takers = JoinSet::new();
+    for worker in workers.iter().cycle().take(8) {
+        let worker = worker.clone();
+        takers.spawn(async move { worker.take_batch("batch", START, after_s(60)).await });
+    }
+
+    let taken = takers.join_all().await.into_iter().flatten().count();
+
+    assert_eq!(taken, 1);
+}
+
+pub(super) async fn a_delivery_may_be_taken_again_after_its_time<S: Store>(store: S) {
+    let worker = store.worker();
+    complete_batch(&worker).await;
+    worker.take_batch("batch", START, after_s(60)).await.expect("it is complete");
+
+    assert_eq!(worker.take_batch("batch", UnixMs(after_s(60).0 - 1), after_s(99)).await, None);
+    let again = worker.take_batch("batch", after_s(60), after_s(120)).await;
+
+    assert!(again.is_some(), "the first taker is lost");
+    assert_eq!(worker.take_batch("batch", after_s(61), after_s(121)).await, None);
+}
+
+pub(super) async fn a_delivery_may_be_taken_again_after_a_failed_try<S: Store>(store: S) {
+    let worker = store.worker();
+    complete_batch(&worker).await;
+    for failures in 0..3 {
+        let taken = worker.take_batch("batch", START, after_s(60)).await.expect("it is due");
+        assert_eq!(taken.callback.failures, failures);
+        worker.mark_batch("batch", Delivery::Failed).await;
+    }
+}
+
+pub(super) async fn a_delivery_that_is_over_is_not_taken_again<S: Store>(store: S) {
+    let worker = store.worker();
+    for (batch, end, state) in [
+        ("sent", Delivery::Sent, CallbackState::Sent),
+        ("dead", Delivery::Dead, CallbackState::Dead),
+    ] {
+        complete(&worker, TestJob::new(&format!("in-{batch}")).member_of(batch, 0, 1)).await;
+        worker.take_batch(batch, START, after_s(60)).await.expect("it is complete");
+
+        worker.mark_batch(batch, end).await;
+        // The late word of one whose time was over.
+        worker.mark_batch(batch, Delivery::Failed).await;
+
+        assert_eq!(worker.batch(batch).await.callback.state, state);
+        assert_eq!(worker.take_batch(batch, after_s(999), after_s(1059)).await, None);
+    }
+}
+
+pub(super) async fn an_unknown_batch_has_no_delivery<S: Store>(store: S) {
+    let worker = store.worker();
+    assert_eq!(worker.take_batch("unknown", START, after_s(60)).await, None);
+    worker.mark_batch("unknown", Delivery::Sent).await;
+    assert_eq!(worker.look_at_batch("unknown").await, None);
+}

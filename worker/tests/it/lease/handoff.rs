@@ -1,0 +1,172 @@
+//! What is owed for an outcome, and to whom.
+
+use mcp_batch::lease::{
+    CallbackSlot, CallbackState, Claim, DeadLetterState, Delivery, Ledger, Mark, Record, State,
+};
+
+use crate::lease_helpers::{
+    START, Store, TestJob, Worker, after_s, callback, completed, error, failed, released,
+};
+
+const OLD: &str = "https://n8n.example.com/webhook-waiting/1";
+const NEW: &str = "https://n8n.example.com/webhook-waiting/2";
+
+fn told(url: &str, delivery: Delivery) -> Mark {
+    Mark::Callback(callback(url), delivery)
+}
+
+async fn finished<L: Ledger>(worker: &Worker<L>, job: &TestJob) -> Record {
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, completed("yes"), START).await
+}
+
+async fn slot<L: Ledger>(worker: &Worker<L>, job: &TestJob) -> CallbackSlot {
+    worker.record(job).await.callback.expect("a callback")
+}
+
+pub(super) async fn a_callback_that_was_sent_stays_sent<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let record = finished(&worker, &job).await;
+
+    worker.mark(&record, told(OLD, Delivery::Sent)).await;
+    for late in [Delivery::Sent, Delivery::Failed, Delivery::Dead] {
+        worker.mark(&record, told(OLD, late)).await;
+        let slot = slot(&worker, &job).await;
+        assert_eq!((slot.state, slot.failures), (CallbackState::Sent, 0), "{late:?}");
+    }
+
+    let marked = worker.record(&job).await;
+    assert_eq!(Record { callback: record.callback.clone(), ..marked }, record, "nothing else");
+}
+
+pub(super) async fn failed_deliveries_of_a_callback_are_counted_until_it_is_dead<S: Store>(
+    store: S,
+) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let record = finished(&worker, &job).await;
+
+    for failures in 1..=3 {
+        worker.mark(&record, told(OLD, Delivery::Failed)).await;
+        let slot = slot(&worker, &job).await;
+        assert_eq!((slot.state, slot.failures), (CallbackState::Pending, failures));
+    }
+    worker.mark(&record, told(OLD, Delivery::Dead)).await;
+    worker.mark(&record, told(OLD, Delivery::Failed)).await;
+
+    let slot = slot(&worker, &job).await;
+    assert_eq!((slot.state, slot.failures), (CallbackState::Dead, 3));
+}
+
+pub(super) async fn a_dead_letter_is_marked_once_and_only_where_one_is_due<S: Store>(store: S) {
+    let worker = store.worker();
+    let dead = TestJob::new("dead");
+    let lease = worker.own(dead.claim()).await;
+    let record = worker.save(&lease, failed("no"), START).await;
+    for _ in 0..2 {
+        worker.mark(&record, Mark::DeadLetterSent).await;
+        let marked = worker.record(&dead).await;
+        assert_eq!(marked, Record { dead_letter: DeadLetterState::Sent, ..record.clone() });
+    }
+
+    let alive = TestJob::new("alive");
+    let record = finished(&worker, &alive).await;
+    worker.mark(&record, Mark::DeadLetterSent).await;
+    assert_eq!(worker.record(&alive).await, record);
+}
+
+pub(super) async fn marks_before_the_outcome_are_ignored<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let lease = worker.own(job.claim()).await;
+    let running = worker.record(&job).await;
+    worker.mark(&running, told(OLD, Delivery::Sent)).await;
+    worker.mark(&running, Mark::DeadLetterSent).await;
+    assert_eq!(worker.record(&job).await, running);
+
+    let released = worker.save(&lease, released("once"), START).await;
+    worker.mark(&released, told(OLD, Delivery::Sent)).await;
+    assert_eq!(worker.record(&job).await, released);
+
+    let unknown = TestJob::new("unknown");
+    worker.mark_epoch(unknown.key(), 1, told(OLD, Delivery::Sent)).await;
+    assert_eq!(worker.look(unknown.key()).await, None);
+}
+
+pub(super) async fn marks_of_another_epoch_are_ignored<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let lease = worker.own(job.claim()).await;
+    let first = worker.save(&lease, failed("no"), START).await;
+    worker.decide(job.key(), job.replay(), START).await.expect("it failed");
+    let lease = worker.own(job.claim()).await;
+    let second = worker.save(&lease, failed("again"), START).await;
+    assert_eq!(second.state, State::Failed(error("again")));
+
+    for epoch in [0, first.epoch, second.epoch + 1] {
+        worker.mark_epoch(job.key(), epoch, told(OLD, Delivery::Sent)).await;
+        worker.mark_epoch(job.key(), epoch, Mark::DeadLetterSent).await;
+    }
+
+    assert_eq!(worker.record(&job).await, second);
+}
+
+pub(super) async fn a_finished_job_runs_nothing_for_a_duplicate<S: Store>(store: S) {
+    let worker = store.worker();
+    for (id, settlement) in [("done", completed("yes")), ("failed", failed("no"))] {
+        let job = TestJob::new(id).callback(OLD);
+        let lease = worker.own(job.claim()).await;
+        let record = worker.save(&lease, settlement, START).await;
+
+        let answer = worker.claim(job.claim_at(after_s(1))).await;
+
+        assert!(matches!(&answer, Claim::Finished(same) if **same == record), "{answer:?}");
+        assert_eq!(worker.record(&job).await, record);
+    }
+}
+
+pub(super) async fn a_finished_job_owes_its_outcome_to_a_new_callback_too<S: Store>(store: S) {
+    let worker = store.worker();
+    for (id, settlement) in [("done", completed("yes")), ("failed", failed("no"))] {
+        let job = TestJob::new(id).callback(OLD);
+        let lease = worker.own(job.claim()).await;
+        let record = worker.save(&lease, settlement, START).await;
+        worker.mark(&record, told(OLD, Delivery::Failed)).await;
+        worker.mark(&record, told(OLD, Delivery::Dead)).await;
+
+        let again = job.clone().callback(NEW);
+        let answer = worker.claim(again.claim_at(after_s(1))).await;
+
+        let Claim::Finished(owed) = answer else { panic!("{answer:?}") };
+        let expected = Some(CallbackSlot::pending(callback(NEW)));
+        assert_eq!(*owed, Record { callback: expected, ..record }, "nothing else changes");
+        assert_eq!(worker.record(&job).await, *owed);
+    }
+}
+
+pub(super) async fn the_old_callbacks_mark_does_not_touch_the_new_callback<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let record = finished(&worker, &job).await;
+    worker.claim(job.clone().callback(NEW).claim()).await;
+
+    for delivery in [Delivery::Sent, Delivery::Failed, Delivery::Dead] {
+        worker.mark(&record, told(OLD, delivery)).await;
+        assert_eq!(slot(&worker, &job).await, CallbackSlot::pending(callback(NEW)));
+    }
+    worker.mark(&record, told(NEW, Delivery::Sent)).await;
+
+    assert_eq!(slot(&worker, &job).await.state, CallbackState::Sent);
+}
+
+pub(super) async fn a_duplicate_without_a_callback_leaves_the_stored_one<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let record = finished(&worker, &job).await;
+
+    let answer = worker.claim(TestJob::new("a").claim()).await;
+
+    assert!(matches!(&answer, Claim::Finished(same) if **same == record), "{answer:?}");
+    assert_eq!(worker.record(&job).await, record);
+}
