@@ -9,6 +9,7 @@ mod membership;
 mod names;
 mod raw;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 pub use self::{
@@ -32,7 +33,8 @@ pub const MAX_METADATA_BYTES: usize = 8 * 1024;
 pub struct Job {
     id: JobId,
     tool: ToolName,
-    input: Value,
+    body: Bytes,
+    payload_hash: PayloadHash,
     model: Option<ModelName>,
     callback: Option<Callback>,
     batch: Option<Membership>,
@@ -43,14 +45,14 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads a job from its JSON text.
-    pub fn parse(body: &[u8]) -> Result<Self, Box<InvalidJob>> {
+    /// Reads a job from its JSON text, which it keeps.
+    pub fn parse(body: &Bytes) -> Result<Self, Box<InvalidJob>> {
         let raw =
             RawJob::parse(body).map_err(|problem| Box::new(InvalidJob::unreadable(problem)))?;
-        Self::from_fields(Fields::new(raw))
+        Self::from_fields(Fields::new(raw), body)
     }
 
-    fn from_fields(mut fields: Fields) -> Result<Self, Box<InvalidJob>> {
+    fn from_fields(mut fields: Fields, body: &Bytes) -> Result<Self, Box<InvalidJob>> {
         let id = fields.required("id", JobId::parse);
         let tool = fields.required("tool", ToolName::parse);
         let input = fields.required("input", |value| fields::object(value).map(Value::Object));
@@ -64,9 +66,10 @@ impl Job {
 
         match (id, tool, input, fields.finish()) {
             (Some(id), Some(tool), Some(input), problems) if problems.is_empty() => Ok(Self {
+                payload_hash: PayloadHash::of(&tool, &input, model.as_ref()),
                 id,
                 tool,
-                input,
+                body: body.clone(),
                 model,
                 callback,
                 batch,
@@ -91,9 +94,16 @@ impl Job {
         &self.tool
     }
 
-    /// What the tool is called with: always a JSON object.
-    pub fn input(&self) -> &Value {
-        &self.input
+    /// The text it was read from.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// What the tool is called with: always a JSON object. Read anew from the body, so that a job
+    /// holds its text once, however long its call takes.
+    pub fn input(&self) -> Value {
+        let raw = RawJob::parse(&self.body).unwrap_or_default();
+        raw.known.into_iter().find(|(name, _)| *name == "input").map_or(Value::Null, |(_, it)| it)
     }
 
     /// The model that overrides the tool's.
@@ -133,7 +143,7 @@ impl Job {
 
     /// The hash over tool, input and model: the same id with another one is a conflict.
     pub fn payload_hash(&self) -> PayloadHash {
-        PayloadHash::of(&self.tool, &self.input, self.model.as_ref())
+        self.payload_hash
     }
 }
 

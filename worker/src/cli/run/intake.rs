@@ -14,7 +14,6 @@ use std::{
 };
 
 use anyhow::Context;
-use bytes::Bytes;
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
@@ -103,8 +102,8 @@ impl Intake {
                 break;
             }
             let item = item.context("the file cannot be read any further")?;
-            match self.admit(&mut entries, &item) {
-                Some(job) => group.push(self.message(&job, item), &job, &self.environment),
+            match self.admit(&mut entries, item) {
+                Some(job) => group.push(self.message(&job), &job, &self.environment),
                 None => refused += tell(&entries, refused),
             }
             if group.is_full() {
@@ -118,13 +117,13 @@ impl Intake {
         Ok(entries)
     }
 
-    fn admit(&self, entries: &mut Entries, item: &Item) -> Option<Job> {
+    fn admit(&self, entries: &mut Entries, item: Item) -> Option<Job> {
         entries.admit(item, &self.environment.tools, &self.environment.policy.namespace)
     }
 
-    fn message(&self, job: &Job, item: Item) -> NewMessage {
+    fn message(&self, job: &Job) -> NewMessage {
         NewMessage {
-            body: Bytes::from(item.text),
+            body: job.body().clone(),
             group: job.tenant().map(ToString::to_string),
             first_seen: self.environment.clock.now(),
             delay: Duration::ZERO,
