@@ -4,6 +4,7 @@
 
 mod callback;
 mod fields;
+mod input;
 mod key;
 mod membership;
 mod names;
@@ -15,6 +16,7 @@ use serde_json::Value;
 pub use self::{
     callback::Callback,
     fields::Problem,
+    input::Input,
     key::{JobKey, Namespace, PayloadHash},
     membership::Membership,
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
@@ -33,7 +35,7 @@ pub const MAX_METADATA_BYTES: usize = 8 * 1024;
 pub struct Job {
     id: JobId,
     tool: ToolName,
-    body: Bytes,
+    input: Input,
     payload_hash: PayloadHash,
     model: Option<ModelName>,
     callback: Option<Callback>,
@@ -45,17 +47,18 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads a job from its JSON text, which it keeps.
+    /// Reads a job from its JSON text, of which it keeps the input.
     pub fn parse(body: &Bytes) -> Result<Self, Box<InvalidJob>> {
         let raw =
             RawJob::parse(body).map_err(|problem| Box::new(InvalidJob::unreadable(problem)))?;
-        Self::from_fields(Fields::new(raw), body)
+        Self::from_fields(raw, body)
     }
 
-    fn from_fields(mut fields: Fields, body: &Bytes) -> Result<Self, Box<InvalidJob>> {
+    fn from_fields(raw: RawJob<'_>, body: &Bytes) -> Result<Self, Box<InvalidJob>> {
+        let mut fields = Fields::new(raw.known, raw.problems);
         let id = fields.required("id", JobId::parse);
         let tool = fields.required("tool", ToolName::parse);
-        let input = fields.required("input", |value| fields::object(value).map(Value::Object));
+        let input = fields.judged("input", raw.input.map(|raw| Input::parse(raw, body)));
         let model = fields.optional("model", ModelName::parse);
         let callback = fields.optional("callback", Callback::parse);
         let batch = fields.optional("batch", Membership::parse);
@@ -65,19 +68,21 @@ impl Job {
         let tenant = fields.optional("tenant", Tenant::parse);
 
         match (id, tool, input, fields.finish()) {
-            (Some(id), Some(tool), Some(input), problems) if problems.is_empty() => Ok(Self {
-                payload_hash: PayloadHash::of(&tool, &input, model.as_ref()),
-                id,
-                tool,
-                body: body.clone(),
-                model,
-                callback,
-                batch,
-                metadata,
-                expires_at,
-                max_cost_usd,
-                tenant,
-            }),
+            (Some(id), Some(tool), Some((input, value)), problems) if problems.is_empty() => {
+                Ok(Self {
+                    payload_hash: PayloadHash::of(&tool, &value, model.as_ref()),
+                    id,
+                    tool,
+                    input,
+                    model,
+                    callback,
+                    batch,
+                    metadata,
+                    expires_at,
+                    max_cost_usd,
+                    tenant,
+                })
+            }
             (id, tool, _, problems) => {
                 Err(Box::new(InvalidJob { id, tool, callback, metadata, problems }))
             }
@@ -94,16 +99,9 @@ impl Job {
         &self.tool
     }
 
-    /// The text it was read from.
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// What the tool is called with: always a JSON object. Read anew from the body, so that a job
-    /// holds its text once, however long its call takes.
-    pub fn input(&self) -> Value {
-        let raw = RawJob::parse(&self.body).unwrap_or_default();
-        raw.known.into_iter().find(|(name, _)| *name == "input").map_or(Value::Null, |(_, it)| it)
+    /// What the tool is called with.
+    pub fn input(&self) -> &Input {
+        &self.input
     }
 
     /// The model that overrides the tool's.
