@@ -58,6 +58,8 @@ pub struct Policy {
     pub lease_grace: Duration,
     /// The delay after a transient failure.
     pub backoff: Backoff,
+    /// The longest a message waits for a lease that another worker holds before it looks again.
+    pub busy_wait: Duration,
     /// Deliveries that may fail before a callback is given up.
     pub max_callback_failures: u32,
 }
@@ -72,6 +74,7 @@ impl Default for Policy {
             settle_margin: Duration::from_secs(2),
             lease_grace: Duration::from_secs(2),
             backoff: Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(900) },
+            busy_wait: Duration::MAX,
             max_callback_failures: 5,
         }
     }

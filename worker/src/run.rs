@@ -122,7 +122,8 @@ impl<P: Ports> Run<'_, P> {
                 self.reject_conflict(subject, &record).await.into()
             }
             Ok(Claim::Busy { until }) => {
-                let wait = until.since(self.environment.clock.now());
+                let left = until.since(self.environment.clock.now());
+                let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
                 let reason = JobError::new(ErrorClass::Busy, "busy", message);
                 self.returned(subject.key, &reason, wait + jitter(SPREAD), false).into()

@@ -30,13 +30,16 @@ use crate::{
     batch::{Stop, Worker},
     clock::Clock,
     config::{self, Source},
-    environment::Environment,
+    environment::{Environment, Policy},
     local::{Database, SqliteLedger, SqliteQueue},
     poller::{Poller, PollerSettings},
 };
 
 /// How often the progress is looked at.
 const TICK: Duration = Duration::from_millis(100);
+
+/// To look again at a job that another process runs costs next to nothing in one file.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// How long the reading of the file may take to stop.
 const INTAKE_STOPS_WITHIN: Duration = Duration::from_secs(2);
@@ -115,14 +118,16 @@ impl Args {
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let source = args.source();
+    let out = args.out(&source);
+    let unwritable = || format!("{}: the results cannot be written there", out.display());
+    results::check(&out).with_context(unwritable)?;
     let session = Session::open(&args, &source)?;
     let began = Instant::now();
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
-    let out = args.out(&source);
     let tally = session.tally.lock().clone();
     let results = results::write(&out, &entries, &tally, &session.environment.ledger).await;
-    results.with_context(|| format!("{}: cannot write the results", out.display()))?;
+    results.with_context(unwritable)?;
     let summary = Summary::of(&entries, &tally, began.elapsed(), out);
     summary.print(args.json)?;
     Ok(summary.exit_code())
@@ -139,7 +144,7 @@ struct Session {
 impl Session {
     fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        let policy = config::policy(source)?;
+        let policy = Policy { busy_wait: BUSY_WAIT, ..config::policy(source)? };
         let concurrency = config::concurrency(source)?;
         let tools = setup::catalog(source, args.llm.is_offline(), &clock)?;
         let courier = setup::courier(source, &clock)?;

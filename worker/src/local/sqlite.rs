@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{prune, workers::Worker};
@@ -23,6 +23,9 @@ const MAX_GROUP: usize = 256;
 
 /// Operations that may wait for the writer before callers have to.
 const MAX_WAITING: usize = 4_096;
+
+/// The pause between tries where SQLite itself does not wait.
+const BUSY_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long another process may hold the file before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,7 +126,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     // Takes effect only in a new file, before its first table.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+    write_ahead(connection).map_err(sqlite)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -132,6 +135,23 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found });
     }
     Ok(())
+}
+
+/// SQLite does not wait by itself for another process that makes the same new file.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if is_busy(&error) && began.elapsed() < BUSY_TIMEOUT => {
+                thread::sleep(BUSY_AGAIN);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 /// Makes the tables of a new file; answers with the version there is.

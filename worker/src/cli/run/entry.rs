@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{ErrorClass, JobError},
-    job::{InvalidJob, Job, JobId, JobKey, Namespace, PayloadHash, ToolName},
+    job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, Namespace, PayloadHash, ToolName},
     tool::Tools,
 };
 
@@ -38,7 +38,32 @@ pub(super) enum Fate {
 #[derive(Default)]
 pub(super) struct Entries {
     all: Vec<Entry>,
-    sent: HashMap<JobKey, (usize, PayloadHash)>,
+    sent: HashMap<JobKey, Sent>,
+}
+
+/// What tells a job that was sent from another one under its id.
+struct Sent {
+    index: usize,
+    payload_hash: PayloadHash,
+    callback: Option<Callback>,
+    batch: Option<Membership>,
+}
+
+impl Sent {
+    fn new(index: usize, job: &Job) -> Self {
+        let (callback, batch) = (job.callback().cloned(), job.batch().cloned());
+        Self { index, payload_hash: job.payload_hash(), callback, batch }
+    }
+
+    /// One run tells an outcome to one callback and counts it in one batch.
+    fn difference(&self, job: &Job) -> Option<&'static str> {
+        if self.payload_hash != job.payload_hash() {
+            return Some("tool, input or model");
+        }
+        let is_same =
+            self.callback.as_ref() == job.callback() && self.batch.as_ref() == job.batch();
+        (!is_same).then_some("callback or batch; put it into a file of its own")
+    }
 }
 
 impl Entries {
@@ -94,22 +119,20 @@ impl Entries {
         if let Err(error) = tools.check(job) {
             return Fate::Rejected(Box::new(error));
         }
-        let hash = job.payload_hash();
-        match self.sent.get(&key) {
-            Some((earlier, payload)) if *payload == hash => Fate::Duplicate { of: *earlier },
-            Some((earlier, _)) => Fate::Rejected(Box::new(self.conflict(*earlier))),
-            None => {
-                self.sent.insert(key, (self.all.len(), hash));
-                Fate::Sent(key)
-            }
+        let Some(sent) = self.sent.get(&key) else {
+            self.sent.insert(key, Sent::new(self.all.len(), job));
+            return Fate::Sent(key);
+        };
+        match sent.difference(job) {
+            None => Fate::Duplicate { of: sent.index },
+            Some(what) => Fate::Rejected(Box::new(self.conflict(sent.index, what))),
         }
     }
 
-    fn conflict(&self, earlier: usize) -> JobError {
+    fn conflict(&self, earlier: usize, what: &str) -> JobError {
         let line = self.all.get(earlier).map_or(0, |entry| entry.line);
         let message = format!(
-            "id: expected an id of its own, found the id of line {line} with another tool, input \
-             or model"
+            "id: expected an id of its own, found the id of line {line} with another {what}"
         );
         JobError::new(ErrorClass::Invalid, "id_conflict", message).at("id")
     }

@@ -23,6 +23,16 @@ use crate::{
 /// Records that are read at once.
 const READ_AT_ONCE: usize = 200;
 
+/// Says before anything is paid whether the results can be written.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    let partial = partial(path);
+    File::create(&partial)?;
+    fs::remove_file(&partial)
+}
+
 /// Writes the results of all entries. A file appears whole or not at all.
 pub(super) async fn write<L: Ledger>(
     path: &Path,

@@ -1,0 +1,35 @@
+# The project's habits, each one line that a person could type.
+
+.PHONY: run test check bench fuzz deny fake-llm
+
+# The main job, offline: no key, no network.
+run:
+	cargo run --release -- run fixtures/jobs.jsonl
+
+# Every test. cargo-nextest runs them faster where it is installed.
+test:
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; else cargo test --workspace --lib --bins --tests; fi
+	cargo test --workspace --doc
+
+# What must hold before a commit.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo check -p mcp-batch --no-default-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# Speed and memory of the release binary against a loopback LLM.
+bench:
+	cargo bench -p mcp-batch
+
+# A minute of hostile bytes for the job parser (needs nightly Rust and cargo-fuzz).
+fuzz:
+	cargo +nightly fuzz run job_parser -- -max_total_time=60
+
+# Licences, advisories, duplicate versions, sources (needs cargo-deny).
+deny:
+	cargo deny check
+
+# A loopback LLM to try things with: set MCP_BATCH_LLM_URL to what it prints.
+fake-llm:
+	cargo run --release -p mcp-batch-testkit --bin fake-llm -- --port 9800 --latency-ms 200
