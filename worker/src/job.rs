@@ -4,16 +4,19 @@
 
 mod callback;
 mod fields;
+mod input;
 mod key;
 mod membership;
 mod names;
 mod raw;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 pub use self::{
     callback::Callback,
     fields::Problem,
+    input::Input,
     key::{JobKey, Namespace, PayloadHash},
     membership::Membership,
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
@@ -32,7 +35,8 @@ pub const MAX_METADATA_BYTES: usize = 8 * 1024;
 pub struct Job {
     id: JobId,
     tool: ToolName,
-    input: Value,
+    input: Input,
+    payload_hash: PayloadHash,
     model: Option<ModelName>,
     callback: Option<Callback>,
     batch: Option<Membership>,
@@ -43,17 +47,18 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads a job from its JSON text.
-    pub fn parse(body: &[u8]) -> Result<Self, Box<InvalidJob>> {
+    /// Reads a job from its JSON text, of which it keeps the input.
+    pub fn parse(body: &Bytes) -> Result<Self, Box<InvalidJob>> {
         let raw =
             RawJob::parse(body).map_err(|problem| Box::new(InvalidJob::unreadable(problem)))?;
-        Self::from_fields(Fields::new(raw))
+        Self::from_fields(raw, body)
     }
 
-    fn from_fields(mut fields: Fields) -> Result<Self, Box<InvalidJob>> {
+    fn from_fields(raw: RawJob<'_>, body: &Bytes) -> Result<Self, Box<InvalidJob>> {
+        let mut fields = Fields::new(raw.known, raw.problems);
         let id = fields.required("id", JobId::parse);
         let tool = fields.required("tool", ToolName::parse);
-        let input = fields.required("input", |value| fields::object(value).map(Value::Object));
+        let input = fields.judged("input", raw.input.map(|raw| Input::parse(raw, body)));
         let model = fields.optional("model", ModelName::parse);
         let callback = fields.optional("callback", Callback::parse);
         let batch = fields.optional("batch", Membership::parse);
@@ -63,18 +68,21 @@ impl Job {
         let tenant = fields.optional("tenant", Tenant::parse);
 
         match (id, tool, input, fields.finish()) {
-            (Some(id), Some(tool), Some(input), problems) if problems.is_empty() => Ok(Self {
-                id,
-                tool,
-                input,
-                model,
-                callback,
-                batch,
-                metadata,
-                expires_at,
-                max_cost_usd,
-                tenant,
-            }),
+            (Some(id), Some(tool), Some((input, value)), problems) if problems.is_empty() => {
+                Ok(Self {
+                    payload_hash: PayloadHash::of(&tool, &value, model.as_ref()),
+                    id,
+                    tool,
+                    input,
+                    model,
+                    callback,
+                    batch,
+                    metadata,
+                    expires_at,
+                    max_cost_usd,
+                    tenant,
+                })
+            }
             (id, tool, _, problems) => {
                 Err(Box::new(InvalidJob { id, tool, callback, metadata, problems }))
             }
@@ -91,8 +99,8 @@ impl Job {
         &self.tool
     }
 
-    /// What the tool is called with: always a JSON object.
-    pub fn input(&self) -> &Value {
+    /// What the tool is called with.
+    pub fn input(&self) -> &Input {
         &self.input
     }
 
@@ -133,7 +141,7 @@ impl Job {
 
     /// The hash over tool, input and model: the same id with another one is a conflict.
     pub fn payload_hash(&self) -> PayloadHash {
-        PayloadHash::of(&self.tool, &self.input, self.model.as_ref())
+        self.payload_hash
     }
 }
 

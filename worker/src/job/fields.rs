@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{MAX_BODY_BYTES, raw::RawJob};
+use super::MAX_BODY_BYTES;
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
@@ -40,8 +40,12 @@ impl Problem {
         Self::body("too_large", expected, format!("{bytes} bytes"))
     }
 
+    fn missing_value() -> Self {
+        Self::body("missing_field", "a value, since it is required", "no such field")
+    }
+
     pub(super) fn missing(field: &str) -> Self {
-        Self::body("missing_field", "a value, since it is required", "no such field").under(field)
+        Self::missing_value().under(field)
     }
 
     pub(super) fn repeated(field: &str) -> Self {
@@ -89,13 +93,23 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    pub(super) fn new(raw: RawJob) -> Self {
-        Self { known: raw.known, problems: raw.problems }
+    pub(super) fn new(known: Vec<(&'static str, Value)>, problems: Vec<Problem>) -> Self {
+        Self { known, problems }
+    }
+
+    /// A required field that was judged elsewhere; that it is missing or wrong is noted.
+    pub(super) fn judged<T>(
+        &mut self,
+        name: &'static str,
+        value: Option<Result<T, Problem>>,
+    ) -> Option<T> {
+        let judged = value.unwrap_or_else(|| Err(Problem::missing_value()));
+        judged.map_err(|problem| self.problems.push(problem.under(name))).ok()
     }
 
     /// The fields of a nested object that may hold just `names`.
     pub(super) fn of_object(value: Value, names: &[&'static str]) -> Result<Self, Problem> {
-        let mut fields = Self { known: Vec::new(), problems: Vec::new() };
+        let mut fields = Self::new(Vec::new(), Vec::new());
         for (name, value) in object(value)? {
             match names.iter().find(|known| **known == name) {
                 Some(known) => fields.known.push((known, value)),

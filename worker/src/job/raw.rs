@@ -6,15 +6,17 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{MAX_BODY_BYTES, fields::Problem};
+
+const INPUT: &str = "input";
 
 /// Every field of the contract.
 const FIELDS: [&str; 10] = [
     "id",
     "tool",
-    "input",
+    INPUT,
     "model",
     "callback",
     "batch",
@@ -26,15 +28,17 @@ const FIELDS: [&str; 10] = [
 
 /// The fields that are there, and what is there that should not be.
 #[derive(Debug, Default)]
-pub(super) struct RawJob {
+pub(super) struct RawJob<'a> {
     pub(super) known: Vec<(&'static str, Value)>,
+    /// By far the largest field: left where it is.
+    pub(super) input: Option<&'a RawValue>,
     pub(super) problems: Vec<Problem>,
 }
 
-impl RawJob {
+impl<'a> RawJob<'a> {
     /// Reads the text as one JSON object. Unknown and repeated fields are collected, not fatal, so
     /// that the id beside them can still be read.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
         if body.len() > MAX_BODY_BYTES {
             return Err(Problem::too_large(body.len()));
         }
@@ -47,10 +51,15 @@ impl RawJob {
         })?;
         serde_json::from_str(text).map_err(|error| unreadable(text, &error))
     }
+
+    fn has(&self, field: &str) -> bool {
+        let is_input = field == INPUT && self.input.is_some();
+        is_input || self.known.iter().any(|(seen, _)| *seen == field)
+    }
 }
 
 /// Says what a body is instead of a JSON object, without quoting it.
-fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
     const EXPECTED: &str = "a JSON object";
     if error.is_data() {
         return Problem::body("not_an_object", EXPECTED, kind_of_text(text));
@@ -77,7 +86,7 @@ fn kind_of_text(text: &str) -> &'static str {
     }
 }
 
-impl<'de> Deserialize<'de> for RawJob {
+impl<'de> Deserialize<'de> for RawJob<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
     }
@@ -86,20 +95,21 @@ impl<'de> Deserialize<'de> for RawJob {
 struct FieldsVisitor;
 
 impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = RawJob;
+    type Value = RawJob<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawJob, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawJob<'de>, A::Error> {
         let mut raw = RawJob::default();
         while let Some(name) = map.next_key::<String>()? {
             match FIELDS.into_iter().find(|field| *field == name) {
-                Some(field) if raw.known.iter().any(|(seen, _)| *seen == field) => {
+                Some(field) if raw.has(field) => {
                     map.next_value::<IgnoredAny>()?;
                     raw.problems.push(Problem::repeated(field));
                 }
+                Some(INPUT) => raw.input = Some(map.next_value()?),
                 Some(field) => raw.known.push((field, map.next_value()?)),
                 None => {
                     map.next_value::<IgnoredAny>()?;

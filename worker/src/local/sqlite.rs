@@ -27,6 +27,10 @@ const MAX_WAITING: usize = 4_096;
 /// How long another process may hold the file before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// SQLite's own cache, a quarter of what it would take. Jobs' texts pass through it just twice; the
+/// system caches the file as well.
+const PAGE_CACHE_KIB: i64 = 512;
+
 /// Why the database file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -121,6 +125,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+    connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(64);
     let found = migrate(connection).map_err(sqlite)?;
     if found > SCHEMA_VERSION {

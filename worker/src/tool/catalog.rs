@@ -127,7 +127,7 @@ fn in_tool(name: &str, problem: String) -> CatalogError {
 impl Tools for Catalog {
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
         let tool = self.tool(job)?;
-        tool.check_input(job.input())?;
+        tool.check_input(&job.input().to_value())?;
         let timeout = match &self.model {
             Model::Llm { client, .. } => tool.timeout.unwrap_or(client.settings().timeout),
             Model::Offline => OFFLINE_TIMEOUT,
@@ -146,7 +146,7 @@ impl Tools for Catalog {
                     timeout: context.timeout,
                     job_named_model: job.model().is_some(),
                 };
-                PromptCall { client, tool, model, terms, input: job.input() }.answer().await
+                PromptCall { client, tool, model, terms, job }.answer().await
             }
         }
     }
@@ -172,7 +172,7 @@ fn answer_offline(job: &Job, tool: &PromptTool) -> Result<Outcome, ToolError> {
         );
         ToolError::free(JobError::new(ErrorClass::Configuration, "no_llm", message))
     })?;
-    Ok(model.answer(job.input()))
+    Ok(model.answer(&job.input().to_value()))
 }
 
 fn no_model() -> ToolError {
@@ -186,7 +186,7 @@ struct PromptCall<'a> {
     tool: &'a PromptTool,
     model: &'a ModelName,
     terms: CallTerms<'a>,
-    input: &'a Value,
+    job: &'a Job,
 }
 
 impl PromptCall<'_> {
@@ -207,7 +207,7 @@ impl PromptCall<'_> {
 
     /// The request's body.
     fn body(&self, misfit: Option<&str>) -> Result<String, ToolError> {
-        let messages = self.tool.render(self.input).map_err(ToolError::free)?;
+        let messages = self.tool.render(&self.job.input().to_value()).map_err(ToolError::free)?;
         let hint = misfit.map(|misfit| {
             format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
         });

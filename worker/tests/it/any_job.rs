@@ -64,7 +64,7 @@ fn reversed(value: &Value) -> Value {
 proptest! {
     #[test]
     fn the_parser_survives_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Job::parse(&bytes);
+        let _ = Job::parse(&bytes.into());
     }
 
     #[test]
@@ -77,7 +77,7 @@ proptest! {
             let place = place.index(body.len());
             body[place] = byte;
         }
-        if let Err(invalid) = Job::parse(&body) {
+        if let Err(invalid) = Job::parse(&body.into()) {
             prop_assert!(!invalid.problems().is_empty() && !invalid.error().message.is_empty());
         }
     }
@@ -90,7 +90,7 @@ proptest! {
     ) {
         let mut job = job;
         job[field] = value;
-        if let Err(invalid) = Job::parse(job.to_string().as_bytes()) {
+        if let Err(invalid) = Job::parse(&job.to_string().into()) {
             let at = invalid.error().field.unwrap_or_default();
             prop_assert!(at.starts_with(field), "{at} is not {field}");
         }
@@ -98,11 +98,11 @@ proptest! {
 
     #[test]
     fn a_job_is_read_as_it_was_written(job in any_job()) {
-        let parsed = Job::parse(job.to_string().as_bytes()).map_err(|invalid| invalid.error());
+        let parsed = Job::parse(&job.to_string().into()).map_err(|invalid| invalid.error());
         let parsed = parsed.expect("a sound job");
         prop_assert_eq!(parsed.id().as_str(), &job["id"]);
         prop_assert_eq!(parsed.tool().as_str(), &job["tool"]);
-        prop_assert_eq!(parsed.input(), &job["input"]);
+        prop_assert_eq!(parsed.input().to_value(), job["input"].clone());
         prop_assert_eq!(parsed.model().map(|model| model.as_str().into()), job.get("model").cloned());
         prop_assert_eq!(parsed.metadata(), job.get("metadata"));
         prop_assert_eq!(parsed.max_cost_usd().map(Value::from), job.get("max_cost_usd").cloned());
@@ -112,7 +112,7 @@ proptest! {
 
     #[test]
     fn the_payload_hash_depends_on_what_is_said_and_not_on_the_order_of_fields(job in any_job(), other in any_json()) {
-        let hash = |job: &Value| Job::parse(job.to_string().as_bytes()).expect("a sound job").payload_hash();
+        let hash = |job: &Value| Job::parse(&job.to_string().into()).expect("a sound job").payload_hash();
         let mut changed = job.clone();
         changed["metadata"] = json!("elsewhere");
         prop_assert_eq!(hash(&job), hash(&reversed(&job)));

@@ -107,7 +107,7 @@ fn unrunnable() -> Vec<Bad> {
 fn the_parser_names_what_is_wrong_with_a_body() {
     for Bad { body, code, field, says } in unreadable() {
         let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
-        let error = Job::parse(&body).expect_err(&shown).error();
+        let error = Job::parse(&body.into()).expect_err(&shown).error();
         assert_eq!((&*error.code, error.field.as_deref()), (code, field), "{shown}: {error}");
         assert!(error.message.contains(says), "{shown}: {error}");
     }
@@ -116,7 +116,7 @@ fn the_parser_names_what_is_wrong_with_a_body() {
 #[test]
 fn what_could_be_read_of_a_bad_body_is_kept_so_that_somebody_can_be_told() {
     let body = with(r#","callback":"https://a.example/x","metadata":7,"one":1,"two":2"#);
-    let invalid = Job::parse(body.as_bytes()).expect_err("two fields too many");
+    let invalid = Job::parse(&body.into()).expect_err("two fields too many");
     assert_eq!(invalid.id.as_ref().map(JobId::as_str), Some("bad"));
     assert_eq!(invalid.callback.as_ref().map(Callback::host), Some("a.example"));
     assert_eq!((invalid.metadata.clone(), invalid.problems().len()), (Some(json!(7)), 2));

@@ -20,7 +20,7 @@ fn validator() -> Validator {
 }
 
 fn parses(body: &Value) -> bool {
-    Job::parse(body.to_string().as_bytes()).is_ok()
+    Job::parse(&body.to_string().into()).is_ok()
 }
 
 /// A sound job with `field` set to `value`; a field of the batch by its path.
@@ -273,6 +273,6 @@ fn the_parser_is_stricter_than_the_schema_in_known_places_alone() {
     }
     // As text alone: a field that stands there twice.
     let twice = r#"{"id":"a","id":"a","tool":"summarize","input":{}}"#;
-    assert!(Job::parse(twice.as_bytes()).is_err());
+    assert!(Job::parse(&twice.into()).is_err());
     assert!(json_lines(twice).iter().all(|body| validator.is_valid(body)));
 }

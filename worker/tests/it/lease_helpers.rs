@@ -281,7 +281,7 @@ impl TestJob {
     }
 
     fn job(&self) -> Job {
-        Job::parse(self.body.to_string().as_bytes()).expect("a job")
+        Job::parse(&self.body.to_string().into()).expect("a job")
     }
 
     pub(crate) fn key(&self) -> JobKey {

@@ -9,17 +9,18 @@ use crate::helpers::{Folder, summarize};
 
 #[tokio::test]
 async fn after_two_kills_the_third_run_does_just_what_is_left() {
-    let llm = FakeLlm::start().await;
-    llm.script("slow", [Behaviour::Hold]);
+    let llm = FakeLlm::builder().default_behaviour(Behaviour::Hold).start().await;
     let folder = Folder::new();
-    let quick = (0..3).map(|n| summarize(&format!("quick-{n}"), "A quick one."));
-    let slow = (0..7).map(|n| summarize(&format!("slow-{n}"), "A slow one."));
-    let jobs = folder.jobs(&quick.chain(slow).collect::<Vec<_>>());
+    let jobs: Vec<Value> = (0..10).map(|n| summarize(&format!("job-{n}"), "One.")).collect();
+    let jobs = folder.jobs(&jobs);
     let start = || folder.run(&jobs).llm(&llm).args(["--concurrency", "4"]);
 
-    // A permit is held until the outcome is saved: with four calls waiting, the quick ones are.
+    // A permit is held until the outcome is saved: where three more calls have begun, three of the
+    // first four are finished.
     let first = start().start();
-    llm.wait_for_calls(3 + 4).await;
+    llm.wait_for_calls(4).await;
+    llm.release(3);
+    llm.wait_for_calls(4 + 3).await;
     first.kill();
     llm.wait_for_clients_left(4).await;
 
@@ -31,7 +32,7 @@ async fn after_two_kills_the_third_run_does_just_what_is_left() {
     llm.wait_for_clients_left(8).await;
     let before = llm.calls_by_id();
 
-    llm.script("slow", []);
+    llm.set_default(Behaviour::Echo);
     let third = start().summary().await;
 
     assert_eq!(third["exit"], 0, "{third}");

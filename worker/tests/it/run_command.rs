@@ -129,6 +129,12 @@ async fn a_callback_is_delivered_and_signed_before_the_run_ends() {
     let summary = run.env("MCP_BATCH_CALLBACK_HEADER", "X-Who: mcp").summary().await;
 
     assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(1)));
+    // That the callback took two tries makes it no work of an earlier run.
+    assert_eq!(
+        (&summary["already_done"], &summary["tools"]["summarize"]["done"]),
+        (&json!(0), &json!(1))
+    );
+    assert_eq!(folder.results()[0].get("already_done"), None);
     let deliveries = receiver.deliveries();
     assert_eq!((deliveries.len(), receiver.distinct_ids()), (2, 1));
     for delivery in deliveries {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use crate::{
     error::{ErrorClass, JobError},
     job::{InvalidJob, Job, JobId, JobKey, Namespace, PayloadHash, ToolName},
@@ -40,15 +42,16 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Judges an item; answers its job if that is to be sent.
+    /// Judges an item by its text; answers its job if that is to be sent.
     pub(super) fn admit<T: Tools>(
         &mut self,
         item: &Item,
+        body: &Bytes,
         tools: &T,
         namespace: &Namespace,
     ) -> Option<Job> {
         let parsed = match item.is_whole() {
-            true => Job::parse(&item.text),
+            true => Job::parse(body),
             false => Err(Box::new(InvalidJob::too_large(item.bytes))),
         };
         match parsed {

@@ -102,9 +102,10 @@ impl Intake {
             if self.stop.is_draining() {
                 break;
             }
-            let item = item.context("the file cannot be read any further")?;
-            match self.admit(&mut entries, &item) {
-                Some(job) => group.push(self.message(&job, item), &job, &self.environment),
+            let mut item = item.context("the file cannot be read any further")?;
+            let body = Bytes::from(std::mem::take(&mut item.text));
+            match self.admit(&mut entries, &item, &body) {
+                Some(job) => group.push(self.message(&job, body), &job, &self.environment),
                 None => refused += tell(&entries, refused),
             }
             if group.is_full() {
@@ -118,13 +119,13 @@ impl Intake {
         Ok(entries)
     }
 
-    fn admit(&self, entries: &mut Entries, item: &Item) -> Option<Job> {
-        entries.admit(item, &self.environment.tools, &self.environment.policy.namespace)
+    fn admit(&self, entries: &mut Entries, item: &Item, body: &Bytes) -> Option<Job> {
+        entries.admit(item, body, &self.environment.tools, &self.environment.policy.namespace)
     }
 
-    fn message(&self, job: &Job, item: Item) -> NewMessage {
+    fn message(&self, job: &Job, body: Bytes) -> NewMessage {
         NewMessage {
-            body: Bytes::from(item.text),
+            body,
             group: job.tenant().map(ToString::to_string),
             first_seen: self.environment.clock.now(),
             delay: Duration::ZERO,

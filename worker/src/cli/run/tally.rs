@@ -2,7 +2,7 @@
 //! table, and to know when it is over.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     environment::{End, Observation, Observer},
     error::{ErrorClass, JobError},
-    job::JobKey,
+    job::{JobId, JobKey},
     lease::{Record, State},
 };
 
@@ -69,6 +69,8 @@ pub(super) struct Tally {
     pub(super) failed: u64,
     /// How many jobs will end, once that is known.
     expected: Option<u64>,
+    /// Jobs whose tool was called in this run, however that ended.
+    called: HashSet<JobId>,
     /// When something finished last.
     patient_since: Instant,
 }
@@ -83,6 +85,7 @@ impl Default for Tally {
             tools: BTreeMap::new(),
             failed: 0,
             expected: None,
+            called: HashSet::new(),
             patient_since: Instant::now(),
         }
     }
@@ -105,6 +108,8 @@ impl Tally {
 
     fn settled(&mut self, record: &Record, is_earlier: bool) -> Ending {
         let is_success = matches!(record.state, State::Done(_));
+        // A job whose callback had to be tried again comes back as a finished one.
+        let is_earlier = is_earlier && !self.called.contains(&record.job_id);
         let tool = self.tools.entry(record.tool.to_string()).or_default();
         match (is_success, is_earlier) {
             (true, true) => tool.already += 1,
@@ -197,6 +202,7 @@ impl Observer for SharedTally {
             }
             Observation::CallEnded { job, latency } => {
                 tally.in_flight -= 1;
+                tally.called.insert(job.id().clone());
                 tally.tools.entry(job.tool().to_string()).or_default().latencies.push(latency);
             }
             Observation::Ended { key: Some(key), end, .. } => {

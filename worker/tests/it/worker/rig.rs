@@ -106,7 +106,7 @@ impl Tools for Scripted {
     }
 
     async fn call(&self, job: &Job, _: &CallContext) -> Result<Outcome, ToolError> {
-        self.do_as_told(job.input()["do"].as_str().unwrap_or_default()).await
+        self.do_as_told(job.input().to_value()["do"].as_str().unwrap_or_default()).await
     }
 
     fn supersedes_offline(&self) -> bool {
