@@ -30,7 +30,9 @@ pub(super) fn when_due(connection: &Connection, due: UnixMs, now: UnixMs) -> Uni
     match prune(connection, now) {
         Ok(0) => now.plus(EVERY),
         Ok(pruned) => {
-            let _ = connection.execute_batch(VACUUM);
+            if let Err(error) = vacuum(connection) {
+                tracing::warn!(%error, "free pages could not be given back");
+            }
             now.plus(if pruned >= AT_ONCE as usize { MORE } else { EVERY })
         }
         Err(error) => {
@@ -38,6 +40,14 @@ pub(super) fn when_due(connection: &Connection, due: UnixMs, now: UnixMs) -> Uni
             now.plus(EVERY)
         }
     }
+}
+
+/// Each step of the statement gives back a single page.
+fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(VACUUM)?;
+    let mut pages = statement.query(())?;
+    while pages.next()?.is_some() {}
+    Ok(())
 }
 
 fn prune(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {

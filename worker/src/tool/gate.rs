@@ -118,3 +118,63 @@ impl Health {
 fn doubled(first: Duration, times: u32) -> Duration {
     Backoff { base: first, cap: LONGEST_PAUSE }.delay(times, 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(class: ErrorClass) -> JobError {
+        JobError::new(class, "no", "no")
+    }
+
+    fn fail(gate: &Gate, class: ErrorClass, times: u32) -> Vec<bool> {
+        (0..times).map(|_| gate.failed(&error(class), None)).collect()
+    }
+
+    #[test]
+    fn only_a_run_of_transient_failures_closes_the_gate() {
+        let gate = Gate::default();
+        for _ in 0..5 {
+            fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING - 1);
+            assert!(gate.closed().is_none());
+            gate.succeeded();
+        }
+        fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING - 1);
+        fail(&gate, ErrorClass::Permanent, 1);
+        assert!(gate.closed().is_none(), "an answer about the job shows that the upstream is well");
+
+        let are_upstreams = fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING);
+        assert!(gate.closed().is_some());
+        assert_eq!(
+            are_upstreams, [false; FAILURES_BEFORE_CLOSING as usize],
+            "it was open till then"
+        );
+        assert_eq!(fail(&gate, ErrorClass::Transient, 1), [true], "the gate was closed already");
+    }
+
+    #[test]
+    fn the_longest_pause_holds_and_a_success_does_not_end_it() {
+        let gate = Gate::default();
+        let throttled = error(ErrorClass::Throttled);
+        assert!(gate.failed(&throttled, Some(Duration::from_secs(100))));
+        assert!(gate.failed(&throttled, Some(Duration::from_secs(1))));
+        gate.succeeded();
+        let closed = gate.closed().expect("it asked for a pause");
+        assert!(closed.time_left() > Duration::from_secs(90));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let pauses = [1, 2, 3, 6, 7, u32::MAX].map(|times| doubled(FIRST_PAUSE, times).as_secs());
+        assert_eq!(pauses, [2, 4, 8, 60, 60, 60]);
+    }
+
+    #[test]
+    fn a_failure_that_is_the_jobs_own_leaves_the_gate_open() {
+        let gate = Gate::default();
+        for class in [ErrorClass::Invalid, ErrorClass::Permanent] {
+            assert_eq!(fail(&gate, class, 20), [false; 20]);
+        }
+        assert!(gate.closed().is_none());
+    }
+}

@@ -158,6 +158,11 @@ async fn a_job_that_was_pruned_is_a_new_job() {
     process.ledger.assert_fenced(&old, completed("very late"), bench.clock.now()).await;
 }
 
+fn page_count(bench: &Bench) -> i64 {
+    let connection = Connection::open(bench.path()).expect("the file");
+    connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count")
+}
+
 #[tokio::test]
 async fn the_file_stays_as_large_as_what_is_kept() {
     const ROUNDS: usize = 6;
@@ -171,15 +176,17 @@ async fn the_file_stays_as_large_as_what_is_kept() {
             let lease = process.ledger.own(job.claim_at(bench.clock.now())).await;
             process.ledger.save(&lease, completed("x".repeat(10_000)), START).await;
         }
-        let connection = Connection::open(bench.path()).expect("the file");
-        let count: i64 =
-            connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("pages");
-        pages.push(count);
+        pages.push(page_count(&bench));
         bench.clock.pass(LONG);
         prune(&bench, &process).await;
     }
 
     let (first, last) = (pages[0], pages[ROUNDS - 1]);
     assert!(last < first * 2, "the file grows: {pages:?}");
+    assert!(
+        page_count(&bench) < first / 2,
+        "what is free is given back: {pages:?}, {} at last",
+        page_count(&bench)
+    );
     assert_eq!(bench.count("jobs"), 0);
 }
