@@ -72,11 +72,11 @@ pub struct BatchRecord {
 
 /// What a batch knows of the place a job asks for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Places {
+pub struct Places {
     /// Who has that place.
-    pub(crate) holder: Option<JobKey>,
+    pub holder: Option<JobKey>,
     /// The highest place that is taken.
-    pub(crate) highest: Option<u64>,
+    pub highest: Option<u64>,
 }
 
 impl BatchRecord {
@@ -87,20 +87,20 @@ impl BatchRecord {
 
     /// Takes the delivery of its callback upon oneself until `until`: the batch as it is then, if
     /// it is complete, its callback is due and nobody else is at it.
-    pub(crate) fn take(mut self, now: UnixMs, until: UnixMs) -> Option<Self> {
+    pub fn take(mut self, now: UnixMs, until: UnixMs) -> Option<Self> {
         let is_due = self.callback.state == CallbackState::Pending && self.delivery_ends <= now;
         self.delivery_ends = until;
         (is_due && self.is_complete()).then_some(self)
     }
 
     /// Notes what became of a delivery.
-    pub(crate) fn note(&mut self, delivery: Delivery) {
+    pub fn note(&mut self, delivery: Delivery) {
         self.callback.note(delivery);
         self.delivery_ends = UnixMs::default();
     }
 
     /// Lets a job join: the batch as it is afterwards, or why the job has no place in it.
-    pub(crate) fn join(
+    pub fn join(
         old: Option<Self>,
         places: Places,
         job: JobKey,

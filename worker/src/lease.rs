@@ -10,11 +10,10 @@ use std::{fmt, future::Future, time::Duration};
 
 use uuid::Uuid;
 
-pub(crate) use self::transition::Step;
 pub use self::{
     outcome::{Outcome, Usage},
     record::{CallbackSlot, CallbackState, DeadLetterState, Record, State},
-    transition::Refusal,
+    transition::{Refusal, Step},
 };
 use crate::{
     clock::UnixMs,

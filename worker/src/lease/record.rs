@@ -108,7 +108,7 @@ impl CallbackSlot {
     }
 
     /// A delivery that is over stays so.
-    pub(crate) fn note(&mut self, delivery: Delivery) {
+    pub fn note(&mut self, delivery: Delivery) {
         match (self.state, delivery) {
             (CallbackState::Pending, Delivery::Failed) => self.failures += 1,
             (CallbackState::Pending, Delivery::Dead) => self.state = CallbackState::Dead,

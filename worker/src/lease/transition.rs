@@ -35,9 +35,11 @@ pub enum Refusal {
 }
 
 /// What a request does: the record to write, if it changes one, and the answer.
-pub(crate) struct Step<T> {
-    pub(crate) write: Option<Record>,
-    pub(crate) answer: T,
+pub struct Step<T> {
+    /// The record to write; `None` leaves it as it is.
+    pub write: Option<Record>,
+    /// The answer to the request.
+    pub answer: T,
 }
 
 impl<T> Step<T> {
@@ -52,7 +54,7 @@ impl<T> Step<T> {
 
 impl Record {
     /// Answers a claim, given what the ledger holds under its key.
-    pub(crate) fn claim(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
+    pub fn claim(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
         let Some(old) = old else { return Self::begin(request, 1, 1, Usage::free()) };
         if old.is_owned_by(request) {
             return Step::unchanged(Claim::Owned(old.lease()));
@@ -197,7 +199,7 @@ impl Record {
 
     /// Answers a settlement. Only the latest claim of a running job may settle it; that its lease
     /// is over does not matter while nobody took over.
-    pub(crate) fn settle(
+    pub fn settle(
         old: Option<Self>,
         lease: &Lease,
         settlement: Settlement,
@@ -259,7 +261,7 @@ impl Record {
     }
 
     /// Notes what became of a hand-off.
-    pub(crate) fn mark(old: Option<Self>, epoch: u64, mark: &Mark) -> Step<()> {
+    pub fn mark(old: Option<Self>, epoch: u64, mark: &Mark) -> Step<()> {
         let Some(mut record) = old.filter(|record| record.epoch == epoch && record.is_final())
         else {
             return Step::unchanged(());
@@ -277,7 +279,7 @@ impl Record {
     }
 
     /// Cancels what has not started. Of a running job it stays a wish: its result stands.
-    pub(crate) fn cancel(old: Option<Self>, request: &ClaimRequest) -> Step<Result<Self, Refusal>> {
+    pub fn cancel(old: Option<Self>, request: &ClaimRequest) -> Step<Result<Self, Refusal>> {
         let epoch = old.as_ref().map_or(0, |old| old.epoch);
         let mut record = match old.filter(|old| !old.has_expired(request.now)) {
             None => {
@@ -295,7 +297,7 @@ impl Record {
     }
 
     /// Carries out what a person decided.
-    pub(crate) fn decide(
+    pub fn decide(
         old: Option<Self>,
         decision: Decision,
         now: UnixMs,

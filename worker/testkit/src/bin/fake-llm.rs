@@ -1,5 +1,7 @@
 //! A loopback LLM to try things against: prints its base URL, then runs until it is killed.
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command prints")]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
