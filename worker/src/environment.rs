@@ -117,8 +117,6 @@ pub enum Observation<'a> {
         reason: &'a JobError,
         /// When, from now.
         after: Duration,
-        /// Whether the tool was called for it this time.
-        was_called: bool,
     },
 }
 

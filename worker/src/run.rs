@@ -126,12 +126,12 @@ impl<P: Ports> Run<'_, P> {
                 let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
                 let reason = JobError::new(ErrorClass::Busy, "busy", message);
-                self.returned(subject.key, &reason, wait + jitter(SPREAD), false).into()
+                self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
             }
             Err(error) => {
                 tracing::warn!(%error, job_id = %subject.job.id(), "the job cannot be claimed");
                 let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-                self.returned(subject.key, &reason, LEDGER_AGAIN + jitter(SPREAD), false).into()
+                self.returned(subject.key, &reason, LEDGER_AGAIN + jitter(SPREAD)).into()
             }
         }
     }
@@ -152,7 +152,7 @@ impl<P: Ports> Run<'_, P> {
         let plan = subject.plan.as_ref().ok()?;
         if let Some(closed) = subject.gate.closed() {
             let after = closed.time_left() + jitter(SPREAD);
-            return Some(self.returned(subject.key, &closed.reason, after, false));
+            return Some(self.returned(subject.key, &closed.reason, after));
         }
         let needed = plan.timeout + self.environment.policy.settle_margin;
         (self.deadline.time_left() < needed).then(|| self.not_started(subject))
@@ -185,7 +185,7 @@ impl<P: Ports> Run<'_, P> {
         let message = "there was no time left to begin the job";
         let reason = JobError::new(ErrorClass::Interrupted, "not_started", message);
         let after = if self.stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED) };
-        self.returned(subject.key, &reason, after, false)
+        self.returned(subject.key, &reason, after)
     }
 
     fn returned(
@@ -193,10 +193,9 @@ impl<P: Ports> Run<'_, P> {
         key: impl Into<Option<JobKey>>,
         reason: &JobError,
         after: Duration,
-        was_called: bool,
     ) -> Verdict {
         let (message_id, key) = (self.message.id.as_str(), key.into());
-        let observation = Observation::Returned { message_id, key, reason, after, was_called };
+        let observation = Observation::Returned { message_id, key, reason, after };
         self.environment.observer.observe(observation);
         Verdict::Return(after)
     }

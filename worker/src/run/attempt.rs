@@ -116,12 +116,7 @@ impl<P: Ports> Run<'_, P> {
                     tracing::error!(%error, "an outcome could not be saved");
                     let reason =
                         JobError::new(ErrorClass::Interrupted, "ledger", error.to_string());
-                    return Err(self.returned(
-                        subject.key,
-                        &reason,
-                        self.deadline.time_left(),
-                        true,
-                    ));
+                    return Err(self.returned(subject.key, &reason, self.deadline.time_left()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an outcome cannot be saved yet");
@@ -136,14 +131,14 @@ impl<P: Ports> Run<'_, P> {
         tracing::warn!("a result came after its lease had been taken over, and was dropped");
         let message = "another worker took the job over";
         let reason = JobError::new(ErrorClass::Busy, "fenced", message);
-        self.returned(subject.key, &reason, AFTER_FENCE, true)
+        self.returned(subject.key, &reason, AFTER_FENCE)
     }
 
     async fn after_save(&self, subject: &Subject, record: &Record, next: Next) -> After {
         match (&record.state, next) {
             (State::Retry(_), Next::Again(delay)) => After::Again(delay),
             (State::Retry(Some(error)), Next::Return(after)) => {
-                self.returned(subject.key, error, after, true).into()
+                self.returned(subject.key, error, after).into()
             }
             _ => self.hand_off(subject, record, End::Fresh(record)).await.into(),
         }

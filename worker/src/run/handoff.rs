@@ -58,7 +58,7 @@ impl<P: Ports> Run<'_, P> {
             Err(error) => (error.to_string(), super::LEDGER_AGAIN + jitter(super::SPREAD)),
         };
         let reason = JobError::new(ErrorClass::Transient, "batch_callback", message);
-        Err(self.returned(subject.key, &reason, after, false))
+        Err(self.returned(subject.key, &reason, after))
     }
 
     async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
@@ -94,7 +94,7 @@ impl<P: Ports> Run<'_, P> {
         self.environment.queue.bury(letter).await.map_err(|error| {
             tracing::warn!(%error, "a dead letter cannot be sent yet");
             let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
-            self.returned(key, &reason, BURY_AGAIN + jitter(BURY_AGAIN), false)
+            self.returned(key, &reason, BURY_AGAIN + jitter(BURY_AGAIN))
         })
     }
 
@@ -122,7 +122,7 @@ impl<P: Ports> Run<'_, P> {
                 let message = format!("the callback's receiver did not take it ({failures} tries)");
                 let reason = JobError::new(ErrorClass::Transient, "callback", message);
                 let after = policy.backoff.delay(failures, fastrand::f64());
-                Err(self.returned(record.key, &reason, after, false))
+                Err(self.returned(record.key, &reason, after))
             }
         }
     }
@@ -133,7 +133,7 @@ impl<P: Ports> Run<'_, P> {
         marked.map_err(|error| {
             tracing::warn!(%error, job_id = %record.job_id, "a hand-off cannot be marked yet");
             let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-            self.returned(record.key, &reason, super::LEDGER_AGAIN + jitter(super::SPREAD), false)
+            self.returned(record.key, &reason, super::LEDGER_AGAIN + jitter(super::SPREAD))
         })
     }
 
