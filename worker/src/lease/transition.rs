@@ -69,8 +69,8 @@ impl Record {
             return Self::begin(request, old.epoch + 1, 1, Usage::free());
         }
         match old.state {
-            State::Done(_) | State::Failed(_) => old.owe_callback(request),
-            State::Held(_) => Step::unchanged(Claim::Held(Box::new(old))),
+            State::Done(_) | State::Failed(_) => old.owe_callback(request, Claim::Finished),
+            State::Held(_) => old.owe_callback(request, Claim::Held),
             State::Cancelled => Step::unchanged(Claim::Cancelled(Box::new(old))),
             State::Retry(_) => old.claim_again(request),
             State::Running { lease_ends } if request.now < lease_ends => {
@@ -140,15 +140,20 @@ impl Record {
         Step { write: Some(record), answer: Claim::Owned(lease) }
     }
 
-    /// A finished job is never run again. A message with another callback is owed the outcome too.
-    fn owe_callback(mut self, request: &ClaimRequest) -> Step<Claim> {
+    /// A finished or held job is not run again. A message with another callback is owed the
+    /// outcome too, once there is one.
+    fn owe_callback(
+        mut self,
+        request: &ClaimRequest,
+        answer: impl FnOnce(Box<Self>) -> Claim,
+    ) -> Step<Claim> {
         let known = self.callback.as_ref().map(|slot| &slot.callback);
         match &request.callback {
             Some(callback) if known != Some(callback) => {
                 self.callback = Some(CallbackSlot::pending(callback.clone()));
-                Step::write(self, Claim::Finished)
+                Step::write(self, answer)
             }
-            _ => Step::unchanged(Claim::Finished(Box::new(self))),
+            _ => Step::unchanged(answer(Box::new(self))),
         }
     }
 

@@ -57,6 +57,12 @@ pub enum OpenError {
         /// Its version.
         found: i64,
     },
+    /// It is a database, but not ours.
+    #[error("{path} is a database of another program: name another file by --db")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// The lock file beside it cannot be made.
     #[error("{path}: cannot make or lock the worker's file: {error}")]
     Worker {
@@ -124,6 +130,9 @@ impl Database {
 fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::Sqlite { path: path.to_owned(), error };
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+    if is_foreign(connection).map_err(sqlite)? {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
     // Takes effect only in a new file, before its first table.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite)?;
     write_ahead(connection).map_err(sqlite)?;
@@ -135,6 +144,15 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Newer { path: path.to_owned(), found });
     }
     Ok(())
+}
+
+/// A database of somebody else's is left as it is.
+fn is_foreign(connection: &Connection) -> rusqlite::Result<bool> {
+    let transaction = connection.unchecked_transaction()?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    Ok(version == 0 && tables > 0)
 }
 
 /// SQLite does not wait by itself for another process that makes the same new file.
