@@ -41,6 +41,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// To look again at a job that another process runs costs next to nothing in one file.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 
+/// How often processes on the same ledger that died are looked for.
+const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
+
 /// How long the reading of the file may take to stop.
 const INTAKE_STOPS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -120,8 +123,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let source = args.source();
     let out = args.out(&source);
     let unwritable = || format!("{}: the results cannot be written there", out.display());
-    results::check(&out).with_context(unwritable)?;
     let session = Session::open(&args, &source)?;
+    results::check(&out).with_context(unwritable)?;
     let began = Instant::now();
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
@@ -136,6 +139,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
 /// Everything a run needs, open.
 struct Session {
     environment: Arc<Environment<LocalPorts>>,
+    database: Database,
     tally: Arc<SharedTally>,
     poller: Poller<LocalPorts>,
     stop: Stop,
@@ -154,7 +158,7 @@ impl Session {
         let tally = Arc::<SharedTally>::default();
         let environment = Arc::new(Environment {
             ledger: SqliteLedger::new(database.clone()),
-            queue: SqliteQueue::private(database),
+            queue: SqliteQueue::private(database.clone()),
             tools,
             courier,
             clock,
@@ -163,7 +167,7 @@ impl Session {
         });
         let worker = Worker::new(Arc::clone(&environment), concurrency);
         let poller = Poller::new(worker, settings);
-        Ok(Self { environment, tally, poller, stop: Stop::default() })
+        Ok(Self { environment, database, tally, poller, stop: Stop::default() })
     }
 
     fn intake(&self, args: &Args) -> anyhow::Result<Intake> {
@@ -184,6 +188,7 @@ impl Session {
         let mut reading = intake.start(Arc::clone(&admitted))?;
         let mut progress = Progress::start(args.json);
         let mut tick = interval(TICK);
+        let mut look = interval(LOOK_FOR_DEAD);
         let mut signals = setup::Signals::new()?;
         let poller = self.poller.run(&self.stop);
         tokio::pin!(poller);
@@ -198,6 +203,7 @@ impl Session {
                 () = &mut poller => break,
                 () = signals.next() => self.signalled(&mut progress),
                 _ = tick.tick() => {}
+                _ = look.tick() => self.free_what_dead_processes_held().await,
             }
             let tally = self.tally.lock();
             progress.show(&tally, admitted.count(), entries.is_some());
@@ -220,6 +226,12 @@ impl Session {
     /// Whether waiting longer brings nothing. What still runs is finished even then.
     fn is_in_vain(tally: &Tally, args: &Args) -> bool {
         tally.hopeless().is_some() || tally.is_stuck(Duration::from_secs(args.patience_s))
+    }
+
+    async fn free_what_dead_processes_held(&self) {
+        if let Err(error) = self.database.recover().await {
+            tracing::warn!(error, "what dead processes held stays theirs for now");
+        }
     }
 
     /// The first signal lets running jobs end, the second stops them.

@@ -86,7 +86,7 @@ pub(super) fn catalog(source: &Source, is_offline: bool, clock: &Clock) -> anyho
         .with_context(|| format!("{}: the catalog is wrong", path.display()))
 }
 
-/// The courier, with a warning when nothing signs.
+/// The courier.
 pub(super) fn courier(source: &Source, clock: &Clock) -> anyhow::Result<Courier> {
     let settings = config::courier(source)?;
     Courier::new(settings, clock.clone()).map_err(anyhow::Error::msg)

@@ -34,7 +34,7 @@ const OFFLINE_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The file is not the TOML it should be.
-    #[error("{0}")]
+    #[error(transparent)]
     Toml(#[from] toml::de::Error),
     /// One tool of it is wrong.
     #[error("tool {name}: {problem}")]

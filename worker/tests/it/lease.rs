@@ -86,6 +86,7 @@ macro_rules! every_case_on {
                 marks_of_another_epoch_are_ignored
                 a_finished_job_runs_nothing_for_a_duplicate
                 a_finished_job_owes_its_outcome_to_a_new_callback_too
+                a_held_job_will_owe_its_outcome_to_its_newest_callback
                 the_old_callbacks_mark_does_not_touch_the_new_callback
                 a_duplicate_without_a_callback_leaves_the_stored_one
             }

@@ -151,7 +151,7 @@ async fn what_cannot_be_used_is_named_and_exits_with_2() {
     let jobs = folder.jobs(&[summarize("a", "One.")]);
     folder.write("no.db", "this is not a database, but a text that is long enough to be read");
     folder.write("tools.toml", "[tools.x]\nuser = 3");
-    let flags: [[&str; 2]; 16] = [
+    let flags: [[&str; 2]; 17] = [
         ["--concurrency", "0"],
         ["--concurrency", "many"],
         ["--namespace", "a b"],
@@ -167,6 +167,7 @@ async fn what_cannot_be_used_is_named_and_exits_with_2() {
         ["--tools", "tools.toml"],
         ["--db", "no.db"],
         ["--db", "no-such-folder/a.db"],
+        ["--out", "no-such-folder/results.jsonl"],
         ["--no-such-flag", "1"],
     ];
     for [flag, value] in flags {
@@ -174,7 +175,7 @@ async fn what_cannot_be_used_is_named_and_exits_with_2() {
         let run = folder.run(&jobs).env("MCP_BATCH_LLM_URL", "http://127.0.0.1:9/v1");
         let ended = run.args([&format!("{flag}={value}")]).finish().await;
         assert_eq!(ended.code, Some(2), "{flag} {value}: {ended:?}");
-        let is_a_path = ["--tools", "--db"].contains(&flag);
+        let is_a_path = ["--tools", "--db", "--out"].contains(&flag);
         let named = if is_a_path { value } else { flag };
         assert!(ended.stderr.contains(named), "{flag} {value}: {}", ended.stderr);
     }

@@ -60,6 +60,21 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_database_of_another_program_is_refused_and_left_as_it_is() {
+    let bench = Bench::new();
+    let connection = Connection::open(bench.path()).expect("a file");
+    connection
+        .execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)")
+        .expect("made");
+
+    assert!(matches!(refusal(&bench.path()), OpenError::Foreign { .. }));
+
+    let query = "SELECT group_concat(name) FROM sqlite_schema";
+    let tables: String = connection.query_row(query, (), |row| row.get(0)).expect("its tables");
+    assert_eq!(tables, "theirs");
+}
+
+#[test]
 fn a_path_in_a_folder_that_does_not_exist_is_refused_and_no_folder_is_made() {
     let bench = Bench::new();
     let folder = bench.folder.path().join("no such folder");

@@ -1,11 +1,13 @@
 //! What is owed for an outcome, and to whom.
 
 use mcp_batch::lease::{
-    CallbackSlot, CallbackState, Claim, DeadLetterState, Delivery, Ledger, Mark, Record, State,
+    CallbackSlot, CallbackState, Claim, DeadLetterState, Decision, Delivery, Ledger, Mark, Record,
+    Repeat, State,
 };
 
 use crate::lease_helpers::{
-    START, Store, TestJob, Worker, after_s, callback, completed, error, failed, released,
+    START, Store, TestJob, Worker, after_s, callback, completed, error, failed, interrupted,
+    released,
 };
 
 const OLD: &str = "https://n8n.example.com/webhook-waiting/1";
@@ -143,6 +145,21 @@ pub(super) async fn a_finished_job_owes_its_outcome_to_a_new_callback_too<S: Sto
         assert_eq!(*owed, Record { callback: expected, ..record }, "nothing else changes");
         assert_eq!(worker.record(&job).await, *owed);
     }
+}
+
+pub(super) async fn a_held_job_will_owe_its_outcome_to_its_newest_callback<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, interrupted(Repeat::Never), START).await;
+
+    let newest = job.clone().callback(NEW);
+    let answer = worker.claim(newest.claim_at(after_s(1))).await;
+    assert!(matches!(answer, Claim::Held(_)), "{answer:?}");
+
+    let decided = worker.decide(job.key(), Decision::Succeed("ok".into()), after_s(2)).await;
+    let slot = decided.expect("it is held").callback.expect("it is owed");
+    assert_eq!(slot, CallbackSlot::pending(callback(NEW)));
 }
 
 pub(super) async fn the_old_callbacks_mark_does_not_touch_the_new_callback<S: Store>(store: S) {
