@@ -13,7 +13,7 @@ use crate::{
     clock::UnixMs,
     environment::{Environment, Ports},
     error::{ErrorClass, JobError},
-    job::{BatchId, Callback, JobKey, Membership, Namespace},
+    job::{BatchId, JobKey, Membership, Namespace},
     lease::{CallbackSlot, CallbackState, Delivery, Ledger, LedgerError},
 };
 
@@ -174,15 +174,12 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
     };
     let members = members(ledger, key, batch.counted).await?;
     let event = event::of_batch(key, &batch, &members);
-    let callback: &Callback = &batch.callback.callback;
-    let failures = batch.callback.failures + 1;
-    let delivery = match environment.courier.deliver(callback, &event).await {
-        Delivery::Failed if failures >= environment.policy.max_callback_failures => Delivery::Dead,
-        delivery => delivery,
-    };
+    let slot = &batch.callback;
+    let delivery = environment.courier.deliver(&slot.callback, &event).await;
+    let delivery = slot.judge(delivery, environment.policy.max_callback_failures);
     ledger.mark_batch(key, delivery).await?;
     match delivery {
-        Delivery::Failed => Ok(FanIn::NotTaken { failures }),
+        Delivery::Failed => Ok(FanIn::NotTaken { failures: slot.failures + 1 }),
         Delivery::Sent | Delivery::Dead => Ok(FanIn::Settled),
     }
 }

@@ -16,7 +16,10 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::{sync::oneshot, time::interval};
+use tokio::{
+    sync::oneshot,
+    time::{interval, interval_at},
+};
 
 use self::{
     entry::Entries,
@@ -188,7 +191,8 @@ impl Session {
         let mut reading = intake.start(Arc::clone(&admitted))?;
         let mut progress = Progress::start(args.json);
         let mut tick = interval(TICK);
-        let mut look = interval(LOOK_FOR_DEAD);
+        // The database has just looked while it was opened.
+        let mut look = interval_at(tokio::time::Instant::now() + LOOK_FOR_DEAD, LOOK_FOR_DEAD);
         let mut signals = setup::Signals::new()?;
         let poller = self.poller.run(&self.stop);
         tokio::pin!(poller);
@@ -208,7 +212,7 @@ impl Session {
             let tally = self.tally.lock();
             progress.show(&tally, admitted.count(), entries.is_some());
             if entries.is_some() {
-                if tally.endings.len() as u64 == admitted.count() {
+                if tally.is_complete() {
                     break;
                 }
                 if Self::is_in_vain(&tally, args) {

@@ -107,6 +107,14 @@ impl CallbackSlot {
         Self { callback, state: CallbackState::Pending, failures: 0 }
     }
 
+    /// What a delivery that just ended comes to: the last one that may fail is the end of it.
+    pub(crate) fn judge(&self, delivery: Delivery, max_failures: u32) -> Delivery {
+        match delivery {
+            Delivery::Failed if self.failures + 1 >= max_failures => Delivery::Dead,
+            delivery => delivery,
+        }
+    }
+
     /// A delivery that is over stays so.
     pub fn note(&mut self, delivery: Delivery) {
         match (self.state, delivery) {

@@ -116,7 +116,13 @@ impl Record {
     }
 
     fn begin(request: &ClaimRequest, epoch: u64, attempts: u32, usage: Usage) -> Step<Claim> {
-        let record = Self {
+        let record = Self::running(request, epoch, attempts, usage);
+        let lease = record.lease();
+        Step { write: Some(record), answer: Claim::Owned(lease) }
+    }
+
+    fn running(request: &ClaimRequest, epoch: u64, attempts: u32, usage: Usage) -> Self {
+        Self {
             key: request.key,
             namespace: request.namespace.clone(),
             job_id: request.job_id.clone(),
@@ -135,9 +141,7 @@ impl Record {
             claimed: request.now,
             settled: request.now,
             expires: request.now.plus(request.record_lives),
-        };
-        let lease = record.lease();
-        Step { write: Some(record), answer: Claim::Owned(lease) }
+        }
     }
 
     /// A finished or held job is not run again. A message with another callback is owed the
@@ -288,10 +292,7 @@ impl Record {
         let epoch = old.as_ref().map_or(0, |old| old.epoch);
         let mut record = match old.filter(|old| !old.has_expired(request.now)) {
             None => {
-                let tombstone = Self::begin(request, epoch, 0, Usage::free()).write;
-                let Some(tombstone) = tombstone else {
-                    return Step::unchanged(Err(Refusal::Unknown));
-                };
+                let tombstone = Self::running(request, epoch, 0, Usage::free());
                 Self { payload_hash: None, callback: None, ..tombstone }
             }
             Some(record) if matches!(record.state, State::Retry(_)) => record,

@@ -106,10 +106,8 @@ impl<P: Ports> Run<'_, P> {
         }
         let policy = &self.environment.policy;
         let failures = slot.failures + 1;
-        let delivery = match self.environment.courier.deliver(&slot.callback, &event).await {
-            Delivery::Failed if failures >= policy.max_callback_failures => Delivery::Dead,
-            delivery => delivery,
-        };
+        let delivery = self.environment.courier.deliver(&slot.callback, &event).await;
+        let delivery = slot.judge(delivery, policy.max_callback_failures);
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
             Delivery::Sent => Ok(()),

@@ -54,7 +54,7 @@ impl Closed {
 impl Gate {
     /// Why no call should be begun now, if there is a reason.
     pub fn closed(&self) -> Option<Closed> {
-        self.health().closed.clone().filter(|closed| !closed.time_left().is_zero())
+        self.health().closed().cloned()
     }
 
     /// A call was answered: the upstream is well. A pause it asked for still holds.
@@ -68,7 +68,7 @@ impl Gate {
     /// gate was closed already, or closes whatever the job was.
     pub fn failed(&self, error: &JobError, retry_after: Option<Duration>) -> bool {
         let mut health = self.health();
-        let was_closed = health.closed.as_ref().is_some_and(|closed| !closed.time_left().is_zero());
+        let was_closed = health.closed().is_some();
         let pause = match error.class {
             ErrorClass::Throttled => Some(retry_after.unwrap_or(FIRST_PAUSE)),
             ErrorClass::Configuration if was_closed => None,
@@ -92,6 +92,10 @@ impl Gate {
 }
 
 impl Health {
+    fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref().filter(|closed| !closed.time_left().is_zero())
+    }
+
     /// The pause that a run of transient failures has earned.
     fn another_failure(&mut self) -> Option<Duration> {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);

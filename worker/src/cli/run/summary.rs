@@ -179,8 +179,8 @@ fn row(name: &str, tool: &ToolTally) -> [String; 10] {
         tool.waiting.to_string(),
         shown(50),
         shown(95),
-        tool.input_tokens.to_string(),
-        tool.output_tokens.to_string(),
+        tool.usage.input_tokens.to_string(),
+        tool.usage.output_tokens.to_string(),
         cost(tool),
     ]
 }
@@ -194,10 +194,10 @@ fn tool_json(tool: &ToolTally) -> Value {
         "waiting": tool.waiting,
         "p50_ms": millis(50),
         "p95_ms": millis(95),
-        "input_tokens": tool.input_tokens,
-        "output_tokens": tool.output_tokens,
-        "cost_usd": tool.cost_usd,
-        "unpriced_calls": tool.unpriced_calls,
+        "input_tokens": tool.usage.input_tokens,
+        "output_tokens": tool.usage.output_tokens,
+        "cost_usd": tool.usage.cost_usd,
+        "unpriced_calls": tool.usage.unpriced_calls,
     })
 }
 
@@ -219,7 +219,7 @@ fn duration(time: Duration) -> String {
 
 /// Dollars; with calls that told no cost just a lower bound, or unknown.
 fn cost(tool: &ToolTally) -> String {
-    match (tool.cost_usd, tool.unpriced_calls) {
+    match (tool.usage.cost_usd, tool.usage.unpriced_calls) {
         (Some(usd), 0) => format!("${usd:.4}"),
         (Some(usd), _) => format!("≥ ${usd:.4}"),
         (None, 0) => "–".to_owned(),

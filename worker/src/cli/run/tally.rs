@@ -13,7 +13,7 @@ use crate::{
     environment::{End, Observation, Observer},
     error::{ErrorClass, JobError},
     job::{JobId, JobKey},
-    lease::{Record, State},
+    lease::{Record, State, Usage},
 };
 
 /// A job that came back this often for the configuration's sake, with nothing finished in
@@ -52,10 +52,7 @@ pub(super) struct ToolTally {
     pub(super) already: u64,
     pub(super) waiting: u64,
     pub(super) latencies: Vec<Duration>,
-    pub(super) input_tokens: u64,
-    pub(super) output_tokens: u64,
-    pub(super) cost_usd: Option<f64>,
-    pub(super) unpriced_calls: u64,
+    pub(super) usage: Usage,
 }
 
 /// What has happened so far.
@@ -117,13 +114,7 @@ impl Tally {
             (false, _) => tool.failed += 1,
         }
         if !is_earlier {
-            tool.input_tokens += record.usage.input_tokens;
-            tool.output_tokens += record.usage.output_tokens;
-            tool.unpriced_calls += u64::from(record.usage.unpriced_calls);
-            tool.cost_usd = match (tool.cost_usd, record.usage.cost_usd) {
-                (Some(sum), Some(cost)) => Some(sum + cost),
-                (sum, cost) => sum.or(cost),
-            };
+            tool.usage = tool.usage.plus(&record.usage);
         }
         self.failed += u64::from(!is_success);
         Ending::Settled { is_success, is_earlier }
@@ -141,7 +132,8 @@ impl Tally {
         self.waiting.insert(key, Waiting { reason: reason.clone(), pause, refusals, ended });
     }
 
-    fn is_complete(&self) -> bool {
+    /// Whether every job that was sent has ended.
+    pub(super) fn is_complete(&self) -> bool {
         self.expected == Some(self.endings.len() as u64)
     }
 
