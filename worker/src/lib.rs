@@ -41,6 +41,9 @@ pub mod queue;
 pub mod retry;
 pub mod telemetry;
 
+#[cfg(feature = "aws")]
+pub mod aws;
+
 #[cfg(feature = "local")]
 pub mod local;
 

@@ -1,0 +1,4 @@
+//! Everything that knows AWS.
+
+#[cfg(feature = "lambda")]
+pub mod lambda;
