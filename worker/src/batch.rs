@@ -2,27 +2,29 @@
 //! goes out. Each runs in a task of its own under one bound for the whole process, so that a panic
 //! or an endless call is the failure of that message alone.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+mod room;
+mod waiting;
+
+use std::{collections::HashMap, future::poll_fn, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
     task::{Id, JoinError, JoinSet},
-    time::sleep,
+    time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, PollSemaphore};
 
+pub use self::waiting::Order;
+use self::{
+    room::{Place, Room},
+    waiting::{Entry, Waiting},
+};
 use crate::{
     clock::Deadline,
-    environment::{Environment, Ports},
+    environment::{Environment, Observation, Ports},
+    error::{ErrorClass, JobError},
     queue::{Message, Queue, Receipt},
-    run::{Run, Verdict},
+    run::{self, Run, Verdict},
 };
 
 /// A message whose task died comes back after this.
@@ -78,48 +80,35 @@ impl Stop {
 /// Works off batches, any number at once, under one bound. Clones are the same worker.
 pub struct Worker<P: Ports> {
     environment: Arc<Environment<P>>,
+    bounds: Arc<Bounds>,
+}
+
+/// What all batches of a process share.
+struct Bounds {
+    /// Jobs that run at once.
+    concurrency: usize,
     permits: Arc<Semaphore>,
-    load: Arc<Load>,
+    /// Held by the one suspect that runs.
+    alone: Mutex<()>,
+    room: Arc<Room>,
 }
 
 impl<P: Ports> Clone for Worker<P> {
     fn clone(&self) -> Self {
-        Self {
-            environment: Arc::clone(&self.environment),
-            permits: Arc::clone(&self.permits),
-            load: Arc::clone(&self.load),
-        }
-    }
-}
-
-/// Messages in the process, running or waiting for a permit.
-#[derive(Default)]
-struct Load {
-    messages: AtomicUsize,
-    less: Notify,
-}
-
-/// One message's share of the load.
-struct Place(Arc<Load>);
-
-impl Place {
-    fn take(load: &Arc<Load>) -> Self {
-        load.messages.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(load))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.messages.fetch_sub(1, Ordering::AcqRel);
-        self.0.less.notify_waiters();
+        Self { environment: Arc::clone(&self.environment), bounds: Arc::clone(&self.bounds) }
     }
 }
 
 impl<P: Ports> Worker<P> {
     /// A worker that runs `concurrency` jobs at once.
     pub fn new(environment: Arc<Environment<P>>, concurrency: usize) -> Self {
-        Self { environment, permits: Arc::new(Semaphore::new(concurrency)), load: Arc::default() }
+        let bounds = Bounds {
+            concurrency,
+            permits: Arc::new(Semaphore::new(concurrency)),
+            alone: Mutex::default(),
+            room: Arc::default(),
+        };
+        Self { environment, bounds: Arc::new(bounds) }
     }
 
     /// What its jobs may touch.
@@ -130,105 +119,103 @@ impl<P: Ports> Worker<P> {
     /// Waits until no more than `limit` − `least` messages are in the process; answers how many
     /// more there may be.
     pub async fn room(&self, limit: usize, least: usize) -> usize {
-        loop {
-            let less = self.load.less.notified();
-            let room = limit.saturating_sub(self.load.messages.load(Ordering::Acquire));
-            if room >= least.max(1) {
-                return room;
-            }
-            less.await;
-        }
+        self.bounds.room.wait(limit, least).await
     }
 
     /// Works off one batch. Returns when every task of it has ended, at the deadline at the latest.
     pub async fn process(
         &self,
         messages: Vec<Message>,
+        order: Order,
         deadline: Deadline,
         stop: &Stop,
     ) -> BatchAnswer {
-        let mut batch = Batch::new(self.environment());
-        for message in messages {
-            batch.spawn(self.task(message, deadline, stop.clone()));
-        }
-        batch.settle_all(deadline).await
+        let room = &self.bounds.room;
+        let entry = |message| Entry { message: Arc::new(message), place: Place::take(room) };
+        let waiting = Waiting::new(messages.into_iter().map(entry), order);
+        Batch::new(self, waiting, deadline, stop).work_off().await
     }
-
-    fn task(
-        &self,
-        message: Message,
-        deadline: Deadline,
-        stop: Stop,
-    ) -> (Entry, impl Future<Output = Verdict> + Send + 'static) {
-        let entry = Entry { id: message.id.clone(), receipt: message.receipt.clone() };
-        let place = Place::take(&self.load);
-        let environment = Arc::clone(&self.environment);
-        let permits = Arc::clone(&self.permits);
-        let task = async move {
-            let _place = place;
-            Run {
-                environment: &environment,
-                message: &message,
-                permits: &permits,
-                deadline,
-                stop: &stop,
-            }
-            .to_verdict()
-            .await
-        };
-        (entry, task)
-    }
-}
-
-/// What is kept of a message while its task has the rest.
-struct Entry {
-    id: String,
-    receipt: Receipt,
 }
 
 /// A batch in work.
 struct Batch<'a, P: Ports> {
-    environment: &'a Environment<P>,
+    worker: &'a Worker<P>,
+    deadline: Deadline,
+    stop: &'a Stop,
+    permits: PollSemaphore,
+    waiting: Waiting,
     tasks: JoinSet<Verdict>,
-    entries: HashMap<Id, Entry>,
-    to_defer: Vec<(Receipt, Duration)>,
+    running: HashMap<Id, Entry>,
+    to_defer: Vec<(Message, Duration)>,
+    defer_at: Instant,
+    next_beat: Option<Instant>,
     answer: BatchAnswer,
 }
 
 impl<'a, P: Ports> Batch<'a, P> {
-    fn new(environment: &'a Environment<P>) -> Self {
+    fn new(worker: &'a Worker<P>, waiting: Waiting, deadline: Deadline, stop: &'a Stop) -> Self {
+        let heartbeat = worker.environment.policy.heartbeat;
         Self {
-            environment,
+            worker,
+            deadline,
+            stop,
+            permits: PollSemaphore::new(Arc::clone(&worker.bounds.permits)),
+            waiting,
             tasks: JoinSet::new(),
-            entries: HashMap::new(),
+            running: HashMap::new(),
             to_defer: Vec::new(),
+            defer_at: Instant::now(),
+            next_beat: heartbeat.map(|heartbeat| Instant::now() + heartbeat.every),
             answer: BatchAnswer::default(),
         }
     }
 
-    fn spawn(&mut self, (entry, task): (Entry, impl Future<Output = Verdict> + Send + 'static)) {
-        let id = self.tasks.spawn(task).id();
-        self.entries.insert(id, entry);
-    }
-
-    async fn settle_all(mut self, deadline: Deadline) -> BatchAnswer {
+    async fn work_off(mut self) -> BatchAnswer {
         let mut is_late = false;
-        loop {
+        while !(self.tasks.is_empty() && self.waiting.is_empty()) {
             tokio::select! {
-                joined = self.tasks.join_next_with_id() => match joined {
-                    Some(joined) => self.note(joined),
-                    None => break,
-                },
-                () = sleep(RETURNS_GATHER), if !self.to_defer.is_empty() => self.defer().await,
+                Some(joined) = self.tasks.join_next_with_id() => self.note(joined),
+                permit = poll_fn(|context| self.permits.poll_acquire(context)),
+                    if self.may_begin() => self.begin(permit),
+                () = sleep_until(self.defer_at), if !self.to_defer.is_empty() => self.defer().await,
+                () = self.stop.draining(), if !self.waiting.is_empty() => self.begin_nothing(),
+                () = beat(self.next_beat) => self.extend().await,
                 // What hangs even now hangs in a port; its lease ends by itself.
-                () = deadline.reached(), if !is_late => {
+                () = self.deadline.reached(), if !is_late => {
                     is_late = true;
+                    self.begin_nothing();
                     self.tasks.abort_all();
                 }
             }
         }
         self.defer().await;
         self.answer
+    }
+
+    /// Tasks that only deliver hold no permit; they are as many again at most.
+    fn may_begin(&self) -> bool {
+        self.waiting.has_ready() && self.tasks.len() < 2 * self.worker.bounds.concurrency
+    }
+
+    fn begin(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        let Some((permit, entry)) = permit.zip(self.waiting.next()) else { return };
+        let worker = self.worker.clone();
+        let (message, deadline, stop) =
+            (Arc::clone(&entry.message), self.deadline, self.stop.clone());
+        let task = async move {
+            Run {
+                environment: &worker.environment,
+                message: &message,
+                permits: &worker.bounds.permits,
+                alone: &worker.bounds.alone,
+                deadline,
+                stop: &stop,
+            }
+            .to_verdict(permit)
+            .await
+        };
+        let id = self.tasks.spawn(task).id();
+        self.running.insert(id, entry);
     }
 
     fn note(&mut self, joined: Result<(Id, Verdict), JoinError>) {
@@ -238,24 +225,87 @@ impl<'a, P: Ports> Batch<'a, P> {
             }
             (error.id(), Verdict::Return(AFTER_PANIC))
         });
-        let Some(entry) = self.entries.remove(&id) else { return };
+        let Some(entry) = self.running.remove(&id) else { return };
         match verdict {
-            Verdict::Finished => self.answer.finished.push(entry.receipt),
+            Verdict::Finished => {
+                self.waiting.finished(&entry.message);
+                self.answer.finished.push(entry.message.receipt.clone());
+            }
             Verdict::Return(after) => {
-                self.to_defer.push((entry.receipt, after));
-                self.answer.returned.push(entry.id);
+                for follower in self.waiting.returned(&entry.message) {
+                    self.give_back(&follower, &follows(), after);
+                }
+                self.come_back(&entry, after);
             }
         }
     }
 
-    /// A message that cannot be deferred comes back when its visibility timeout ends.
-    async fn defer(&mut self) {
-        let to_defer = std::mem::take(&mut self.to_defer);
-        if to_defer.is_empty() {
-            return;
-        }
-        if let Err(error) = self.environment.queue.defer(to_defer).await {
-            tracing::warn!(%error, "messages come back by their visibility timeout");
+    /// No more is begun: what waits comes back.
+    fn begin_nothing(&mut self) {
+        let after = run::not_started_after(self.stop);
+        for entry in self.waiting.drain() {
+            self.give_back(&entry, &run::not_started(), after);
         }
     }
+
+    /// Returns a message that no task has looked at.
+    fn give_back(&mut self, entry: &Entry, reason: &JobError, after: Duration) {
+        let message_id = entry.message.id.as_str();
+        let returned = Observation::Returned { message_id, key: None, reason, after };
+        self.worker.environment.observer.observe(returned);
+        self.come_back(entry, after);
+    }
+
+    fn come_back(&mut self, entry: &Entry, after: Duration) {
+        if self.to_defer.is_empty() {
+            self.defer_at = Instant::now() + RETURNS_GATHER;
+        }
+        self.to_defer.push((Message::clone(&entry.message), after));
+    }
+
+    /// A message that cannot be deferred comes back when its visibility timeout ends.
+    async fn defer(&mut self) {
+        let messages = std::mem::take(&mut self.to_defer);
+        if messages.is_empty() {
+            return;
+        }
+        let receipts =
+            |(message, _): &(Message, Duration)| (message.receipt.clone(), message.id.clone());
+        let deferred: Vec<_> = messages.iter().map(receipts).collect();
+        let sent_anew =
+            self.worker.environment.queue.defer(messages).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "messages come back by their visibility timeout");
+                Vec::new()
+            });
+        for (receipt, id) in deferred {
+            match sent_anew.contains(&receipt) {
+                true => self.answer.finished.push(receipt),
+                false => self.answer.returned.push(id),
+            }
+        }
+    }
+
+    /// The heart beats: what is in the process stays hidden from others.
+    async fn extend(&mut self) {
+        let Some(heartbeat) = self.worker.environment.policy.heartbeat else { return };
+        self.next_beat = Some(Instant::now() + heartbeat.every);
+        let entries = self.running.values().chain(self.waiting.iter());
+        let receipts = entries.map(|entry| entry.message.receipt.clone()).collect();
+        if let Err(error) = self.worker.environment.queue.extend(receipts, heartbeat.lasts).await {
+            tracing::warn!(%error, "the visibility of running messages cannot be extended");
+        }
+    }
+}
+
+/// Returns at the next beat, if there is one.
+async fn beat(next: Option<Instant>) {
+    match next {
+        Some(next) => sleep_until(next).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn follows() -> JobError {
+    let message = "an earlier message of its group came back, and the group is in order";
+    JobError::new(ErrorClass::Busy, "fifo_follower", message)
 }

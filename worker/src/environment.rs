@@ -6,7 +6,7 @@ use crate::{
     clock::Clock,
     error::JobError,
     job::{Job, JobKey, Namespace},
-    lease::{Ledger, Record},
+    lease::{Ledger, Lost, Record},
     queue::Queue,
     retry::Backoff,
     tool::Tools,
@@ -62,6 +62,19 @@ pub struct Policy {
     pub busy_wait: Duration,
     /// Deliveries that may fail before a callback is given up.
     pub max_callback_failures: u32,
+    /// What is done with the jobs of a lost worker: [`Lost::Leave`] runs them one at a time.
+    pub lost: Lost,
+    /// How leases and visibility are kept up where jobs outlive them.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// Leases and visibility that are moved on while a job runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Heartbeat {
+    /// How often.
+    pub every: Duration,
+    /// How far each beat moves their end from the present.
+    pub lasts: Duration,
 }
 
 impl Default for Policy {
@@ -76,6 +89,8 @@ impl Default for Policy {
             backoff: Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(900) },
             busy_wait: Duration::MAX,
             max_callback_failures: 5,
+            lost: Lost::Leave,
+            heartbeat: None,
         }
     }
 }

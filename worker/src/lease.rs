@@ -88,6 +88,24 @@ pub struct ClaimRequest {
     pub repeat: Repeat,
     /// An outcome of the offline model does not count as done.
     pub supersedes_offline: bool,
+    /// What becomes of the job if the worker that ran it was lost.
+    pub lost: Lost,
+    /// The message was received before, so the ledger probably knows the job: a hint.
+    pub redelivered: bool,
+}
+
+/// What a claim does about a job whose worker was lost: whoever took over all jobs of a process
+/// that one of them killed would be killed as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lost {
+    /// Takes it over like any other; the lost attempt counts.
+    #[default]
+    TakeOver,
+    /// Leaves it: [`Claim::Suspect`].
+    Leave,
+    /// Takes it over to be run alone. The lost attempt counts only if it was running alone already:
+    /// then there is nobody else to blame.
+    RunAlone,
 }
 
 /// The answer to a claim.
@@ -105,6 +123,8 @@ pub enum Claim {
     Misplaced(JobError),
     /// The id was used with another tool, input or model.
     Conflict(Box<Record>),
+    /// The worker that ran it was lost, and the claim was to leave it then; nothing was changed.
+    Suspect,
     /// Another worker holds it until then.
     Busy {
         /// When its lease ends.
@@ -113,7 +133,7 @@ pub enum Claim {
 }
 
 /// The right to run one job and to settle it. Only the claim that made it can fence it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lease {
     /// The job.
     pub key: JobKey,
@@ -127,6 +147,8 @@ pub struct Lease {
     pub ends: UnixMs,
     /// What earlier attempts used.
     pub usage: Usage,
+    /// The record as the claim left it: nobody else changes it while the lease is held.
+    pub record: Box<Record>,
 }
 
 /// How a run ended.
@@ -219,6 +241,13 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         request: ClaimRequest,
     ) -> impl Future<Output = Result<Claim, LedgerError>> + Send;
+
+    /// Moves the end of a lease that is still the caller's to `ends`. `false`: it is not.
+    fn extend(
+        &self,
+        lease: &Lease,
+        ends: UnixMs,
+    ) -> impl Future<Output = Result<bool, LedgerError>> + Send;
 
     /// Ends a run. Callback and dead letter of a final state are pending afterwards.
     fn settle(

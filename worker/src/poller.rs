@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    batch::{BatchAnswer, Stop, Worker},
+    batch::{BatchAnswer, Order, Stop, Worker},
     clock::Deadline,
     environment::Ports,
     queue::{Message, Queue, Receipt},
@@ -126,7 +126,8 @@ async fn work_off<P: Ports>(
     deadline: Deadline,
     stop: Stop,
 ) {
-    let BatchAnswer { finished, returned: _ } = worker.process(messages, deadline, &stop).await;
+    let BatchAnswer { finished, returned: _ } =
+        worker.process(messages, Order::Any, deadline, &stop).await;
     delete(&worker.environment().queue, finished).await;
 }
 

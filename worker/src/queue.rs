@@ -37,6 +37,9 @@ pub struct Message {
     pub first_seen: UnixMs,
     /// Whose fair share it is.
     pub group: Option<String>,
+    /// It was a dead letter, of the run that settled in this epoch: somebody redrove it, which asks
+    /// for a replay of that very run.
+    pub replay_of: Option<u64>,
 }
 
 /// A receipt handle.
@@ -58,6 +61,8 @@ pub struct DeadLetter {
     pub tool: Option<String>,
     /// Calls begun.
     pub attempts: u32,
+    /// The epoch in which the ledger settled it; `None` for what never became a run.
+    pub epoch: Option<u64>,
     /// When the job was first sent.
     pub first_seen: UnixMs,
 }
@@ -74,6 +79,7 @@ impl DeadLetter {
         ]);
         attributes.extend(self.tool.clone().map(|tool| ("tool", tool)));
         attributes.extend(self.job_id.clone().map(|id| ("job_id", id)));
+        attributes.extend(self.epoch.map(|epoch| ("epoch", epoch.to_string())));
         attributes
     }
 }
@@ -117,10 +123,19 @@ pub trait Queue: Send + Sync + 'static {
     fn delete(&self, receipts: Vec<Receipt>)
     -> impl Future<Output = Result<(), QueueError>> + Send;
 
-    /// Lets each message come back after its own time.
+    /// Lets each message come back after its own time. A queue may send a message anew instead, as
+    /// SQS does for long times: it answers the receipts of those that are then to be deleted. What
+    /// cannot be deferred comes back when its visibility timeout ends, and is no error.
     fn defer(
         &self,
-        receipts: Vec<(Receipt, Duration)>,
+        messages: Vec<(Message, Duration)>,
+    ) -> impl Future<Output = Result<Vec<Receipt>, QueueError>> + Send;
+
+    /// Keeps messages hidden for `visibility_timeout` from now on.
+    fn extend(
+        &self,
+        receipts: Vec<Receipt>,
+        visibility_timeout: Duration,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 
     /// Puts a job with the dead letters.

@@ -9,7 +9,7 @@ mod handoff;
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 
@@ -20,7 +20,7 @@ use crate::{
     environment::{End, Environment, Observation, Ports},
     error::{ErrorClass, JobError},
     job::{Job, JobKey},
-    lease::{Claim, ClaimRequest, Ledger, OwnerToken, Repeat},
+    lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::Message,
     tool::{CallPlan, Gate, Tools},
 };
@@ -47,7 +47,9 @@ pub enum Verdict {
 pub(crate) struct Run<'a, P: Ports> {
     pub(crate) environment: &'a Environment<P>,
     pub(crate) message: &'a Message,
-    pub(crate) permits: &'a Semaphore,
+    pub(crate) permits: &'a Arc<Semaphore>,
+    /// Held by the one suspect that runs.
+    pub(crate) alone: &'a Mutex<()>,
     pub(crate) deadline: Deadline,
     pub(crate) stop: &'a Stop,
 }
@@ -62,13 +64,16 @@ struct Subject {
 
 impl<P: Ports> Run<'_, P> {
     /// Runs the message's job as far as it goes now.
-    pub(crate) async fn to_verdict(&self) -> Verdict {
+    pub(crate) async fn to_verdict(&self, permit: OwnedSemaphorePermit) -> Verdict {
         let job = match Job::parse(&self.message.body) {
             Ok(job) => job,
-            Err(invalid) => return self.reject_unreadable(&invalid).await,
+            Err(invalid) => {
+                drop(permit);
+                return self.reject_unreadable(&invalid).await;
+            }
         };
         let subject = self.subject(job);
-        match self.try_once(&subject).await {
+        match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
             After::Again(delay) => self.try_again(&subject, delay).await,
         }
@@ -94,7 +99,8 @@ impl<P: Ports> Run<'_, P> {
     /// The second try within one batch is its last.
     async fn try_again(&self, subject: &Subject, delay: Duration) -> Verdict {
         sleep(delay).await;
-        match self.try_once(subject).await {
+        let Some(permit) = self.permit().await else { return self.not_begun(subject) };
+        match self.try_once(subject, permit).await {
             After::Verdict(verdict) => verdict,
             After::Again(delay) => Verdict::Return(delay),
         }
@@ -102,13 +108,65 @@ impl<P: Ports> Run<'_, P> {
 
     /// One claim and what follows from it. The permit is held while the tool is called, not while
     /// the outcome is delivered.
-    async fn try_once(&self, subject: &Subject) -> After {
-        let Some(permit) = self.permit().await else { return self.not_started(subject).into() };
+    async fn try_once(&self, subject: &Subject, permit: OwnedSemaphorePermit) -> After {
         if let Some(verdict) = self.not_now(subject) {
             return verdict.into();
         }
-        match self.environment.ledger.claim(self.claim_request(subject)).await {
+        if let Err(error) = self.replay_if_asked(subject).await {
+            return self.unclaimed(subject, &error).into();
+        }
+        match self.claim(subject, self.environment.policy.lost).await {
+            Ok(Claim::Suspect) => {
+                drop(permit);
+                self.run_alone(subject).await
+            }
+            claim => self.after_claim(subject, claim, permit).await,
+        }
+    }
+
+    /// A dead letter that somebody redrove asks for a replay of the run it tells of.
+    async fn replay_if_asked(&self, subject: &Subject) -> Result<(), LedgerError> {
+        let Some(epoch) = self.message.replay_of else { return Ok(()) };
+        let ledger = &self.environment.ledger;
+        let record = ledger.read(vec![subject.key]).await?.into_iter().next().flatten();
+        let tells_of = |state: &State| matches!(state, State::Failed(_));
+        if record.is_some_and(|record| record.epoch == epoch && tells_of(&record.state)) {
+            let replay = Decision::Replay(subject.job.payload_hash());
+            // Refused only if somebody else was quicker.
+            let _ = ledger.decide(subject.key, replay, self.environment.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// The jobs of a lost worker run one at a time: should one of them have killed it, it will not
+    /// take the others with it again.
+    async fn run_alone(&self, subject: &Subject) -> After {
+        let alone = tokio::select! {
+            biased;
+            () = self.stop.draining() => return self.not_begun(subject).into(),
+            () = self.deadline.reached() => return self.not_begun(subject).into(),
+            alone = self.alone.lock() => alone,
+        };
+        let Some(permit) = self.permit().await else { return self.not_begun(subject).into() };
+        if let Some(verdict) = self.not_now(subject) {
+            return verdict.into();
+        }
+        let claim = self.claim(subject, Lost::RunAlone).await;
+        let after = self.after_claim(subject, claim, permit).await;
+        drop(alone);
+        after
+    }
+
+    async fn after_claim(
+        &self,
+        subject: &Subject,
+        claim: Result<Claim, LedgerError>,
+        permit: OwnedSemaphorePermit,
+    ) -> After {
+        match claim {
             Ok(Claim::Owned(lease)) => self.attempt(subject, &lease, permit).await,
+            // It was left to be run alone, which is what this is.
+            Ok(Claim::Suspect) => self.not_begun(subject).into(),
             Ok(Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record)) => {
                 drop(permit);
                 self.hand_off(subject, &record, End::Duplicate(&record)).await.into()
@@ -128,21 +186,23 @@ impl<P: Ports> Run<'_, P> {
                 let reason = JobError::new(ErrorClass::Busy, "busy", message);
                 self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
             }
-            Err(error) => {
-                tracing::warn!(%error, job_id = %subject.job.id(), "the job cannot be claimed");
-                let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-                self.returned(subject.key, &reason, LEDGER_AGAIN + jitter(SPREAD)).into()
-            }
+            Err(error) => self.unclaimed(subject, &error).into(),
         }
     }
 
+    fn unclaimed(&self, subject: &Subject, error: &LedgerError) -> Verdict {
+        tracing::warn!(%error, job_id = %subject.job.id(), "the job cannot be claimed");
+        let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
+        self.returned(subject.key, &reason, LEDGER_AGAIN + jitter(SPREAD))
+    }
+
     /// Waits for a permit; `None` when no job is begun any more.
-    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
             biased;
             () = self.stop.draining() => None,
             () = self.deadline.reached() => None,
-            permit = self.permits.acquire() => permit.ok(),
+            permit = Arc::clone(self.permits).acquire_owned() => permit.ok(),
         }
     }
 
@@ -155,13 +215,14 @@ impl<P: Ports> Run<'_, P> {
             return Some(self.returned(subject.key, &closed.reason, after));
         }
         let needed = plan.timeout + self.environment.policy.settle_margin;
-        (self.deadline.time_left() < needed).then(|| self.not_started(subject))
+        (self.deadline.time_left() < needed).then(|| self.not_begun(subject))
     }
 
-    fn claim_request(&self, subject: &Subject) -> ClaimRequest {
+    async fn claim(&self, subject: &Subject, lost: Lost) -> Result<Claim, LedgerError> {
         let policy = &self.environment.policy;
         let now = self.environment.clock.now();
-        ClaimRequest {
+        let lasts = policy.heartbeat.map_or(self.deadline.time_left(), |beat| beat.lasts);
+        let request = ClaimRequest {
             key: subject.key,
             namespace: policy.namespace.clone(),
             job_id: subject.job.id().clone(),
@@ -172,20 +233,20 @@ impl<P: Ports> Run<'_, P> {
             membership: subject.job.batch().cloned(),
             token: OwnerToken::fresh(),
             now,
-            lease_ends: now.plus(self.deadline.time_left() + policy.lease_grace),
+            lease_ends: now.plus(lasts + policy.lease_grace),
             first_seen: self.message.first_seen,
             record_lives: policy.record_lives,
             max_attempts: policy.max_attempts,
             repeat: subject.plan.as_ref().map_or(Repeat::Safe, |plan| plan.repeat),
             supersedes_offline: self.environment.tools.supersedes_offline(),
-        }
+            lost,
+            redelivered: self.message.receive_count > 1,
+        };
+        self.environment.ledger.claim(request).await
     }
 
-    fn not_started(&self, subject: &Subject) -> Verdict {
-        let message = "there was no time left to begin the job";
-        let reason = JobError::new(ErrorClass::Interrupted, "not_started", message);
-        let after = if self.stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED) };
-        self.returned(subject.key, &reason, after)
+    fn not_begun(&self, subject: &Subject) -> Verdict {
+        self.returned(subject.key, &not_started(), not_started_after(self.stop))
     }
 
     fn returned(
@@ -210,6 +271,17 @@ impl<P: Ports> Run<'_, P> {
         let age = self.environment.clock.now().since(self.message.first_seen);
         age >= self.environment.policy.max_age
     }
+}
+
+/// Why a job that was not begun comes back.
+pub(crate) fn not_started() -> JobError {
+    let message = "there was no time left to begin the job";
+    JobError::new(ErrorClass::Interrupted, "not_started", message)
+}
+
+/// When it does: at once where a worker stops, else soon.
+pub(crate) fn not_started_after(stop: &Stop) -> Duration {
+    if stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED) }
 }
 
 /// An even share of `most`.

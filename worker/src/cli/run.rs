@@ -34,6 +34,7 @@ use crate::{
     clock::Clock,
     config::{self, Source},
     environment::{Environment, Policy},
+    lease::Lost,
     local::{Database, SqliteLedger, SqliteQueue},
     poller::{Poller, PollerSettings},
 };
@@ -151,7 +152,8 @@ struct Session {
 impl Session {
     fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        let policy = Policy { busy_wait: BUSY_WAIT, ..config::policy(source)? };
+        let policy =
+            Policy { busy_wait: BUSY_WAIT, lost: Lost::TakeOver, ..config::policy(source)? };
         let concurrency = config::concurrency(source)?;
         let tools = setup::catalog(source, args.llm.is_offline(), &clock)?;
         let courier = setup::courier(source, &clock)?;

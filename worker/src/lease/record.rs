@@ -58,6 +58,9 @@ pub enum State {
     Running {
         /// When others may take it over.
         lease_ends: UnixMs,
+        /// It was taken over from a lost worker and runs alone, so that it can be blamed if this
+        /// one is lost as well.
+        alone: bool,
     },
     /// Free to be claimed; why the last try failed, if there was one.
     Retry(Option<JobError>),
@@ -80,7 +83,8 @@ impl State {
     /// The state's name, as stores and people see it.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Running { .. } => "running",
+            Self::Running { alone: false, .. } => "running",
+            Self::Running { alone: true, .. } => "running_alone",
             Self::Retry(_) => "retry",
             Self::Done(_) => "done",
             Self::Failed(_) => "failed",

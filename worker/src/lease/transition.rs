@@ -15,7 +15,7 @@
 
 use super::{
     Attempt, CallbackSlot, CallbackState, Claim, ClaimRequest, DeadLetterState, Decision, Lease,
-    Mark, Record, Repeat, Settled, Settlement, State, Usage,
+    Lost, Mark, Record, Repeat, Settled, Settlement, State, Usage,
 };
 use crate::{
     clock::UnixMs,
@@ -73,16 +73,22 @@ impl Record {
             State::Held(_) => old.owe_callback(request, Claim::Held),
             State::Cancelled => Step::unchanged(Claim::Cancelled(Box::new(old))),
             State::Retry(_) => old.claim_again(request),
-            State::Running { lease_ends } if request.now < lease_ends => {
+            State::Running { lease_ends, .. } if request.now < lease_ends => {
                 Step::unchanged(Claim::Busy { until: lease_ends })
             }
-            State::Running { .. } => old.take_over(request),
+            State::Running { alone, .. } => old.take_over(request, alone),
         }
     }
 
     /// A lease that ran out: its owner died, or sleeps and will be fenced, whatever becomes of the
     /// job now. So the token is the claimant's even where nobody gets to run it.
-    fn take_over(mut self, request: &ClaimRequest) -> Step<Claim> {
+    fn take_over(mut self, request: &ClaimRequest, was_alone: bool) -> Step<Claim> {
+        if request.lost == Lost::Leave && request.repeat == Repeat::Safe {
+            return Step::unchanged(Claim::Suspect);
+        }
+        if request.lost == Lost::RunAlone && !was_alone {
+            self.attempts = self.attempts.saturating_sub(1);
+        }
         self.token = request.token;
         self.usage = self.usage.plus(&Usage::unknown());
         let lost = JobError::new(
@@ -129,7 +135,10 @@ impl Record {
             tool: request.tool.clone(),
             tenant: request.tenant.clone(),
             payload_hash: Some(request.payload_hash),
-            state: State::Running { lease_ends: request.lease_ends },
+            state: State::Running {
+                lease_ends: request.lease_ends,
+                alone: request.lost == Lost::RunAlone,
+            },
             token: request.token,
             epoch,
             attempts,
@@ -172,7 +181,7 @@ impl Record {
     /// Held jobs and pending hand-offs do not expire, nor does what somebody is running.
     fn is_live(&self, now: UnixMs) -> bool {
         match self.state {
-            State::Running { lease_ends } => now < lease_ends,
+            State::Running { lease_ends, .. } => now < lease_ends,
             State::Held(_) => true,
             _ => self.owes(),
         }
@@ -193,7 +202,7 @@ impl Record {
 
     fn lease(&self) -> Lease {
         let ends = match self.state {
-            State::Running { lease_ends } => lease_ends,
+            State::Running { lease_ends, .. } => lease_ends,
             _ => self.claimed,
         };
         Lease {
@@ -203,7 +212,24 @@ impl Record {
             attempts: self.attempts,
             ends,
             usage: self.usage.clone(),
+            record: Box::new(self.clone()),
         }
+    }
+
+    /// Moves the end of a lease that is still held.
+    pub fn extend(old: Option<Self>, lease: &Lease, ends: UnixMs) -> Step<bool> {
+        let Some(mut record) = old.filter(|old| old.is_leased_to(lease)) else {
+            return Step::unchanged(false);
+        };
+        if let State::Running { lease_ends, .. } = &mut record.state {
+            *lease_ends = ends;
+        }
+        Step { write: Some(record), answer: true }
+    }
+
+    fn is_leased_to(&self, lease: &Lease) -> bool {
+        let is_latest = self.token == lease.token && self.epoch == lease.epoch;
+        is_latest && matches!(self.state, State::Running { .. })
     }
 
     /// Answers a settlement. Only the latest claim of a running job may settle it; that its lease

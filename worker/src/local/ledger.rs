@@ -91,6 +91,11 @@ impl Ledger for SqliteLedger {
         self.database.write(claim).await.map_err(LedgerError)
     }
 
+    async fn extend(&self, lease: &Lease, ends: UnixMs) -> Result<bool, LedgerError> {
+        let lease = lease.clone();
+        self.step(lease.key, move |old| Record::extend(old, &lease, ends)).await
+    }
+
     async fn settle(
         &self,
         lease: &Lease,

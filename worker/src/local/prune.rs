@@ -63,7 +63,7 @@ fn jobs(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
             "DELETE FROM jobs WHERE key IN (
                  SELECT key FROM jobs
                  WHERE record_expires_ms <= ?1 AND state <> 'held' AND dead_letter <> 'pending'
-                   AND (state <> 'running' OR lease_ends_ms <= ?1)
+                   AND (state NOT IN ('running', 'running_alone') OR lease_ends_ms <= ?1)
                    AND (callback_state IS NOT 'pending' OR state NOT IN ('done', 'failed'))
                  ORDER BY record_expires_ms LIMIT ?2)
              RETURNING key",

@@ -104,6 +104,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         receive_count: row.get(3)?,
         first_seen: UnixMs(row.get(4)?),
         group: row.get(5)?,
+        replay_of: None,
     })
 }
 
@@ -166,21 +167,39 @@ impl Queue for SqliteQueue {
         self.database.write(delete).await.map_err(QueueError)
     }
 
-    async fn defer(&self, receipts: Vec<(Receipt, Duration)>) -> Result<(), QueueError> {
+    async fn defer(&self, messages: Vec<(Message, Duration)>) -> Result<Vec<Receipt>, QueueError> {
         let now = self.database.now();
         let defer = move |connection: &Connection| {
             let mut defer = connection.prepare_cached(
                 "UPDATE messages SET visible_at_ms = ?3, receipt = NULL, worker = NULL
                  WHERE id = ?1 AND receipt = ?2",
             )?;
-            for (receipt, time) in receipts {
+            for (Message { receipt, .. }, time) in messages {
                 defer.execute((id_of(&receipt), &receipt.0, now.plus(time).0))?;
             }
             Ok(())
         };
         self.database.write(defer).await.map_err(QueueError)?;
         self.sent.notify_waiters();
-        Ok(())
+        Ok(Vec::new())
+    }
+
+    async fn extend(
+        &self,
+        receipts: Vec<Receipt>,
+        visibility_timeout: Duration,
+    ) -> Result<(), QueueError> {
+        let until = self.database.now().plus(visibility_timeout).0;
+        let extend = move |connection: &Connection| {
+            let mut extend = connection.prepare_cached(
+                "UPDATE messages SET visible_at_ms = ?3 WHERE id = ?1 AND receipt = ?2",
+            )?;
+            for receipt in receipts {
+                extend.execute((id_of(&receipt), &receipt.0, until))?;
+            }
+            Ok(())
+        };
+        self.database.write(extend).await.map_err(QueueError)
     }
 
     async fn bury(&self, letter: DeadLetter) -> Result<(), QueueError> {

@@ -29,7 +29,7 @@ pub(super) fn load(connection: &Connection, key: JobKey) -> rusqlite::Result<Opt
 /// Writes the record in place of the one under its key.
 pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> rusqlite::Result<()> {
     let (lease_ends, result, error) = match &record.state {
-        State::Running { lease_ends } => (Some(lease_ends.0), None, None),
+        State::Running { lease_ends, .. } => (Some(lease_ends.0), None, None),
         State::Done(result) => (None, Some(result.to_string()), None),
         State::Failed(error) | State::Held(error) | State::Retry(Some(error)) => {
             (None, None, Some(json(error)?))
@@ -97,7 +97,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
 
 fn state(row: &Row<'_>) -> rusqlite::Result<State> {
     Ok(match row.get::<_, String>("state")?.as_str() {
-        "running" => State::Running { lease_ends: moment(row, "lease_ends_ms")? },
+        "running" => State::Running { lease_ends: moment(row, "lease_ends_ms")?, alone: false },
+        "running_alone" => {
+            State::Running { lease_ends: moment(row, "lease_ends_ms")?, alone: true }
+        }
         "done" => State::Done(from_json::<Value>(row, "result")?),
         "failed" => State::Failed(error(row)?),
         "held" => State::Held(error(row)?),

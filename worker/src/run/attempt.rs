@@ -1,7 +1,7 @@
 //! One attempt: the tool is called under a lease, and how the call ended is saved.
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::Poll,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::SemaphorePermit,
+    sync::OwnedSemaphorePermit,
     time::{Instant, sleep, timeout},
 };
 
@@ -56,7 +56,7 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         lease: &Lease,
-        permit: SemaphorePermit<'_>,
+        permit: OwnedSemaphorePermit,
     ) -> After {
         let (settlement, next) = match &subject.plan {
             Err(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
@@ -95,9 +95,25 @@ impl<P: Ports> Run<'_, P> {
                 CallEnd::Stopped
             }
             () = self.stop.interrupting() => CallEnd::Stopped,
+            () = self.lease_lost(lease) => CallEnd::Stopped,
         };
         observer.observe(Observation::CallEnded { job, latency: began.elapsed() });
         end
+    }
+
+    /// Keeps the lease up, where hearts beat, and returns once somebody else has the job.
+    async fn lease_lost(&self, lease: &Lease) {
+        let policy = &self.environment.policy;
+        let Some(heartbeat) = policy.heartbeat else { return pending().await };
+        loop {
+            sleep(heartbeat.every).await;
+            let ends = self.environment.clock.now().plus(heartbeat.lasts + policy.lease_grace);
+            match self.environment.ledger.extend(lease, ends).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(%error, "a lease cannot be extended yet"),
+            }
+        }
     }
 
     /// Saves how the attempt ended, trying again while there is time: the call is paid.

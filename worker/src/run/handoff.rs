@@ -67,25 +67,24 @@ impl<P: Ports> Run<'_, P> {
             return Ok(());
         }
         let (id, tool) = (job.id().as_str(), job.tool().as_str());
-        let letter = self.letter(error, Some(id), Some(tool), record.attempts);
+        let letter = DeadLetter {
+            attempts: record.attempts,
+            epoch: Some(record.epoch),
+            ..self.letter(error, Some(id), Some(tool))
+        };
         self.bury(letter, Some(record.key)).await?;
         self.mark(record, Mark::DeadLetterSent).await
     }
 
-    fn letter(
-        &self,
-        error: &JobError,
-        job_id: Option<&str>,
-        tool: Option<&str>,
-        attempts: u32,
-    ) -> DeadLetter {
+    fn letter(&self, error: &JobError, job_id: Option<&str>, tool: Option<&str>) -> DeadLetter {
         DeadLetter {
             body: self.message.body.clone(),
             group: self.message.group.clone(),
             error: error.clone(),
             job_id: job_id.map(str::to_owned),
             tool: tool.map(str::to_owned),
-            attempts,
+            attempts: 0,
+            epoch: None,
             first_seen: self.message.first_seen,
         }
     }
@@ -169,7 +168,7 @@ impl<P: Ports> Run<'_, P> {
         metadata: Option<&Value>,
     ) -> Verdict {
         let Rejection { key, error, id, tool } = rejection;
-        if let Err(verdict) = self.bury(self.letter(error, id, tool, 0), key).await {
+        if let Err(verdict) = self.bury(self.letter(error, id, tool), key).await {
             return verdict;
         }
         if let Some(callback) = callback {

@@ -16,8 +16,8 @@ use mcp_batch::{
     fan_in::{BatchKey, BatchRecord, Member},
     job::{Callback, Job, JobKey, Namespace},
     lease::{
-        Attempt, Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, Mark, Outcome, OwnerToken,
-        Record, Refusal, Repeat, Settled, Settlement, Usage,
+        Attempt, Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, Lost, Mark, Outcome,
+        OwnerToken, Record, Refusal, Repeat, Settled, Settlement, Usage,
     },
     local::{Database, SqliteLedger},
 };
@@ -317,6 +317,8 @@ impl TestJob {
             max_attempts: MAX_ATTEMPTS,
             repeat: self.repeat,
             supersedes_offline: self.supersedes_offline,
+            lost: Lost::TakeOver,
+            redelivered: false,
         }
     }
 }

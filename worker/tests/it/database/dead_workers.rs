@@ -190,5 +190,5 @@ async fn a_dead_workers_lease_of_the_past_is_not_made_longer() {
     other.database.recover().await.expect("it looks");
 
     let record = other.ledger.record(&job).await;
-    assert_eq!(record.state, State::Running { lease_ends: lease.ends });
+    assert_eq!(record.state, State::Running { lease_ends: lease.ends, alone: false });
 }

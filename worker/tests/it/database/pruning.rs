@@ -35,6 +35,7 @@ fn letter() -> DeadLetter {
         job_id: None,
         tool: None,
         attempts: 1,
+        epoch: Some(1),
         first_seen: START,
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn a_new_job_is_owned_by_the_one_who_asks_first<S: Store>(store
     assert_eq!((lease.epoch, lease.attempts), (1, 1));
     assert_eq!((lease.ends, lease.usage), (after_s(LEASE_S), Usage::free()));
     let record = worker.record(&job).await;
-    assert_eq!(record.state, State::Running { lease_ends: after_s(LEASE_S) });
+    assert_eq!(record.state, State::Running { lease_ends: after_s(LEASE_S), alone: false });
     assert_eq!((record.job_id.as_str(), record.tool.as_str()), ("a", "summarize"));
     assert_eq!(record.payload_hash, Some(request.payload_hash));
     assert_eq!((record.claimed, record.first_seen, record.expires), (START, START, expiry()));

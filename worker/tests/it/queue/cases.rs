@@ -309,6 +309,7 @@ pub(super) async fn a_buried_job_keeps_its_body_its_group_and_its_reason<S: Queu
         job_id: Some("a".to_owned()),
         tool: Some("summarize".to_owned()),
         attempts: 3,
+        epoch: Some(4),
         first_seen: after_s(1),
     };
     let unreadable = DeadLetter {
@@ -317,6 +318,7 @@ pub(super) async fn a_buried_job_keeps_its_body_its_group_and_its_reason<S: Queu
         job_id: None,
         tool: None,
         attempts: 0,
+        epoch: None,
         ..whole.clone()
     };
 

@@ -136,7 +136,22 @@ impl<Q: Queue> Receiver<Q> {
     }
 
     pub(crate) async fn defer_all(&self, receipts: Vec<(Receipt, Duration)>) {
-        self.0.defer(receipts).await.expect("the queue answers");
+        let message = |(receipt, time)| (received(receipt), time);
+        let messages = receipts.into_iter().map(message).collect();
+        self.0.defer(messages).await.expect("the queue answers");
+    }
+}
+
+/// A message of which only the receipt matters.
+fn received(receipt: Receipt) -> Message {
+    Message {
+        id: String::new(),
+        receipt,
+        body: Vec::new().into(),
+        receive_count: 1,
+        first_seen: START,
+        group: None,
+        replay_of: None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use mcp_batch::{
-    batch::{BatchAnswer, Stop, Worker},
+    batch::{BatchAnswer, Order, Stop, Worker},
     clock::{Clock, Deadline},
     environment::{Environment, Observation, Observer, Policy, Ports},
     error::{ErrorClass, JobError},
@@ -216,14 +216,16 @@ impl Rig {
     }
 
     pub(super) async fn work_off(&self, messages: Vec<Message>, time: Duration) -> BatchAnswer {
-        self.worker.process(messages, Deadline::after(time), &Stop::default()).await
+        self.worker.process(messages, Order::Any, Deadline::after(time), &Stop::default()).await
     }
 
     /// The same beside the test.
     pub(super) async fn start(&self, jobs: &[Value], stop: &Stop) -> JoinHandle<BatchAnswer> {
         let (worker, stop) = (self.worker.clone(), stop.clone());
         let messages = self.messages(jobs).await;
-        tokio::spawn(async move { worker.process(messages, Deadline::after(LONG), &stop).await })
+        tokio::spawn(async move {
+            worker.process(messages, Order::Any, Deadline::after(LONG), &stop).await
+        })
     }
 
     pub(super) async fn wait_until_running(&self, count: usize) {

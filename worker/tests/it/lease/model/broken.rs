@@ -13,6 +13,10 @@ use mcp_batch::{
 /// Forwards what a broken ledger does right.
 macro_rules! forward_the_rest {
     () => {
+        async fn extend(&self, lease: &Lease, ends: UnixMs) -> Answer<bool> {
+            self.0.extend(lease, ends).await
+        }
+
         async fn mark(&self, key: JobKey, epoch: u64, mark: Mark, now: UnixMs) -> Answer<()> {
             self.0.mark(key, epoch, mark, now).await
         }
@@ -84,7 +88,7 @@ pub(super) struct IgnoresLeases<L>(pub(super) L);
 impl<L: Ledger> Ledger for IgnoresLeases<L> {
     async fn claim(&self, mut request: ClaimRequest) -> Answer<Claim> {
         if let Some(Some(record)) = self.0.read(vec![request.key]).await?.first()
-            && let State::Running { lease_ends } = record.state
+            && let State::Running { lease_ends, .. } = record.state
         {
             request.now = request.now.max(lease_ends);
         }

@@ -259,7 +259,7 @@ impl Known {
         let Some(before) = before else {
             return is_owned.then_some(()).ok_or("an unknown job is free");
         };
-        if let State::Running { lease_ends } = before.state
+        if let State::Running { lease_ends, .. } = before.state
             && is_owned
             && (request.now < lease_ends
                 || request.repeat == Repeat::Never && !has_expired(before, request.now))
@@ -337,7 +337,7 @@ fn has_expired(record: &Record, now: UnixMs) -> bool {
         && record.callback.as_ref().is_some_and(|slot| slot.state == CallbackState::Pending);
     let is_kept = match record.state {
         State::Held(_) => true,
-        State::Running { lease_ends } => now < lease_ends,
+        State::Running { lease_ends, .. } => now < lease_ends,
         _ => owes_callback || record.dead_letter == DeadLetterState::Pending,
     };
     record.expires <= now && !is_kept
