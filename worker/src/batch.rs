@@ -194,7 +194,8 @@ impl<'a, P: Ports> Batch<'a, P> {
 
     /// Tasks that only deliver hold no permit; they are as many again at most.
     fn may_begin(&self) -> bool {
-        self.waiting.has_ready() && self.tasks.len() < 2 * self.worker.bounds.concurrency
+        let is_full = self.tasks.len() >= 2 * self.worker.bounds.concurrency;
+        self.waiting.has_ready() && !is_full && !self.stop.is_draining()
     }
 
     fn begin(&mut self, permit: Option<OwnedSemaphorePermit>) {
