@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::{
     batch::{BatchAnswer, Order, Stop, Worker},
@@ -27,8 +31,10 @@ pub struct PollerSettings {
     pub batch_size: usize,
     /// How long a receive waits for the first message.
     pub wait: Duration,
-    /// How long received messages stay hidden: the time a batch has, from first to last.
+    /// How long received messages stay hidden, unless hearts beat for them.
     pub visibility_timeout: Duration,
+    /// The time a batch has, from first to last.
+    pub batch_time: Duration,
     /// How long running jobs may go on after a stop before they are interrupted.
     pub drain: Duration,
 }
@@ -37,11 +43,13 @@ impl PollerSettings {
     /// Settings that suit `concurrency` and tools of which none takes longer than `timeout`. Half
     /// as many messages again wait in the process, so that no permit lies idle.
     pub fn for_tools(concurrency: usize, timeout: Duration, settle_margin: Duration) -> Self {
+        let batch_time = timeout * 3 + settle_margin * 2;
         Self {
             concurrency,
             batch_size: concurrency.clamp(1, 100),
             wait: Duration::from_secs(1),
-            visibility_timeout: timeout * 3 + settle_margin * 2,
+            visibility_timeout: batch_time,
+            batch_time,
             drain: Duration::from_secs(30),
         }
     }
@@ -60,12 +68,18 @@ impl PollerSettings {
 pub struct Poller<P: Ports> {
     worker: Worker<P>,
     settings: PollerSettings,
+    last_receive: watch::Sender<Instant>,
 }
 
 impl<P: Ports> Poller<P> {
     /// A poller that feeds `worker`.
     pub fn new(worker: Worker<P>, settings: PollerSettings) -> Self {
-        Self { worker, settings }
+        Self { worker, settings, last_receive: watch::Sender::new(Instant::now()) }
+    }
+
+    /// When the queue last answered: how long ago says whether the poller is well.
+    pub fn last_receive(&self) -> watch::Receiver<Instant> {
+        self.last_receive.subscribe()
     }
 
     /// Receives and works until `stop` drains; returns when nothing runs any more.
@@ -102,7 +116,10 @@ impl<P: Ports> Poller<P> {
         let queue = &self.worker.environment().queue;
         let max = room.min(settings.batch_size);
         match queue.receive(max, settings.wait, settings.visibility_timeout).await {
-            Ok(messages) => Some(messages),
+            Ok(messages) => {
+                self.last_receive.send_replace(Instant::now());
+                Some(messages)
+            }
             Err(error) => {
                 tracing::warn!(%error, "nothing can be received");
                 sleep(RECEIVE_AGAIN).await;
@@ -112,7 +129,7 @@ impl<P: Ports> Poller<P> {
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::after(self.settings.visibility_timeout)
+        Deadline::after(self.settings.batch_time)
     }
 }
 
