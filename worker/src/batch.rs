@@ -38,7 +38,8 @@ const RETURNS_GATHER: Duration = Duration::from_millis(20);
 pub struct BatchAnswer {
     /// To be deleted.
     pub finished: Vec<Receipt>,
-    /// Ids of those that come back (SQS: `batchItemFailures`). They are deferred already.
+    /// Ids of those that come back (SQS: `batchItemFailures`). They are deferred already, unless
+    /// they were left to the queue.
     pub returned: Vec<String>,
 }
 
@@ -237,6 +238,13 @@ impl<'a, P: Ports> Batch<'a, P> {
                     self.give_back(&follower, &follows(), after);
                 }
                 self.come_back(&entry, after);
+            }
+            Verdict::Leave => {
+                for follower in self.waiting.returned(&entry.message) {
+                    // Its group stands still until the queue takes the message before it.
+                    self.give_back(&follower, &follows(), Duration::ZERO);
+                }
+                self.answer.returned.push(entry.message.id.clone());
             }
         }
     }

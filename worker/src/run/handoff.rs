@@ -12,7 +12,7 @@ use crate::{
     fan_in::{FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
-    queue::{DeadLetter, Queue},
+    queue::{Burial, DeadLetter, Queue},
     webhook::{Event, error_data},
 };
 
@@ -33,16 +33,17 @@ impl<P: Ports> Run<'_, P> {
         record: &Record,
         end: End<'_>,
     ) -> Verdict {
-        if let Err(verdict) = self.bury_if_owed(&subject.job, record).await {
-            return verdict;
-        }
+        let burial = match self.bury_if_owed(&subject.job, record).await {
+            Ok(burial) => burial,
+            Err(verdict) => return verdict,
+        };
         if let Err(verdict) = self.call_back_if_owed(&subject.job, record).await {
             return verdict;
         }
         if let Err(verdict) = self.fan_in(subject).await {
             return verdict;
         }
-        self.ended(Some(subject.key), end)
+        self.ended(Some(subject.key), end, burial)
     }
 
     /// The last job of a batch delivers the batch's callback.
@@ -61,10 +62,12 @@ impl<P: Ports> Run<'_, P> {
         Err(self.returned(subject.key, &reason, after))
     }
 
-    async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
-        let State::Failed(error) = &record.state else { return Ok(()) };
+    /// The letter that was left to the queue stays owed: the message comes back, and by then
+    /// somebody may have given the queue a place for it.
+    async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<Burial, Verdict> {
+        let State::Failed(error) = &record.state else { return Ok(Burial::Taken) };
         if record.dead_letter != DeadLetterState::Pending {
-            return Ok(());
+            return Ok(Burial::Taken);
         }
         let (id, tool) = (job.id().as_str(), job.tool().as_str());
         let letter = DeadLetter {
@@ -72,8 +75,11 @@ impl<P: Ports> Run<'_, P> {
             epoch: Some(record.epoch),
             ..self.letter(error, Some(id), Some(tool))
         };
-        self.bury(letter, Some(record.key)).await?;
-        self.mark(record, Mark::DeadLetterSent).await
+        let burial = self.bury(letter, Some(record.key)).await?;
+        if burial == Burial::Taken {
+            self.mark(record, Mark::DeadLetterSent).await?;
+        }
+        Ok(burial)
     }
 
     fn letter(&self, error: &JobError, job_id: Option<&str>, tool: Option<&str>) -> DeadLetter {
@@ -89,7 +95,7 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    async fn bury(&self, letter: DeadLetter, key: Option<JobKey>) -> Result<(), Verdict> {
+    async fn bury(&self, letter: DeadLetter, key: Option<JobKey>) -> Result<Burial, Verdict> {
         self.environment.queue.bury(letter).await.map_err(|error| {
             tracing::warn!(%error, "a dead letter cannot be sent yet");
             let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
@@ -168,15 +174,16 @@ impl<P: Ports> Run<'_, P> {
         metadata: Option<&Value>,
     ) -> Verdict {
         let Rejection { key, error, id, tool } = rejection;
-        if let Err(verdict) = self.bury(self.letter(error, id, tool), key).await {
-            return verdict;
-        }
+        let burial = match self.bury(self.letter(error, id, tool), key).await {
+            Ok(burial) => burial,
+            Err(verdict) => return verdict,
+        };
         if let Some(callback) = callback {
             let first_seen = self.message.first_seen.rfc3339();
             let event = Event::of_rejection(&rejection.data(metadata), &first_seen);
             self.deliver_rejection(callback, &event).await;
         }
-        self.ended(key, End::Rejected(error))
+        self.ended(key, End::Rejected(error), burial)
     }
 
     async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
