@@ -50,7 +50,9 @@ impl<P: Ports> Run<'_, P> {
     async fn fan_in(&self, subject: &Subject) -> Result<(), Verdict> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
         let policy = &self.environment.policy;
-        let (message, after) = match deliver_if_complete(self.environment, membership).await {
+        let is_last = |failures| self.is_last_delivery(failures);
+        let delivered = deliver_if_complete(self.environment, membership, is_last).await;
+        let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
             Ok(FanIn::NotTaken { failures }) => {
                 let what = "the batch callback's receiver did not take it";
@@ -60,6 +62,11 @@ impl<P: Ports> Run<'_, P> {
         };
         let reason = JobError::new(ErrorClass::Transient, "batch_callback", message);
         Err(self.returned(subject.key, &reason, after))
+    }
+
+    /// Whether a delivery that fails for the `failures`th time was the last.
+    fn is_last_delivery(&self, failures: u32) -> bool {
+        failures >= self.environment.policy.max_callback_failures || self.is_too_old()
     }
 
     /// The letter that was left to the queue stays owed: the message comes back, and by then
@@ -112,7 +119,7 @@ impl<P: Ports> Run<'_, P> {
         let policy = &self.environment.policy;
         let failures = slot.failures + 1;
         let delivery = self.environment.courier.deliver(&slot.callback, &event).await;
-        let delivery = slot.judge(delivery, policy.max_callback_failures);
+        let delivery = slot.judge(delivery, self.is_last_delivery(failures));
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
             Delivery::Sent => Ok(()),
