@@ -243,7 +243,7 @@ impl<'a, P: Ports> Batch<'a, P> {
                     // Its group stands still until the queue takes the message before it.
                     self.give_back(&follower, &follows(), Duration::ZERO);
                 }
-                self.answer.returned.push(entry.message.id.clone());
+                self.returns.leave(&entry.message);
             }
         }
     }
