@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::{
-    batch::{BatchAnswer, Order, Stop, Worker},
+    batch::{BatchAnswer, Stop, Worker},
     clock::Deadline,
     environment::Ports,
     queue::{Message, Queue, Receipt},
@@ -27,8 +31,10 @@ pub struct PollerSettings {
     pub batch_size: usize,
     /// How long a receive waits for the first message.
     pub wait: Duration,
-    /// How long received messages stay hidden: the time a batch has, from first to last.
+    /// How long received messages stay hidden, unless hearts beat for them.
     pub visibility_timeout: Duration,
+    /// The time a batch has, from first to last.
+    pub batch_time: Duration,
     /// How long running jobs may go on after a stop before they are interrupted.
     pub drain: Duration,
 }
@@ -37,11 +43,13 @@ impl PollerSettings {
     /// Settings that suit `concurrency` and tools of which none takes longer than `timeout`. Half
     /// as many messages again wait in the process, so that no permit lies idle.
     pub fn for_tools(concurrency: usize, timeout: Duration, settle_margin: Duration) -> Self {
+        let batch_time = timeout * 3 + settle_margin * 2;
         Self {
             concurrency,
             batch_size: concurrency.clamp(1, 100),
             wait: Duration::from_secs(1),
-            visibility_timeout: timeout * 3 + settle_margin * 2,
+            visibility_timeout: batch_time,
+            batch_time,
             drain: Duration::from_secs(30),
         }
     }
@@ -60,12 +68,18 @@ impl PollerSettings {
 pub struct Poller<P: Ports> {
     worker: Worker<P>,
     settings: PollerSettings,
+    in_vain_since: watch::Sender<Option<Instant>>,
 }
 
 impl<P: Ports> Poller<P> {
     /// A poller that feeds `worker`.
     pub fn new(worker: Worker<P>, settings: PollerSettings) -> Self {
-        Self { worker, settings }
+        Self { worker, settings, in_vain_since: watch::Sender::new(None) }
+    }
+
+    /// Since when the queue has not answered, if it does not.
+    pub fn in_vain_since(&self) -> watch::Receiver<Option<Instant>> {
+        self.in_vain_since.subscribe()
     }
 
     /// Receives and works until `stop` drains; returns when nothing runs any more.
@@ -102,9 +116,15 @@ impl<P: Ports> Poller<P> {
         let queue = &self.worker.environment().queue;
         let max = room.min(settings.batch_size);
         match queue.receive(max, settings.wait, settings.visibility_timeout).await {
-            Ok(messages) => Some(messages),
+            Ok(messages) => {
+                self.in_vain_since.send_replace(None);
+                Some(messages)
+            }
             Err(error) => {
                 tracing::warn!(%error, "nothing can be received");
+                self.in_vain_since.send_modify(|since| {
+                    since.get_or_insert_with(Instant::now);
+                });
                 sleep(RECEIVE_AGAIN).await;
                 Some(Vec::new())
             }
@@ -112,7 +132,7 @@ impl<P: Ports> Poller<P> {
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::after(self.settings.visibility_timeout)
+        Deadline::after(self.settings.batch_time)
     }
 }
 
@@ -126,9 +146,10 @@ async fn work_off<P: Ports>(
     deadline: Deadline,
     stop: Stop,
 ) {
+    let queue = &worker.environment().queue;
     let BatchAnswer { finished, returned: _ } =
-        worker.process(messages, Order::Any, deadline, &stop).await;
-    delete(&worker.environment().queue, finished).await;
+        worker.process(messages, queue.order(), deadline, &stop).await;
+    delete(queue, finished).await;
 }
 
 async fn delete<Q: Queue>(queue: &Q, receipts: Vec<Receipt>) {
