@@ -13,6 +13,7 @@
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
+//! | `dynamo.rs` | the ledger in DynamoDB: what it costs, where results lie, what gets lost |
 //! | `queue.rs` | the queue's contract, likewise |
 //! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
@@ -29,6 +30,7 @@ mod run_command;
 mod worker;
 
 mod database;
+mod dynamo;
 mod lease;
 mod lease_helpers;
 mod queue;
