@@ -1,6 +1,7 @@
 //! Everything that knows AWS.
 
 pub mod clients;
+pub mod sqs;
 
 #[cfg(feature = "lambda")]
 pub mod lambda;
