@@ -13,7 +13,7 @@ use crate::{
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
-    webhook::{Event, error_data},
+    webhook::{Event, NoTurn, error_data},
 };
 
 /// Quick deliveries of a rejection, which no ledger remembers.
@@ -21,6 +21,9 @@ const REJECTION_TRIES: u32 = 3;
 
 /// The pause between them.
 const REJECTION_PAUSE: Duration = Duration::from_millis(300);
+
+/// A callback that had no turn at its receiver comes back after about this.
+const TURN_AGAIN: Duration = Duration::from_secs(10);
 
 /// A message whose dead letter could not be sent comes back after about this.
 const BURY_AGAIN: Duration = Duration::from_secs(10);
@@ -57,6 +60,10 @@ impl<P: Ports> Run<'_, P> {
             Ok(FanIn::NotTaken { failures }) => {
                 let what = "the batch callback's receiver did not take it";
                 (what.to_owned(), policy.backoff.delay(failures, fastrand::f64()))
+            }
+            Ok(FanIn::NoTurn { again_after }) => {
+                let what = "the batch callback's receiver is busy with others";
+                (what.to_owned(), again_after + jitter(super::SPREAD))
             }
             Err(error) => (error.to_string(), super::LEDGER_AGAIN + jitter(super::SPREAD)),
         };
@@ -119,6 +126,7 @@ impl<P: Ports> Run<'_, P> {
         let policy = &self.environment.policy;
         let failures = slot.failures + 1;
         let delivery = self.environment.courier.deliver(&slot.callback, &event).await;
+        let delivery = delivery.map_err(|NoTurn| self.no_turn(record.key))?;
         let delivery = slot.judge(delivery, self.is_last_delivery(failures));
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
@@ -135,6 +143,13 @@ impl<P: Ports> Run<'_, P> {
                 Err(self.returned(record.key, &reason, after))
             }
         }
+    }
+
+    /// Not counted: nothing is known of the receiver but that it is slow.
+    fn no_turn(&self, key: JobKey) -> Verdict {
+        let message = "the callback's receiver is busy with others";
+        let reason = JobError::new(ErrorClass::Transient, "callback_turn", message);
+        self.returned(key, &reason, TURN_AGAIN + jitter(TURN_AGAIN))
     }
 
     async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
@@ -196,8 +211,9 @@ impl<P: Ports> Run<'_, P> {
     async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
         for _ in 0..REJECTION_TRIES {
             match self.environment.courier.deliver(callback, event).await {
-                Delivery::Sent | Delivery::Dead => return,
-                Delivery::Failed => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
+                Ok(Delivery::Sent | Delivery::Dead) => return,
+                Ok(Delivery::Failed) => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
+                Err(NoTurn) => break,
             }
         }
         tracing::warn!(host = callback.host(), "a rejection could not be told to its callback");
