@@ -2,5 +2,7 @@
 
 pub mod clients;
 
+pub mod secrets;
+
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -85,11 +85,7 @@ impl Secrets {
     }
 
     /// Keys from a vault, whose values go before those of `base`. Without them nothing starts.
-    pub async fn open(
-        base: Source,
-        vault: impl Vault,
-        clock: Clock,
-    ) -> Result<Self, SecretsError> {
+    pub async fn open(base: Source, vault: impl Vault, clock: Clock) -> Result<Self, SecretsError> {
         let keys = Keys::read(base.under(vault.read().await?))?;
         let asked = Mutex::new(Asked { due: clock.now().plus(KEPT), refused: None });
         Ok(Self::new(keys, Some(Origin { vault: Box::new(vault), base, clock, asked })))

@@ -11,11 +11,11 @@ use std::{sync::Arc, time::Duration};
 use reqwest::{Client, header::CONTENT_TYPE, redirect::Policy};
 use tokio::time::timeout;
 
+use self::turns::Turns;
 pub use self::{
     event::{Event, data, error_data},
     sign::{SecretError, SigningSecret},
 };
-use self::turns::Turns;
 use crate::{clock::Clock, job::Callback, lease::Delivery, secret::Secrets};
 
 /// How long connecting may take.

@@ -24,8 +24,11 @@ impl Keys {
     pub fn read(source: Source) -> Result<Self, ConfigError> {
         let key = |text: &str| ApiKey::parse(text).ok_or_else(something_else);
         let header = |text: &str| header(text).ok_or_else(something_else);
-        let signing =
-            source.secret("MCP_BATCH_CALLBACK_SECRETS", "whsec_ secrets separated by spaces", all)?;
+        let signing = source.secret(
+            "MCP_BATCH_CALLBACK_SECRETS",
+            "whsec_ secrets separated by spaces",
+            all,
+        )?;
         Ok(Self {
             llm: source.secret("MCP_BATCH_LLM_API_KEY", "visible ASCII characters", key)?,
             signing: signing.unwrap_or_default(),

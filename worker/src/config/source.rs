@@ -32,10 +32,14 @@ enum Place {
 impl Source {
     /// The process's environment, with nothing typed.
     pub fn from_env() -> Self {
-        let environment = env::vars_os().filter_map(|(name, value)| {
+        Self::of(env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Self { environment: environment.collect(), ..Self::default() }
+        }))
+    }
+
+    /// These variables, with nothing typed.
+    pub fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { environment: environment.into_iter().collect(), ..Self::default() }
     }
 
     /// The same with a flag's value in place of the variable's.
@@ -85,7 +89,11 @@ impl Source {
             Place::Typed | Place::Environment => format!("“{text}”"),
         };
         let expected = expected.to_string();
-        parse(text).map(Some).ok_or_else(|| ConfigError { name: place.shown(name), expected, found })
+        parse(text).map(Some).ok_or_else(|| ConfigError {
+            name: place.shown(name),
+            expected,
+            found,
+        })
     }
 
     pub(super) fn number<T: FromStr + PartialOrd + fmt::Display>(
@@ -134,11 +142,7 @@ impl fmt::Debug for Source {
 }
 
 /// A setting without which nothing works.
-pub(super) fn required<T>(
-    name: &str,
-    expected: &str,
-    given: Option<T>,
-) -> Result<T, ConfigError> {
+pub(super) fn required<T>(name: &str, expected: &str, given: Option<T>) -> Result<T, ConfigError> {
     given.ok_or_else(|| ConfigError {
         name: name.to_owned(),
         expected: expected.to_owned(),

@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-pub use self::key::ApiKey;
 pub(super) use self::answer::Answer;
+pub use self::key::ApiKey;
 use self::refusal::Refusal;
 use super::ToolError;
 use crate::{
