@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub use self::{
     aws::{AwsSettings, Role, aws, role, secret_arn},
     callbacks::courier,
-    connections::Connections,
+    connections::{Connections, LEDGER_CONNECTIONS, QUEUE_CONNECTIONS},
     keys::Keys,
     llm::{llm, required_llm},
     policy::policy,

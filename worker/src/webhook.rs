@@ -32,7 +32,8 @@ pub struct CourierSettings {
     pub per_host: usize,
     /// How long a receiver may take in all.
     pub timeout: Duration,
-    /// How long a delivery waits for others to the same host before it is put off.
+    /// How long a delivery waits for others before it is put off. With `timeout` it stays below the
+    /// minute for which the delivery of a batch's callback is taken.
     pub longest_wait: Duration,
 }
 

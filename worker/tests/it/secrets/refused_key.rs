@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use mcp_batch::error::ErrorClass;
-use mcp_batch_testkit::{Behaviour, FakeLlm};
+use mcp_batch_testkit::{Behaviour, FakeLlm, Status};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::rig::{Hand, Log, Told, call, catalog, llm_key, open};
+use super::rig::{Hand, Log, Told, call, call_within, catalog, llm_key, open};
 use crate::helpers::{Folder, summarize};
 
 const OLD: &str = "sk-old-geheim-0123456789";
@@ -73,18 +73,47 @@ async fn a_key_that_is_simply_wrong_is_read_anew_no_more_than_every_five_seconds
 }
 
 #[tokio::test]
-async fn a_call_with_no_time_left_is_not_made_again() {
+async fn a_new_key_that_cannot_be_used_is_as_good_as_the_old_one() {
     let llm = FakeLlm::start().await;
     let vault = Told::new(&llm_key(OLD));
     let secrets = open(&vault, &Hand::default()).await;
     let catalog = catalog(&llm, &secrets);
     llm.require_key(NEW);
-    vault.say(&llm_key("another that is wrong"));
+    vault.say(&llm_key("two words"));
 
-    // A key that cannot be used is as good as the old one.
     let failure = call(&catalog, "a").await.expect_err("refused");
 
     assert_eq!((failure.error.class, llm.calls()), (ErrorClass::Configuration, 1));
+}
+
+#[tokio::test]
+async fn a_vault_that_never_answers_keeps_no_call_beyond_its_time() {
+    let llm = FakeLlm::start().await;
+    let vault = Told::new(&llm_key(OLD));
+    let secrets = open(&vault, &Hand::default()).await;
+    let catalog = catalog(&llm, &secrets);
+    llm.require_key(NEW);
+    vault.hang();
+
+    let failure = call_within(&catalog, "a", Duration::from_millis(300)).await;
+
+    let failure = failure.expect_err("refused");
+    assert_eq!((failure.error.class, vault.reads()), (ErrorClass::Configuration, 2));
+}
+
+#[tokio::test]
+async fn a_litellm_without_a_database_refuses_keys_in_words_of_its_own() {
+    let llm = FakeLlm::start().await;
+    let vault = Told::new(&llm_key(OLD));
+    let secrets = open(&vault, &Hand::default()).await;
+    let catalog = catalog(&llm, &secrets);
+    vault.say(&llm_key(NEW));
+    let refusal = Status::of(400).kind("no_db_connection");
+    llm.script("The text", [refusal.into(), Behaviour::Echo]);
+
+    call(&catalog, "a").await.expect("an answer");
+
+    assert_eq!((llm.calls(), vault.reads()), (2, 2));
 }
 
 #[tokio::test]
@@ -116,11 +145,9 @@ async fn the_same_names_work_as_environment_variables() {
     let llm = FakeLlm::start().await;
     llm.require_key(NEW);
     let folder = Folder::new();
-    let run = |key: &str| {
-        let run = folder.run(folder.jobs(&[summarize("a", "A text.")])).llm(&llm);
-        run.env("MCP_BATCH_LLM_API_KEY", key).args(["--patience-s", "1"])
-    };
+    let run = folder.run(folder.jobs(&[summarize("a", "A text.")])).llm(&llm);
 
-    assert_eq!(run(OLD).summary().await["waiting"], 1);
-    assert_eq!(run(NEW).summary().await["succeeded"], 1);
+    let summary = run.env("MCP_BATCH_LLM_API_KEY", NEW).summary().await;
+
+    assert_eq!(summary["succeeded"], 1);
 }

@@ -30,10 +30,18 @@ pub(super) fn llm_key(key: &str) -> Value {
     json!({"MCP_BATCH_LLM_API_KEY": key})
 }
 
+#[derive(Clone, Default)]
+enum Saying {
+    Text(String),
+    #[default]
+    Nothing,
+    Never,
+}
+
 /// A vault that says what it is told, and counts.
 #[derive(Clone, Default)]
 pub(super) struct Told {
-    says: Arc<Mutex<Option<String>>>,
+    says: Arc<Mutex<Saying>>,
     reads: Arc<AtomicUsize>,
 }
 
@@ -45,12 +53,21 @@ impl Told {
     }
 
     pub(super) fn say(&self, says: &Value) {
-        *self.says.lock().expect("nobody panics with it") = Some(says.to_string());
+        self.set(Saying::Text(says.to_string()));
     }
 
     /// It can no longer be read.
     pub(super) fn fall_silent(&self) {
-        *self.says.lock().expect("nobody panics with it") = None;
+        self.set(Saying::Nothing);
+    }
+
+    /// It can be reached, and never answers.
+    pub(super) fn hang(&self) {
+        self.set(Saying::Never);
+    }
+
+    fn set(&self, saying: Saying) {
+        *self.says.lock().expect("nobody panics with it") = saying;
     }
 
     pub(super) fn reads(&self) -> usize {
@@ -65,8 +82,13 @@ impl Vault for Told {
             // Others come while it is read.
             tokio::task::yield_now().await;
             let says = self.says.lock().expect("nobody panics with it").clone();
-            let says = says.ok_or_else(|| VaultError("the vault is shut".to_owned()))?;
-            Values::parse(&says).map_err(|error| VaultError(error.to_string()))
+            match says {
+                Saying::Text(text) => {
+                    Values::parse(&text).map_err(|error| VaultError(error.to_string()))
+                }
+                Saying::Nothing => Err(VaultError("the vault is shut".to_owned())),
+                Saying::Never => std::future::pending().await,
+            }
         })
     }
 }
@@ -150,8 +172,16 @@ pub(super) fn catalog(llm: &FakeLlm, secrets: &Secrets) -> Catalog {
 
 /// One call of a tool.
 pub(super) async fn call(catalog: &Catalog, id: &str) -> Result<Outcome, ToolError> {
+    call_within(catalog, id, Duration::from_mins(1)).await
+}
+
+pub(super) async fn call_within(
+    catalog: &Catalog,
+    id: &str,
+    timeout: Duration,
+) -> Result<Outcome, ToolError> {
     let body = summarize(id, &format!("The text of {id}.")).to_string();
     let job = Job::parse(&Bytes::from(body)).expect("a job");
-    let context = CallContext { timeout: Duration::from_mins(1), attempt: 1, epoch: 1 };
+    let context = CallContext { timeout, attempt: 1, epoch: 1 };
     catalog.call(&job, &context).await
 }

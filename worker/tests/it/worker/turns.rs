@@ -8,7 +8,7 @@ use mcp_batch::{
     webhook::CourierSettings,
 };
 use mcp_batch_testkit::{Receiver, Reply, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     plan,
@@ -85,4 +85,27 @@ async fn a_callback_without_a_turn_comes_back_and_is_not_counted_as_a_failure() 
     receiver.set_default(Reply::status(204));
     assert_eq!(rig.process(&both[1..]).await.finished.len(), 1);
     assert_eq!((receiver.distinct_ids(), rig.calls()), (2, 2));
+}
+
+#[tokio::test]
+async fn the_callback_of_a_batch_without_a_turn_comes_back_when_its_delivery_is_free_again() {
+    let courier = CourierSettings {
+        per_host: 1,
+        longest_wait: Duration::from_millis(50),
+        ..CourierSettings::default()
+    };
+    let rig = Rig::sending(8, plan(60_000, Repeat::Safe), courier, |_| {});
+    let receiver = Receiver::start().await;
+    receiver.set_default(Reply::hang());
+    let mut last = job("last", "answer");
+    last["batch"] = json!({"id": "b", "index": 0, "size": 1, "callback": receiver.url("/batch")});
+
+    let first = rig.start(&jobs(&receiver, "one", 1), &Stop::default()).await;
+    receiver.wait_for(1).await;
+    assert_eq!(rig.process(&[last]).await.returned.len(), 1);
+
+    let returned = rig.returned().remove(0);
+    assert_eq!((returned.code.as_str(), receiver.count()), ("batch_callback", 1));
+    assert!(returned.after >= Duration::from_secs(60), "{returned:?}");
+    first.abort();
 }
