@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub use self::{
     aws::{AwsSettings, Role, aws, role, secret_arn},
     callbacks::courier,
-    connections::{Connections, LEDGER_CONNECTIONS, QUEUE_CONNECTIONS},
+    connections::Connections,
     keys::Keys,
     llm::{llm, required_llm},
     policy::policy,

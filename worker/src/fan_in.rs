@@ -166,10 +166,12 @@ pub(crate) enum FanIn {
     },
 }
 
-/// Delivers the batch's callback if its count is complete.
+/// Delivers the batch's callback if its count is complete. `is_last` says whether it is given up
+/// once so many deliveries have failed.
 pub(crate) async fn deliver_if_complete<P: Ports>(
     environment: &Environment<P>,
     membership: &Membership,
+    is_last: impl Fn(u32) -> bool,
 ) -> Result<FanIn, LedgerError> {
     let key = BatchKey::of(&environment.policy.namespace, membership.id());
     let ledger = &environment.ledger;
@@ -183,10 +185,11 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
     let Ok(delivery) = environment.courier.deliver(&slot.callback, &event).await else {
         return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
     };
-    let delivery = slot.judge(delivery, environment.policy.max_callback_failures);
+    let failures = slot.failures + 1;
+    let delivery = slot.judge(delivery, is_last(failures));
     ledger.mark_batch(key, delivery).await?;
     match delivery {
-        Delivery::Failed => Ok(FanIn::NotTaken { failures: slot.failures + 1 }),
+        Delivery::Failed => Ok(FanIn::NotTaken { failures }),
         Delivery::Sent | Delivery::Dead => Ok(FanIn::Settled),
     }
 }

@@ -49,7 +49,7 @@ impl Default for CourierSettings {
 
 impl CourierSettings {
     /// Deliveries at once to all hosts together.
-    pub fn in_all(&self) -> usize {
+    pub fn total(&self) -> usize {
         self.per_host.max(64)
     }
 }
@@ -80,7 +80,7 @@ impl Courier {
             .no_proxy()
             .build()
             .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
-        let turns = Arc::new(Turns::new(settings.per_host, settings.in_all()));
+        let turns = Arc::new(Turns::new(settings.per_host, settings.total()));
         Ok(Self { http, turns, settings, secrets, clock })
     }
 

@@ -1,16 +1,9 @@
 //! Whether a process may open as many connections as its settings ask for.
 
 use super::source::ConfigError;
-use crate::webhook::CourierSettings;
 
 /// Files a process holds beside its connections: libraries, logs, the runtime, name look-ups.
 const OTHER_FILES: u64 = 124;
-
-/// The most connections to a ledger of AWS.
-pub const LEDGER_CONNECTIONS: usize = 64;
-
-/// The most connections to a queue of AWS.
-pub const QUEUE_CONNECTIONS: usize = 16;
 
 /// The most connections of each pool.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,16 +19,6 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Those of a worker on AWS.
-    pub fn on_aws(concurrency: usize, callbacks: &CourierSettings) -> Self {
-        Self {
-            llm: concurrency,
-            ledger: LEDGER_CONNECTIONS,
-            queue: QUEUE_CONNECTIONS,
-            callbacks: callbacks.in_all(),
-        }
-    }
-
     /// Compares their sum with the process's limit of open files (`ulimit -n`; 1,024 in Lambda).
     pub fn check(&self, open_files: u64) -> Result<(), ConfigError> {
         let Self { llm, ledger, queue, callbacks } = *self;

@@ -74,16 +74,16 @@ fn a_lambda_without_an_llm_is_an_error() {
 #[test]
 fn callbacks_to_one_host_have_a_bound() {
     let standard = config::courier(&source([])).expect("the default");
-    assert_eq!((standard.per_host, standard.in_all()), (5, 64));
+    assert_eq!((standard.per_host, standard.total()), (5, 64));
     let wide = config::courier(&source([("CALLBACK_CONCURRENCY", "200")])).expect("a number");
-    assert_eq!((wide.per_host, wide.in_all()), (200, 200));
+    assert_eq!((wide.per_host, wide.total()), (200, 200));
     assert!(config::courier(&source([("CALLBACK_CONCURRENCY", "0")])).is_err());
 }
 
 #[test]
 fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
-    let callbacks = config::courier(&source([])).expect("the default");
-    let of = |concurrency| Connections::on_aws(concurrency, &callbacks);
+    let callbacks = config::courier(&source([])).expect("the default").total();
+    let of = |llm| Connections { llm, ledger: 64, queue: 16, callbacks };
     let llm = |default| config::concurrency(&source([]), default).expect("the default");
     assert!(of(llm(DEFAULT_CONCURRENCY)).check(1024).is_ok());
     assert!(of(llm(LAMBDA_CONCURRENCY)).check(1024).is_ok());
