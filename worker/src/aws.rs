@@ -5,5 +5,7 @@ pub mod clients;
 pub mod dynamo;
 pub mod sqs;
 
+pub mod secrets;
+
 #[cfg(feature = "lambda")]
 pub mod lambda;
