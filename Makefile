@@ -6,9 +6,10 @@
 run:
 	cargo run --release -- run fixtures/jobs.jsonl
 
-# Every test. cargo-nextest runs them faster where it is installed.
+# Every test, beside a loopback AWS (installed into target/, needs python3 of at least 3.11).
+# cargo-nextest runs them faster where it is installed.
 test:
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace; else cargo test --workspace --lib --bins --tests; fi
+	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- cargo $$runner
 	cargo test --workspace --doc
 
 # What must hold before a commit.

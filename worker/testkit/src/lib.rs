@@ -1,7 +1,7 @@
-//! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`, and
-//! [`Receiver`] for whoever gets the callbacks.
+//! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
+//! [`Receiver`] for whoever gets the callbacks, and [`MiniStack`] for AWS.
 //!
-//! Both are real HTTP servers on 127.0.0.1, each on a thread and a runtime of its own: a test
+//! The first two are real HTTP servers on 127.0.0.1, each on a thread and a runtime of its own: a test
 //! that blocks its runtime, or pauses its clock, does not stop them. They misbehave on demand,
 //! count exactly, and are cheap enough to stand in a benchmark.
 //!
@@ -25,6 +25,7 @@
 //! | `llm/behaviour.rs` | all it can be told to do |
 //! | `llm/marker.rs` | the same, told from inside a prompt: `[[429:3]]` |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
+//! | `ministack.rs` | AWS: one server for all tests, or one of its own |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
     clippy::expect_used,
@@ -36,6 +37,8 @@ use std::time::{Duration, Instant};
 
 mod llm;
 
+mod ministack;
+
 mod receiver;
 
 mod server;
@@ -44,6 +47,7 @@ pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
+pub use crate::ministack::MiniStack;
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};
 pub use crate::server::Received;
 

@@ -7,4 +7,6 @@ mod fake_llm_binary;
 
 mod llm;
 
+mod ministack;
+
 mod receiver;
