@@ -35,20 +35,28 @@
 
 use std::time::{Duration, Instant};
 
+mod event_source;
+
 mod llm;
 
 mod ministack;
 
 mod receiver;
 
+mod runtime_api;
+
 mod server;
 
 pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
+pub use crate::event_source::{
+    EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,
+};
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
 pub use crate::ministack::MiniStack;
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};
+pub use crate::runtime_api::{Function, Invocation, RuntimeApi};
 pub use crate::server::Received;
 
 /// How long everything here that waits does so before it panics: far longer than anything

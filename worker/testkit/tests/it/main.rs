@@ -10,3 +10,5 @@ mod llm;
 mod ministack;
 
 mod receiver;
+
+mod runtime_api;
