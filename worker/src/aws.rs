@@ -1,4 +1,6 @@
 //! Everything that knows AWS.
 
+pub mod clients;
+
 #[cfg(feature = "lambda")]
 pub mod lambda;

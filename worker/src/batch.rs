@@ -2,6 +2,7 @@
 //! goes out. Each runs in a task of its own under one bound for the whole process, so that a panic
 //! or an endless call is the failure of that message alone.
 
+mod returns;
 mod room;
 mod waiting;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::{CancellationToken, PollSemaphore};
 
 pub use self::waiting::Order;
 use self::{
+    returns::Returns,
     room::{Place, Room},
     waiting::{Entry, Waiting},
 };
@@ -30,15 +32,13 @@ use crate::{
 /// A message whose task died comes back after this.
 const AFTER_PANIC: Duration = Duration::from_secs(5);
 
-/// How long returned messages gather, so that they are deferred together.
-const RETURNS_GATHER: Duration = Duration::from_millis(20);
-
 /// Which messages of a batch are finished, and which come back. Together they are the batch.
 #[derive(Debug, Default)]
 pub struct BatchAnswer {
     /// To be deleted.
     pub finished: Vec<Receipt>,
-    /// Ids of those that come back (SQS: `batchItemFailures`). They are deferred already.
+    /// Ids of those that come back (SQS: `batchItemFailures`). They are deferred already, unless
+    /// they were left to the queue.
     pub returned: Vec<String>,
 }
 
@@ -146,10 +146,10 @@ struct Batch<'a, P: Ports> {
     waiting: Waiting,
     tasks: JoinSet<Verdict>,
     running: HashMap<Id, Entry>,
-    to_defer: Vec<(Message, Duration)>,
-    defer_at: Instant,
+    returns: Returns,
     next_beat: Option<Instant>,
-    answer: BatchAnswer,
+    beats: JoinSet<()>,
+    finished: Vec<Receipt>,
 }
 
 impl<'a, P: Ports> Batch<'a, P> {
@@ -163,10 +163,10 @@ impl<'a, P: Ports> Batch<'a, P> {
             waiting,
             tasks: JoinSet::new(),
             running: HashMap::new(),
-            to_defer: Vec::new(),
-            defer_at: Instant::now(),
+            returns: Returns::default(),
             next_beat: heartbeat.map(|heartbeat| Instant::now() + heartbeat.every),
-            answer: BatchAnswer::default(),
+            beats: JoinSet::new(),
+            finished: Vec::new(),
         }
     }
 
@@ -177,9 +177,9 @@ impl<'a, P: Ports> Batch<'a, P> {
                 Some(joined) = self.tasks.join_next_with_id() => self.note(joined),
                 permit = poll_fn(|context| self.permits.poll_acquire(context)),
                     if self.may_begin() => self.begin(permit),
-                () = sleep_until(self.defer_at), if !self.to_defer.is_empty() => self.defer().await,
+                () = self.returns.gathered() => self.returns.send(&self.worker.environment),
                 () = self.stop.draining(), if !self.waiting.is_empty() => self.begin_nothing(),
-                () = beat(self.next_beat) => self.extend().await,
+                () = beat(self.next_beat) => self.extend(),
                 // What hangs even now hangs in a port; its lease ends by itself.
                 () = self.deadline.reached(), if !is_late => {
                     is_late = true;
@@ -188,8 +188,8 @@ impl<'a, P: Ports> Batch<'a, P> {
                 }
             }
         }
-        self.defer().await;
-        self.answer
+        self.returns.send(&self.worker.environment);
+        self.returns.end(self.finished, self.deadline).await
     }
 
     /// Tasks that only deliver hold no permit; they are as many again at most.
@@ -230,13 +230,20 @@ impl<'a, P: Ports> Batch<'a, P> {
         match verdict {
             Verdict::Finished => {
                 self.waiting.finished(&entry.message);
-                self.answer.finished.push(entry.message.receipt.clone());
+                self.finished.push(entry.message.receipt.clone());
             }
             Verdict::Return(after) => {
                 for follower in self.waiting.returned(&entry.message) {
                     self.give_back(&follower, &follows(), after);
                 }
-                self.come_back(&entry, after);
+                self.returns.push(&entry.message, after);
+            }
+            Verdict::Leave => {
+                for follower in self.waiting.returned(&entry.message) {
+                    // Its group stands still until the queue takes the message before it.
+                    self.give_back(&follower, &follows(), Duration::ZERO);
+                }
+                self.returns.leave(&entry.message);
             }
         }
     }
@@ -254,47 +261,22 @@ impl<'a, P: Ports> Batch<'a, P> {
         let message_id = entry.message.id.as_str();
         let returned = Observation::Returned { message_id, key: None, reason, after };
         self.worker.environment.observer.observe(returned);
-        self.come_back(entry, after);
-    }
-
-    fn come_back(&mut self, entry: &Entry, after: Duration) {
-        if self.to_defer.is_empty() {
-            self.defer_at = Instant::now() + RETURNS_GATHER;
-        }
-        self.to_defer.push((Message::clone(&entry.message), after));
-    }
-
-    /// A message that cannot be deferred comes back when its visibility timeout ends.
-    async fn defer(&mut self) {
-        let messages = std::mem::take(&mut self.to_defer);
-        if messages.is_empty() {
-            return;
-        }
-        let receipts =
-            |(message, _): &(Message, Duration)| (message.receipt.clone(), message.id.clone());
-        let deferred: Vec<_> = messages.iter().map(receipts).collect();
-        let sent_anew =
-            self.worker.environment.queue.defer(messages).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "messages come back by their visibility timeout");
-                Vec::new()
-            });
-        for (receipt, id) in deferred {
-            match sent_anew.contains(&receipt) {
-                true => self.answer.finished.push(receipt),
-                false => self.answer.returned.push(id),
-            }
-        }
+        self.returns.push(&entry.message, after);
     }
 
     /// The heart beats: what is in the process stays hidden from others.
-    async fn extend(&mut self) {
+    fn extend(&mut self) {
         let Some(heartbeat) = self.worker.environment.policy.heartbeat else { return };
         self.next_beat = Some(Instant::now() + heartbeat.every);
         let entries = self.running.values().chain(self.waiting.iter());
         let receipts = entries.map(|entry| entry.message.receipt.clone()).collect();
-        if let Err(error) = self.worker.environment.queue.extend(receipts, heartbeat.lasts).await {
-            tracing::warn!(%error, "the visibility of running messages cannot be extended");
-        }
+        let environment = Arc::clone(&self.worker.environment);
+        while self.beats.try_join_next().is_some() {}
+        self.beats.spawn(async move {
+            if let Err(error) = environment.queue.extend(receipts, heartbeat.lasts).await {
+                tracing::warn!(%error, "running messages could not be kept hidden");
+            }
+        });
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Policy {
     pub namespace: Namespace,
     /// Calls begun before a job is given up.
     pub max_attempts: u32,
-    /// Age since first seen at which a job that keeps failing is given up.
+    /// Age since first seen at which a job that keeps failing is given up, and a callback.
     pub max_age: Duration,
     /// How long the ledger keeps a record.
     pub record_lives: Duration,
@@ -113,7 +113,7 @@ pub enum Observation<'a> {
         /// How long the call took.
         latency: Duration,
     },
-    /// Its message will not come back.
+    /// Its message needs no more work.
     Ended {
         /// The queue's id for the message.
         message_id: &'a str,

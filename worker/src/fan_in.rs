@@ -159,12 +159,19 @@ pub(crate) enum FanIn {
         /// Failed deliveries.
         failures: u32,
     },
+    /// It was not its turn; the delivery stays taken for this long.
+    NoTurn {
+        /// From now.
+        again_after: Duration,
+    },
 }
 
-/// Delivers the batch's callback if its count is complete.
+/// Delivers the batch's callback if its count is complete. `is_last` says whether it is given up
+/// once so many deliveries have failed.
 pub(crate) async fn deliver_if_complete<P: Ports>(
     environment: &Environment<P>,
     membership: &Membership,
+    is_last: impl Fn(u32) -> bool,
 ) -> Result<FanIn, LedgerError> {
     let key = BatchKey::of(&environment.policy.namespace, membership.id());
     let ledger = &environment.ledger;
@@ -175,11 +182,14 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
     let members = members(ledger, key, batch.counted).await?;
     let event = event::of_batch(key, &batch, &members);
     let slot = &batch.callback;
-    let delivery = environment.courier.deliver(&slot.callback, &event).await;
-    let delivery = slot.judge(delivery, environment.policy.max_callback_failures);
+    let Ok(delivery) = environment.courier.deliver(&slot.callback, &event).await else {
+        return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
+    };
+    let failures = slot.failures + 1;
+    let delivery = slot.judge(delivery, is_last(failures));
     ledger.mark_batch(key, delivery).await?;
     match delivery {
-        Delivery::Failed => Ok(FanIn::NotTaken { failures: slot.failures + 1 }),
+        Delivery::Failed => Ok(FanIn::NotTaken { failures }),
         Delivery::Sent | Delivery::Dead => Ok(FanIn::Settled),
     }
 }

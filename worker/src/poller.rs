@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    batch::{BatchAnswer, Order, Stop, Worker},
+    batch::{BatchAnswer, Stop, Worker},
     clock::Deadline,
     environment::Ports,
     queue::{Message, Queue, Receipt},
@@ -68,18 +68,18 @@ impl PollerSettings {
 pub struct Poller<P: Ports> {
     worker: Worker<P>,
     settings: PollerSettings,
-    last_receive: watch::Sender<Instant>,
+    in_vain_since: watch::Sender<Option<Instant>>,
 }
 
 impl<P: Ports> Poller<P> {
     /// A poller that feeds `worker`.
     pub fn new(worker: Worker<P>, settings: PollerSettings) -> Self {
-        Self { worker, settings, last_receive: watch::Sender::new(Instant::now()) }
+        Self { worker, settings, in_vain_since: watch::Sender::new(None) }
     }
 
-    /// When the queue last answered: how long ago says whether the poller is well.
-    pub fn last_receive(&self) -> watch::Receiver<Instant> {
-        self.last_receive.subscribe()
+    /// Since when the queue has not answered, if it does not.
+    pub fn in_vain_since(&self) -> watch::Receiver<Option<Instant>> {
+        self.in_vain_since.subscribe()
     }
 
     /// Receives and works until `stop` drains; returns when nothing runs any more.
@@ -117,11 +117,14 @@ impl<P: Ports> Poller<P> {
         let max = room.min(settings.batch_size);
         match queue.receive(max, settings.wait, settings.visibility_timeout).await {
             Ok(messages) => {
-                self.last_receive.send_replace(Instant::now());
+                self.in_vain_since.send_replace(None);
                 Some(messages)
             }
             Err(error) => {
                 tracing::warn!(%error, "nothing can be received");
+                self.in_vain_since.send_modify(|since| {
+                    since.get_or_insert_with(Instant::now);
+                });
                 sleep(RECEIVE_AGAIN).await;
                 Some(Vec::new())
             }
@@ -143,9 +146,10 @@ async fn work_off<P: Ports>(
     deadline: Deadline,
     stop: Stop,
 ) {
+    let queue = &worker.environment().queue;
     let BatchAnswer { finished, returned: _ } =
-        worker.process(messages, Order::Any, deadline, &stop).await;
-    delete(&worker.environment().queue, finished).await;
+        worker.process(messages, queue.order(), deadline, &stop).await;
+    delete(queue, finished).await;
 }
 
 async fn delete<Q: Queue>(queue: &Q, receipts: Vec<Receipt>) {

@@ -112,9 +112,9 @@ impl CallbackSlot {
     }
 
     /// What a delivery that just ended comes to: the last one that may fail is the end of it.
-    pub(crate) fn judge(&self, delivery: Delivery, max_failures: u32) -> Delivery {
+    pub(crate) fn judge(&self, delivery: Delivery, is_last: bool) -> Delivery {
         match delivery {
-            Delivery::Failed if self.failures + 1 >= max_failures => Delivery::Dead,
+            Delivery::Failed if is_last => Delivery::Dead,
             delivery => delivery,
         }
     }

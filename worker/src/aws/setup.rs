@@ -1,0 +1,147 @@
+//! What the worker on AWS is made of, the same in Lambda and in `mcp-batch poll`.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+
+use super::{clients::Clients, dynamo::DynamoLedger, secrets, sqs::SqsQueue};
+use crate::{
+    batch::{Order, Worker},
+    clock::Clock,
+    config::{self, Source},
+    environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
+    secret::Secrets,
+    tool::{Catalog, LlmClient},
+    webhook::Courier,
+};
+
+/// Ledger in DynamoDB, queue in SQS, tools from the catalog.
+pub struct AwsPorts;
+
+impl Ports for AwsPorts {
+    type Ledger = DynamoLedger;
+    type Queue = SqsQueue;
+    type Tools = Catalog;
+}
+
+/// What answers where no LLM is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Nobody: that is an error.
+    Refused,
+    /// The offline model, as asked.
+    Offline,
+}
+
+/// The worker, and what has to be looked after between batches.
+#[derive(Clone)]
+pub struct AwsWorker {
+    worker: Worker<AwsPorts>,
+    secrets: Secrets,
+    concurrency: usize,
+    /// The longest that a job takes from its claim to the saved outcome.
+    longest_job: Duration,
+}
+
+impl AwsWorker {
+    /// Makes everything that batches share: clients, secrets, catalog. `concurrency` is that where
+    /// the settings name none; with a heartbeat, jobs may outlive their leases.
+    pub async fn open(
+        source: Source,
+        concurrency: usize,
+        fallback: Fallback,
+        heartbeat: Option<Heartbeat>,
+    ) -> anyhow::Result<Self> {
+        // A second start in one process keeps the first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock = Clock::system();
+        let clients = Clients::from_env().await;
+        let secrets = secrets::open(source, &clients, clock.clone()).await?;
+        let keys = secrets.current();
+        let source = keys.source();
+        let concurrency = config::concurrency(source, concurrency)?;
+        let settings = config::aws(source)?;
+        let courier = config::courier(source)?;
+        connections(concurrency, &courier).check_process()?;
+        let policy = Policy { heartbeat, ..config::policy(source)? }.for_queues();
+        let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
+        let longest_job = tools.longest_timeout() + policy.settle_margin;
+        let environment = Environment {
+            ledger: DynamoLedger::new(&clients, LedgerSettings::of(&settings)),
+            queue: SqsQueue::new(clients.sqs.clone(), SqsSettings::of(&settings)),
+            tools,
+            courier: Courier::new(courier, secrets.clone(), clock.clone()).map_err(anyhow::Error::msg)?,
+            clock,
+            policy,
+            observer: Arc::new(Unobserved),
+        };
+        let worker = Worker::new(Arc::new(environment), concurrency);
+        Ok(Self { worker, secrets, concurrency, longest_job })
+    }
+
+    /// What works off batches.
+    pub fn worker(&self) -> &Worker<AwsPorts> {
+        &self.worker
+    }
+
+    /// Jobs at once.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// The longest that a job takes from its claim to the saved outcome: with less time than that,
+    /// the slowest tools are never begun.
+    pub fn longest_job(&self) -> Duration {
+        self.longest_job
+    }
+
+    /// Reads the secret again if that is due. To be called before each batch.
+    pub async fn keep_fresh(&self) {
+        self.secrets.keep_fresh().await;
+    }
+}
+
+fn connections(concurrency: usize, courier: &CourierSettings) -> Connections {
+    Connections {
+        llm: concurrency,
+        ledger: dynamo::MAX_REQUESTS,
+        queue: sqs::MAX_REQUESTS,
+        callbacks: courier.total(),
+    }
+}
+
+/// The catalog with the LLM behind it; the offline model only where that was asked for.
+async fn catalog(
+    source: &Source,
+    fallback: Fallback,
+    clients: &Clients,
+    secrets: &Secrets,
+    clock: &Clock,
+) -> anyhow::Result<Catalog> {
+    let client = match fallback {
+        Fallback::Offline => None,
+        Fallback::Refused => {
+            let settings = config::required_llm(source)?;
+            let client = LlmClient::new(settings, secrets.clone(), clock.clone());
+            Some(client.map_err(anyhow::Error::msg)?)
+        }
+    };
+    let Some(place) = config::tools(source) else {
+        return Catalog::parse(Catalog::default_text(), client).context("the default catalog");
+    };
+    let place = place.display().to_string();
+    let text = match place.strip_prefix("s3://") {
+        Some(object) => read_object(clients, object).await,
+        None => fs::read_to_string(&place).map_err(anyhow::Error::new),
+    };
+    let text = text.with_context(|| format!("{place}: the catalog cannot be read"))?;
+    Catalog::parse(&text, client).with_context(|| format!("{place}: the catalog is wrong"))
+}
+
+async fn read_object(clients: &Clients, object: &str) -> anyhow::Result<String> {
+    let (bucket, key) = object.split_once('/').context("expected s3://BUCKET/KEY")?;
+    let request = clients.s3.get_object().bucket(bucket).key(key);
+    let answer = request.send().await.map_err(|error| anyhow!(DisplayErrorContext(error).to_string()))?;
+    let bytes = answer.body.collect().await?.to_vec();
+    String::from_utf8(bytes).context("expected UTF-8")
+}

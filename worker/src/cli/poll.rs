@@ -1,0 +1,116 @@
+//! `mcp-batch poll`: the worker outside Lambda, on a real queue and table.
+
+mod health;
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use super::setup::{LlmArgs, Signals};
+use crate::{
+    aws::setup::{AwsWorker, Fallback},
+    batch::Stop,
+    config::Source,
+    environment::Heartbeat,
+    poller::{Poller, PollerSettings},
+};
+
+/// How long received messages stay hidden between two beats of the heart: what a worker that died
+/// holds up, and no more.
+const HIDDEN: Duration = Duration::from_secs(120);
+
+/// Three beats may fail before a message is somebody else's.
+const BEATS: u32 = 4;
+
+/// SQS hides a message for 12 hours at most after its receive ("`VisibilityTimeout`", API
+/// reference of `ChangeMessageVisibility`); what follows a call has to fit as well.
+const BATCH_TIME: Duration = Duration::from_secs(11 * 3600);
+
+/// SQS's longest long poll.
+const LONG_POLL: Duration = Duration::from_secs(20);
+
+/// Runs jobs from an SQS queue, with the ledger in DynamoDB, until it is told to stop.
+///
+/// SIGTERM lets running jobs end for as long as --drain-s says, then stops them: their messages
+/// come back. AWS's endpoint, region and credentials come from the standard AWS variables.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The queue [env: MCP_BATCH_QUEUE_URL].
+    #[arg(long, value_name = "URL")]
+    queue_url: Option<String>,
+
+    /// Where dead letters go [env: MCP_BATCH_DLQ_URL] [default: the queue's own redrive policy].
+    #[arg(long, value_name = "URL")]
+    dlq_url: Option<String>,
+
+    /// The ledger, a DynamoDB table [env: MCP_BATCH_TABLE].
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+
+    /// Jobs at once [env: MCP_BATCH_CONCURRENCY] [default: 64].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<String>,
+
+    /// Where GET /healthz is answered: 200 while the queue answers, 503 otherwise and while
+    /// stopping.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    health: SocketAddr,
+
+    /// How long running jobs may go on after SIGTERM.
+    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    drain_s: u64,
+
+    #[command(flatten)]
+    llm: LlmArgs,
+}
+
+impl Args {
+    fn source(&self) -> Source {
+        self.llm
+            .source(Source::from_env())
+            .with("MCP_BATCH_QUEUE_URL", self.queue_url.as_ref())
+            .with("MCP_BATCH_DLQ_URL", self.dlq_url.as_ref())
+            .with("MCP_BATCH_TABLE", self.table.as_ref())
+            .with("MCP_BATCH_CONCURRENCY", self.concurrency.as_ref())
+    }
+
+    fn fallback(&self) -> Fallback {
+        if self.llm.is_offline() { Fallback::Offline } else { Fallback::Refused }
+    }
+}
+
+/// Runs the command.
+pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let heartbeat = Heartbeat { every: HIDDEN / BEATS, lasts: HIDDEN };
+    let aws = AwsWorker::open(args.source(), args.fallback(), Some(heartbeat)).await?;
+    let poller = Poller::new(aws.worker().clone(), settings(&aws, &args));
+    let stop = Stop::default();
+    let listener = TcpListener::bind(args.health).await;
+    let listener = listener.with_context(|| format!("--health: cannot listen on {}", args.health))?;
+    let health = health::serve(listener, poller.in_vain_since(), stop.clone());
+    let running = poller.run(&stop);
+    tokio::pin!(health, running);
+    let mut signals = Signals::new()?;
+    let mut refresh = interval(KEEP_FRESH);
+    loop {
+        tokio::select! {
+            () = &mut running => return Ok(ExitCode::SUCCESS),
+            served = &mut health => served.context("/healthz")?,
+            () = signals.next() => if stop.is_draining() { stop.interrupt() } else { stop.drain() },
+            _ = refresh.tick() => aws.keep_fresh().await,
+        }
+    }
+}
+
+fn settings(aws: &AwsWorker, args: &Args) -> PollerSettings {
+    PollerSettings {
+        concurrency: aws.concurrency(),
+        batch_size: aws.concurrency().clamp(1, 100),
+        order: aws.order(),
+        wait: LONG_POLL,
+        visibility_timeout: HIDDEN,
+        batch_time: BATCH_TIME,
+        drain: Duration::from_secs(args.drain_s),
+    }
+}
