@@ -5,6 +5,7 @@
 //! mappings", "Handling errors for an SQS event source in Lambda") and from the API reference of
 //! `CreateEventSourceMapping`.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -26,7 +27,8 @@ pub use self::sqs::SqsQueue;
 use self::event::Event;
 use crate::{PATIENCE, RuntimeApi};
 
-/// "Lambda polls up to 10 messages in your queue at once."
+/// "By default, Lambda polls up to 10 messages in your queue at once and sends that batch to your
+/// function." So does the API of SQS.
 const MAX_RECEIVE: usize = 10;
 
 /// A received message, as SQS's `ReceiveMessage` describes it in JSON.
@@ -56,8 +58,8 @@ pub trait Source {
 pub struct EventSource<S> {
     source: S,
     mapping: Mapping,
-    /// Received, but too large for the batch before.
-    left_over: Option<SqsMessage>,
+    /// Received, but too much for the batch before.
+    left_over: VecDeque<SqsMessage>,
 }
 
 impl<S: Source> EventSource<S> {
@@ -68,7 +70,7 @@ impl<S: Source> EventSource<S> {
     /// As AWS refuses a mapping: see [`Refused`].
     pub fn create(source: S, mapping: Mapping) -> Result<Self, Refused> {
         mapping.check(source.arn(), source.visibility_timeout())?;
-        Ok(Self { source, mapping, left_over: None })
+        Ok(Self { source, mapping, left_over: VecDeque::new() })
     }
 
     /// The queue.
@@ -136,31 +138,31 @@ impl<S: Source> EventSource<S> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 
-    /// "Lambda invokes your function when one of the following conditions is met: the batching
-    /// window reaches its maximum value, the batch size is met, the payload size reaches 6 MB."
+    /// "Lambda invokes your function when one of the following three criteria is met: The batching
+    /// window reaches its maximum value. The batch size is met. The payload size reaches 6 MB."
     ///
     /// An empty receive ends the window too: only the test sends, and nobody has to wait for it.
     async fn gather(&mut self) -> Option<Event> {
         let mut event = Event::new(self.source.arn());
-        if let Some(message) = self.left_over.take() {
-            event.push(message).ok()?;
-        }
         let mut window_ends = None;
-        while event.len() < self.mapping.batch_size {
+        loop {
+            while let Some(message) = self.left_over.pop_front() {
+                if let Err(too_much) = event.push(message) {
+                    self.left_over.push_front(too_much);
+                    return Some(event);
+                }
+            }
             let missing = self.mapping.batch_size - event.len();
+            let is_over = window_ends.is_some_and(|ends| Instant::now() >= ends);
+            if missing == 0 || is_over {
+                break;
+            }
             let messages = self.source.receive(missing.min(MAX_RECEIVE)).await;
             if messages.is_empty() {
                 break;
             }
-            for message in messages {
-                if let Err(too_large) = event.push(message) {
-                    self.left_over = Some(too_large);
-                }
-            }
-            let ends = *window_ends.get_or_insert_with(|| Instant::now() + self.mapping.window);
-            if self.left_over.is_some() || Instant::now() >= ends {
-                break;
-            }
+            self.left_over.extend(messages);
+            window_ends.get_or_insert_with(|| Instant::now() + self.mapping.window);
         }
         (event.len() > 0).then_some(event)
     }

@@ -1,8 +1,9 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`Receiver`] for whoever gets the callbacks, and [`MiniStack`] for AWS.
+//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS, and [`RuntimeApi`] with
+//! [`EventSource`] for what no emulator of Lambda gets right.
 //!
-//! The first two are real HTTP servers on 127.0.0.1, each on a thread and a runtime of its own: a test
-//! that blocks its runtime, or pauses its clock, does not stop them. They misbehave on demand,
+//! All but `MiniStack` are HTTP servers on 127.0.0.1, each on a thread and a runtime of its own: a
+//! test that blocks its runtime, or pauses its clock, does not stop them. They misbehave on demand,
 //! count exactly, and are cheap enough to stand in a benchmark.
 //!
 //! ```
@@ -26,6 +27,8 @@
 //! | `llm/marker.rs` | the same, told from inside a prompt: `[[429:3]]` |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
+//! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
+//! | `event_source.rs` | the mapping from SQS to Lambda, rule by rule |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
     clippy::expect_used,

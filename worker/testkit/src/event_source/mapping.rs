@@ -64,8 +64,7 @@ impl Mapping {
     }
 
     pub(super) fn check(&self, arn: &str, visibility_timeout: Duration) -> Result<(), Refused> {
-        // The ARN alone tells: messages of standard queues may have a group too.
-        let is_fifo = arn.ends_with(".fifo");
+        let is_fifo = is_fifo(arn);
         let most = if is_fifo { 10 } else { 10_000 };
         if !(1..=most).contains(&self.batch_size) {
             return Err(Refused::BatchSize);
@@ -81,4 +80,9 @@ impl Mapping {
         }
         Ok(())
     }
+}
+
+/// The name alone tells: messages of standard queues may have a group too.
+fn is_fifo(arn: &str) -> bool {
+    arn.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "fifo")
 }

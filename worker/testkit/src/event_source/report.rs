@@ -20,7 +20,7 @@ pub enum WholeBatch {
     NullId,
     /// It listed one whose identifier is empty.
     EmptyId,
-    /// It listed this message, which is not in the batch.
+    /// It listed this message, which is not in the batch. As costly as an empty identifier.
     UnknownId(String),
     /// It listed this message twice. AWS does not say what it does then: nothing good is assumed.
     RepeatedId(String),

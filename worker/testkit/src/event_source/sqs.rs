@@ -32,16 +32,21 @@ impl SqsQueue {
     /// When there is none.
     pub async fn new(endpoint: &str, url: &str) -> Self {
         let authority = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let mut queue = Self {
+        let queue = Self {
             authority,
             url: url.to_owned(),
             arn: String::new(),
             visibility_timeout: Duration::ZERO,
         };
         let attributes = queue.attributes(&["QueueArn", "VisibilityTimeout"]).await;
-        queue.arn = attributes["QueueArn"].as_str().expect("a queue has an ARN").to_owned();
-        queue.visibility_timeout = Duration::from_secs(number(&attributes["VisibilityTimeout"]));
-        queue
+        let arn = attributes["QueueArn"].as_str().expect("a queue has an ARN").to_owned();
+        let visibility_timeout = Duration::from_secs(number(&attributes["VisibilityTimeout"]));
+        Self { arn, visibility_timeout, ..queue }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     async fn attributes(&self, names: &[&str]) -> Value {
@@ -98,9 +103,7 @@ impl Source for SqsQueue {
 
     async fn delete(&self, receipts: Vec<String>) {
         for receipts in receipts.chunks(10) {
-            let entry = |(at, receipt): (usize, &String)| {
-                json!({"Id": at.to_string(), "ReceiptHandle": receipt})
-            };
+            let entry = |(at, receipt): (usize, &String)| json!({"Id": at.to_string(), "ReceiptHandle": receipt});
             let entries: Vec<Value> = receipts.iter().enumerate().map(entry).collect();
             let request = json!({"QueueUrl": self.url, "Entries": entries});
             // A refused entry is a message that was received anew: it is not this batch's to delete.

@@ -174,7 +174,7 @@ impl Exchange {
         answer
     }
 
-    /// "If your function times out, Lambda ends it": an answer that still comes is late.
+    /// Ends a function that is over its time. An answer that still comes is late.
     async fn time_out(&self, process: Option<&Process>) -> Invocation {
         {
             let mut state = lock(&self.state);

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::Invocation;
 use super::exchange::{Exchange, Offer};
 use super::function::ARN;
-use super::Invocation;
 use crate::server::{Answerer, Body, Closed, Received, Visit, header};
 
-/// "The maximum size of the response payload is 6 MB."
+/// The most that a function may answer to a synchronous invocation.
 const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 
 impl Answerer for Exchange {
@@ -91,8 +91,7 @@ fn accepted(is_waited_for: bool) -> Response<Body> {
 }
 
 fn registered() -> Response<Body> {
-    let body =
-        r#"{"functionName":"mcp-batch","functionVersion":"$LATEST","handler":"bootstrap"}"#;
+    let body = r#"{"functionName":"mcp-batch","functionVersion":"$LATEST","handler":"bootstrap"}"#;
     let mut response = json(StatusCode::OK, body);
     let (name, value) =
         header("lambda-extension-identifier", "00000000-0000-4000-8000-000000000000");

@@ -3,7 +3,11 @@
 
 mod client;
 
+mod event_source;
+
 mod fake_llm_binary;
+
+mod function;
 
 mod llm;
 
