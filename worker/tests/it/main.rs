@@ -11,6 +11,7 @@
 //! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
+//! | `events.rs` | `fixtures/events` are what Lambda hands over |
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
 //! | `queue.rs` | the queue's contract, likewise |
@@ -19,6 +20,7 @@
 
 mod any_job;
 mod bad_input;
+mod events;
 mod helpers;
 mod job_schema;
 mod llm_answers;
