@@ -3,9 +3,9 @@
 
 pub mod clients;
 pub mod dynamo;
-pub mod sqs;
-
 pub mod secrets;
+pub mod setup;
+pub mod sqs;
 
 #[cfg(feature = "lambda")]
 pub mod lambda;

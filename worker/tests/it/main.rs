@@ -13,6 +13,7 @@
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
 //! | `secrets.rs` | secrets that change: refused keys, rotation, what is never told |
 //! | `settings.rs` | the settings of AWS, and the count of connections |
+//! | `events.rs` | `fixtures/events` are what Lambda hands over |
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks and their turns |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
 //! | `dynamo.rs` | the ledger in DynamoDB: what it costs, where results lie, what gets lost |
@@ -22,6 +23,7 @@
 
 mod any_job;
 mod bad_input;
+mod events;
 mod helpers;
 mod job_schema;
 mod llm_answers;
