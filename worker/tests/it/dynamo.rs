@@ -3,4 +3,4 @@
 
 mod store;
 
-pub(crate) use self::store::DynamoStore;
+pub(crate) use self::store::{DynamoStore, clients_at, create_table};

@@ -57,7 +57,8 @@ impl DynamoStore {
     }
 }
 
-async fn clients_at(endpoint: &str) -> Clients {
+/// Clients of the AWS at `endpoint`.
+pub(crate) async fn clients_at(endpoint: &str) -> Clients {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .region(Region::new(MiniStack::REGION))
@@ -65,7 +66,8 @@ async fn clients_at(endpoint: &str) -> Clients {
     Clients::load(loader).await
 }
 
-async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
+/// Creates a table for a ledger.
+pub(crate) async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
     let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
     let kind =
         AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
