@@ -1,11 +1,12 @@
 //! Requests and write units, counted on the wire by DynamoDB's rules.
 
 use mcp_batch::lease::{Claim, Delivery, Ledger, Mark, Record};
-use mcp_batch_testkit::AwsProxy;
+use mcp_batch_testkit::{AwsProxy, Rule};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::DynamoStore;
-use crate::lease_helpers::{START, Store, TestJob, Worker, callback, completed, failed, released};
+use crate::lease_helpers::{START, Store, TestJob, Worker, callback, completed, expiry, failed};
 
 const CALLBACK: &str = "https://n8n.example.com/webhook-waiting/4711?signature=0123456789abcdef";
 
@@ -114,20 +115,48 @@ async fn what_a_finished_duplicate_may_change_is_asked_of_the_table() {
 }
 
 #[tokio::test]
-async fn only_what_is_done_for_good_is_remembered() {
+async fn a_failed_job_that_was_replayed_elsewhere_is_run_here() {
     let Some(store) = DynamoStore::open().await else { return };
     let (here, elsewhere) = (store.worker(), store.worker());
-    for (id, end) in [("failed", failed("no")), ("retry", released("later"))] {
-        let job = TestJob::new(id);
-        let lease = here.own(job.claim()).await;
-        let record = here.save(&lease, end, START).await;
-        here.mark(&record, Mark::DeadLetterSent).await;
-        if id == "failed" {
-            elsewhere.decide(job.key(), job.replay(), START).await.expect("it failed");
-        }
-        let lease = elsewhere.own(job.claim()).await;
-        elsewhere.save(&lease, released("again"), START).await;
+    let job = TestJob::new("a");
+    let lease = here.own(job.claim()).await;
+    let record = here.save(&lease, failed("no"), START).await;
+    here.mark(&record, Mark::DeadLetterSent).await;
+    assert!(matches!(here.claim(job.claim()).await, Claim::Finished(_)));
 
-        here.own(job.claim()).await;
+    elsewhere.decide(job.key(), job.replay(), START).await.expect("it failed");
+
+    assert_eq!(here.own(job.claim()).await.epoch, 2);
+}
+
+#[tokio::test]
+async fn a_finished_job_is_forgotten_with_its_record() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let job = TestJob::new("a");
+    finish(&worker, &job).await;
+    assert_eq!(worker.own(job.claim_at(expiry())).await.epoch, 2);
+}
+
+/// A claim waits for its turn rather than for a connection of its own.
+#[tokio::test]
+async fn no_more_requests_than_allowed_are_under_way_at_once() {
+    let Some(mut store) = DynamoStore::open().await else { return };
+    store.settings.max_requests = 3;
+    let (proxy, worker) = store.behind_proxy().await;
+    let watch = proxy.rule(Rule::before("PutItem").hold());
+    let mut claims = JoinSet::new();
+    for n in 0..12 {
+        let (worker, request) = (worker.clone(), TestJob::new(&format!("job-{n}")).claim());
+        claims.spawn(async move { worker.claim(request).await });
     }
+
+    for hits in 1..=12 {
+        watch.wait_for_hits(hits.max(3)).await;
+        assert!(watch.hits() <= hits + 2, "{} were let through", watch.hits());
+        watch.release(1);
+    }
+
+    let owned = claims.join_all().await;
+    assert!(owned.iter().all(|claim| matches!(claim, Claim::Owned(_))));
 }
