@@ -118,6 +118,26 @@ async fn a_claim_whose_answer_is_slow_stands_while_others_are_told_to_wait() {
     assert!(matches!(answer, Claim::Owned(_)), "{answer:?}");
 }
 
+/// A single write that meets a transaction is refused without a word about its condition.
+#[tokio::test]
+async fn a_write_that_meets_a_transaction_is_decided_anew() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let in_the_way = || Fault::Refused(400, "TransactionConflictException");
+    let job = TestJob::new("a").callback(CALLBACK);
+
+    proxy.rule(Rule::before("PutItem").first(2).fail(in_the_way()));
+    let lease = worker.own(job.claim()).await;
+    proxy.rule(Rule::before("PutItem").first(2).fail(in_the_way()));
+    let record = worker.save(&lease, completed("yes"), START).await;
+    proxy.rule(Rule::before("UpdateItem").first(1).fail(in_the_way()));
+    worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Sent)).await;
+
+    assert_eq!((lease.epoch, record.usage.input_tokens), (1, 10));
+    let slot = worker.record(&job).await.callback.expect("a callback");
+    assert_eq!(slot.state, CallbackState::Sent);
+}
+
 #[tokio::test]
 async fn a_table_that_never_answers_well_is_an_error_and_no_answer() {
     let Some(store) = DynamoStore::open().await else { return };
