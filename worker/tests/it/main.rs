@@ -14,10 +14,12 @@
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
 //! | `queue.rs` | the queue's contract, likewise |
+//! | `sqs.rs` | the queue on SQS: limits, refusals, what is sent anew, dead letters |
 //! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod any_job;
+mod aws;
 mod bad_input;
 mod helpers;
 mod job_schema;
@@ -32,3 +34,4 @@ mod database;
 mod lease;
 mod lease_helpers;
 mod queue;
+mod sqs;
