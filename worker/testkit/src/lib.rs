@@ -1,6 +1,6 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`Receiver`] for whoever gets the callbacks, and [`MiniStack`] for AWS, with an [`AwsProxy`] in
-//! front of it.
+//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS with an [`AwsProxy`] in front
+//! of it, and [`RuntimeApi`] with [`EventSource`] for what no emulator of Lambda gets right.
 //!
 //! `MiniStack` is somebody else's program. The others are real HTTP servers on 127.0.0.1, each on a
 //! thread and a runtime of its own: a test that blocks its runtime, or pauses its clock, does not
@@ -28,6 +28,8 @@
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
 //! | `aws_proxy.rs` | what goes to AWS: seen, priced, and made to fail |
+//! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
+//! | `event_source.rs` | the mapping from SQS to Lambda, rule by rule |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
     clippy::expect_used,
@@ -39,11 +41,15 @@ use std::time::{Duration, Instant};
 
 mod aws_proxy;
 
+mod event_source;
+
 mod llm;
 
 mod ministack;
 
 mod receiver;
+
+mod runtime_api;
 
 mod server;
 
@@ -51,9 +57,13 @@ pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
 pub use crate::aws_proxy::{AwsCall, AwsProxy, Fault, Rule, Units, Watch};
+pub use crate::event_source::{
+    EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,
+};
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
 pub use crate::ministack::MiniStack;
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};
+pub use crate::runtime_api::{Function, Invocation, RuntimeApi};
 pub use crate::server::Received;
 
 /// How long everything here that waits does so before it panics: far longer than anything

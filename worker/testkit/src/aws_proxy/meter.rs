@@ -1,6 +1,6 @@
 //! Measures what `DynamoDB` would bill for a request: it looks at the items before and after.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ use crate::server::{Closed, Received, lock};
 pub(super) struct Meter {
     tables: Mutex<HashMap<String, Table>>,
     writers: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The client request tokens of transactions that were carried out.
+    tokens: Mutex<HashSet<String>>,
 }
 
 /// One item that a request touches, with its table.
@@ -40,7 +42,9 @@ impl Meter {
     ) -> Vec<Measured> {
         let mut plan = Vec::new();
         if call.service == "dynamodb" {
+            let is_repeated = token(call).is_some_and(|token| lock(&self.tokens).contains(token));
             for touch in touches(call) {
+                let touch = if is_repeated { touch.repeated() } else { touch };
                 if let Some(table) = self.table(upstream, request, &touch.table).await {
                     let key = table.key_of(&touch.item);
                     plan.push(Measured { touch, table, key });
@@ -68,6 +72,9 @@ impl Meter {
         for (measured, before) in plan.iter().zip(&before) {
             let after = measured.after(upstream, request, end, before.as_ref()).await;
             call.units += measured.units(before.as_ref(), after.as_ref(), end);
+        }
+        if end == WriteEnd::Done {
+            lock(&self.tokens).extend(token(call).map(str::to_owned));
         }
         Ok(answer)
     }
@@ -153,6 +160,11 @@ async fn images(upstream: &Upstream, like: &Received, plan: &[Measured]) -> Vec<
         images.push(measured.image(upstream, like).await);
     }
     images
+}
+
+/// What makes a transaction idempotent; SDKs set it by themselves.
+fn token(call: &AwsCall) -> Option<&str> {
+    call.body["ClientRequestToken"].as_str()
 }
 
 /// How a request ended that is billed; `None` for one that is not.

@@ -27,6 +27,13 @@ impl Touch {
         let (table, item) = (table.as_str()?.to_owned(), item.as_object()?.clone());
         Some(Self { table, item, access })
     }
+
+    /// The same in a transaction that was carried out before: "subsequent `TransactWriteItems` calls
+    /// with the same client token return the number of read capacity units consumed in reading the
+    /// item" (API reference of `TransactWriteItems`).
+    pub(super) fn repeated(self) -> Self {
+        Self { access: Access::Read(Consistency::Transaction), ..self }
+    }
 }
 
 /// The items a request names; none if it names a whole table, as a query does.

@@ -7,10 +7,16 @@ mod aws_proxy;
 
 mod client;
 
+mod event_source;
+
 mod fake_llm_binary;
+
+mod function;
 
 mod llm;
 
 mod ministack;
 
 mod receiver;
+
+mod runtime_api;

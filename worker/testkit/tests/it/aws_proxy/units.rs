@@ -1,6 +1,6 @@
 //! What requests would cost.
 
-use mcp_batch_testkit::Units;
+use mcp_batch_testkit::{MiniStack, Units};
 use serde_json::{Value, json};
 
 use super::Rig;
@@ -79,6 +79,15 @@ async fn a_transaction_costs_double_for_each_item_checks_included() {
         rig.cost("TransactWriteItems", &Rig::transact(&[put, ("Delete", refused)])),
         written(2 + 4)
     );
+}
+
+#[tokio::test]
+async fn a_transaction_repeated_with_its_token_costs_reads() {
+    let Some(rig) = Rig::start().await else { return };
+    let mut transaction = Rig::transact(&[("Put", rig.put(&item("a", 100)))]);
+    transaction["ClientRequestToken"] = MiniStack::unique("token").into();
+    assert_eq!(rig.cost("TransactWriteItems", &transaction), written(2));
+    assert_eq!(rig.cost("TransactWriteItems", &transaction), read(4));
 }
 
 #[tokio::test]
