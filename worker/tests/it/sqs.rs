@@ -3,6 +3,7 @@
 mod defer;
 mod letters;
 mod refusals;
+mod worker;
 
 use std::time::Duration;
 

@@ -1,12 +1,8 @@
 //! A table of its own for each case.
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::{
-    config::Credentials,
-    types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-        TimeToLiveSpecification,
-    },
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    TimeToLiveSpecification,
 };
 use mcp_batch::aws::{
     clients::Clients,
@@ -14,7 +10,10 @@ use mcp_batch::aws::{
 };
 use mcp_batch_testkit::{AwsProxy, MiniStack};
 
-use crate::lease_helpers::{Store, Worker};
+use crate::{
+    aws::clients_at,
+    lease_helpers::{Store, Worker},
+};
 
 /// A table, and perhaps a bucket, that nobody else uses.
 pub(crate) struct DynamoStore {
@@ -55,14 +54,6 @@ impl DynamoStore {
         let clients = clients_at(&proxy.endpoint()).await;
         (proxy, Worker::new(DynamoLedger::new(&clients, self.settings.clone())))
     }
-}
-
-async fn clients_at(endpoint: &str) -> Clients {
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(endpoint)
-        .region(Region::new(MiniStack::REGION))
-        .credentials_provider(Credentials::new(MiniStack::KEY, MiniStack::KEY, None, None, "test"));
-    Clients::load(loader).await
 }
 
 async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {

@@ -19,6 +19,7 @@ pub(crate) struct SqsRig {
     pub(crate) settings: SqsSettings,
     /// Past the proxy.
     client: Client,
+    through_proxy: Client,
     _aws: MiniStack,
 }
 
@@ -35,17 +36,18 @@ impl SqsRig {
 
     async fn new(suffix: &str) -> Option<Self> {
         let aws = MiniStack::start().await?;
-        let client = clients_at(aws.endpoint()).sqs;
+        let client = clients_at(aws.endpoint()).await.sqs;
         let queue_url = create(&client, "jobs", suffix).await;
         let dead_letter_url = Some(create(&client, "dead", suffix).await);
         let settings = SqsSettings { dead_letter_url, ..SqsSettings::new(queue_url) };
         let proxy = AwsProxy::start(aws.endpoint()).await;
-        Some(Self { proxy, settings, client, _aws: aws })
+        let through_proxy = clients_at(&proxy.endpoint()).await.sqs;
+        Some(Self { proxy, settings, client, through_proxy, _aws: aws })
     }
 
     /// The queue under test.
     pub(crate) fn queue(&self) -> SqsQueue {
-        SqsQueue::new(clients_at(&self.proxy.endpoint()).sqs, self.settings.clone())
+        SqsQueue::new(self.through_proxy.clone(), self.settings.clone())
     }
 
     /// How many messages the queue says it has: visible, hidden, delayed.
