@@ -116,8 +116,8 @@ impl Bench {
     }
 }
 
-fn job(id: &str, input: Value) -> Value {
-    json!({"id": id, "tool": "diary", "input": input})
+fn job(id: &str, fails: bool) -> Value {
+    json!({"id": id, "tool": "diary", "input": {"fail": fails}})
 }
 
 async fn process(worker: &Worker<SqsPorts>, message: &Message) -> BatchAnswer {
@@ -131,7 +131,7 @@ async fn a_dead_job_without_a_place_for_dead_letters_is_told_and_left_to_the_que
     let Some(mut rig) = SqsRig::standard().await else { return };
     let dead_letter_url = rig.settings.dead_letter_url.take();
     let (mut bench, receiver) = (Bench::new(rig), Receiver::start().await);
-    let mut failing = job("a", json!({"fail": true}));
+    let mut failing = job("a", true);
     failing["callback"] = receiver.url("/told").into();
     bench.send(&[(failing, "g")]).await;
     let message = receive(&bench.rig.queue(), 1).await.remove(0);
@@ -158,7 +158,7 @@ async fn the_poller_works_off_each_group_of_a_fifo_queue_in_its_order() {
     let Some(rig) = SqsRig::fifo().await else { return };
     let bench = Bench::new(rig);
     let ids: Vec<String> = (0..30).map(|n| format!("{}-{n:02}", ["a", "b", "c"][n % 3])).collect();
-    let jobs: Vec<_> = ids.iter().map(|id| (job(id, json!({})), &id[..1])).collect();
+    let jobs: Vec<_> = ids.iter().map(|id| (job(id, false), &id[..1])).collect();
     bench.send(&jobs).await;
     let worker = bench.worker();
     let settings = PollerSettings::for_tools(8, LONG, Duration::from_secs(2));
