@@ -18,10 +18,12 @@
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
 //! | `dynamo.rs` | the ledger in DynamoDB: what it costs, where results lie, what gets lost |
 //! | `queue.rs` | the queue's contract, likewise |
+//! | `sqs.rs` | the queue on SQS: limits, refusals, what is sent anew, dead letters |
 //! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod any_job;
+mod aws;
 mod bad_input;
 mod events;
 mod helpers;
@@ -40,3 +42,4 @@ mod dynamo;
 mod lease;
 mod lease_helpers;
 mod queue;
+mod sqs;
