@@ -72,7 +72,7 @@ impl DynamoStore {
     }
 }
 
-async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
+pub(crate) async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
     let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
     let kind =
         AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
