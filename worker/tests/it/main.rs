@@ -19,10 +19,12 @@
 //! | `poll.rs` | `mcp-batch poll` on SQS and DynamoDB: signals, hearts that beat, kills |
 //! | `dynamo.rs` | the ledger in DynamoDB: what it costs, where results lie, what gets lost |
 //! | `queue.rs` | the queue's contract, likewise |
+//! | `sqs.rs` | the queue on SQS: limits, refusals, what is sent anew, dead letters |
 //! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod any_job;
+mod aws;
 mod bad_input;
 mod events;
 mod helpers;
@@ -42,3 +44,4 @@ mod dynamo;
 mod lease;
 mod lease_helpers;
 mod queue;
+mod sqs;

@@ -13,7 +13,8 @@ use mcp_batch_testkit::{AwsProxy, FakeLlm, MiniStack, Receiver, wait_until_async
 use serde_json::{Value, json};
 
 use crate::{
-    dynamo::{clients_at, create_table},
+    aws::clients_at,
+    dynamo::create_table,
     helpers::{Ended, Folder, Run, Running, summarize},
 };
 
@@ -56,7 +57,8 @@ impl Rig {
         let entry = |id: &String| {
             let mut job = summarize(id, "One. Two.");
             job["callback"] = self.receiver.url("/").into();
-            let entry = SendMessageBatchRequestEntry::builder().id(id).message_body(job.to_string());
+            let entry =
+                SendMessageBatchRequestEntry::builder().id(id).message_body(job.to_string());
             entry.build().expect("an entry")
         };
         for ids in ids.chunks(10) {
