@@ -31,7 +31,7 @@ fn hidden_s(calls: &[AwsCall]) -> BTreeMap<String, u64> {
 async fn what_there_is_no_time_for_comes_back_at_once_and_what_is_finished_does_not() {
     let setup = Setup::default().env("MCP_BATCH_CONCURRENCY", "4");
     let Some(rig) = setup.env("MCP_BATCH_LLM_TIMEOUT_S", "2").start().await else { return };
-    // Of the 3 s in which a job may begin, each takes more than one.
+    // Jobs may begin in the first second; none of their calls is over by then.
     rig.llm.set_default(Behaviour::Slow(Duration::from_millis(1_200)));
     let records: Vec<Record> =
         (0..40).map(|n| Record::new(&format!("m-{n}"), job(&format!("m-{n}")))).collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mcp_batch_testkit::{Behaviour, Reply, RuntimeApi};
 
 use crate::{
+    event::{Record, event, listed},
     rig::{Rig, Setup, job, text_of},
     timeless::Timeless,
 };
@@ -73,10 +74,11 @@ async fn a_job_that_somebody_else_runs_is_done_after_200_deferrals() {
     let Some(rig) = setup.start().await else { return };
     rig.llm.set_default(Behaviour::Hold);
     let (owner, other) = (&rig.lambda, &RuntimeApi::start(rig.function.clone()).await);
-    let jobs = [rig.job_with_callback("a")];
-    let (mut first, mut copy) = (Timeless::new(&rig, &jobs), Timeless::new(&rig, &jobs));
+    let job = rig.job_with_callback("a");
+    let mut copy = Timeless::new(&rig, &[job.clone()]);
 
-    let work = first.deliver(owner, HOURS);
+    let first = event(&[Record::new("first", job)]);
+    let work = owner.invoke(&first, HOURS);
     let defer = async {
         rig.llm.wait_for_calls(1).await;
         for _ in 0..DEFERRALS {
@@ -85,8 +87,8 @@ async fn a_job_that_somebody_else_runs_is_done_after_200_deferrals() {
         }
         rig.llm.release(1);
     };
-    tokio::join!(work, defer);
-    assert_eq!(first.len(), 0);
+    let (answer, ()) = tokio::join!(work, defer);
+    assert!(listed(&answer.json()).is_empty());
     assert_eq!(copy.until_empty(other, HOURS).await, 1);
     assert_eq!(rig.llm.calls(), 1);
     assert_one_attempt(&rig).await;
@@ -126,6 +128,7 @@ async fn a_job_behind_another_of_its_fifo_group_succeeds_after_200_deferrals() {
         queue.deliver(&rig.lambda, LONG).await;
         assert_eq!((queue.len(), rig.llm.calls_containing(&text_of("follower"))), (2, 0));
     }
+    println!("LOGS {}", rig.lambda.logs());
     assert_eq!(queue.until_empty(&rig.lambda, LONG).await, 1);
     assert_one_attempt(&rig).await;
 }
