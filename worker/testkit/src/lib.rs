@@ -1,9 +1,10 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`Receiver`] for whoever gets the callbacks, and [`MiniStack`] for AWS.
+//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS, and [`FakeAws`] for AWS in
+//! benchmarks.
 //!
-//! The first two are real HTTP servers on 127.0.0.1, each on a thread and a runtime of its own: a test
-//! that blocks its runtime, or pauses its clock, does not stop them. They misbehave on demand,
-//! count exactly, and are cheap enough to stand in a benchmark.
+//! All but `MiniStack` are real HTTP servers on 127.0.0.1, each on a thread and a runtime of its
+//! own: a test that blocks its runtime, or pauses its clock, does not stop them. They misbehave on
+//! demand, count exactly, and are cheap enough to stand in a benchmark.
 //!
 //! ```
 //! use mcp_batch_testkit::{Behaviour, FakeLlm};
@@ -25,6 +26,7 @@
 //! | `llm/behaviour.rs` | all it can be told to do |
 //! | `llm/marker.rs` | the same, told from inside a prompt: `[[429:3]]` |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
+//! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
@@ -34,6 +36,8 @@
 )]
 
 use std::time::{Duration, Instant};
+
+mod fake_aws;
 
 mod llm;
 
@@ -46,6 +50,7 @@ mod server;
 pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
+pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
 pub use crate::ministack::MiniStack;
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};

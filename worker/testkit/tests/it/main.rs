@@ -3,6 +3,8 @@
 
 mod client;
 
+mod fake_aws;
+
 mod fake_llm_binary;
 
 mod llm;
