@@ -37,7 +37,8 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 pub struct BatchAnswer {
     /// To be deleted.
     pub finished: Vec<Receipt>,
-    /// Ids of those that come back (SQS: `batchItemFailures`). They are deferred already.
+    /// Ids of those that come back (SQS: `batchItemFailures`). They are deferred already, unless
+    /// they were left to the queue.
     pub returned: Vec<String>,
 }
 
@@ -236,6 +237,13 @@ impl<'a, P: Ports> Batch<'a, P> {
                     self.give_back(&follower, &follows(), after);
                 }
                 self.returns.push(&entry.message, after);
+            }
+            Verdict::Leave => {
+                for follower in self.waiting.returned(&entry.message) {
+                    // Its group stands still until the queue takes the message before it.
+                    self.give_back(&follower, &follows(), Duration::ZERO);
+                }
+                self.returns.leave(&entry.message);
             }
         }
     }

@@ -34,6 +34,12 @@ impl UnixMs {
         jiff::Timestamp::from_millisecond(self.0)
             .map_or_else(|_| self.0.to_string(), |moment| format!("{moment:.3}"))
     }
+
+    /// Reads what [`rfc3339`](Self::rfc3339) writes, and what else ISO 8601 allows.
+    pub fn parse(text: &str) -> Option<Self> {
+        let moment = text.parse::<jiff::Timestamp>().ok()?;
+        Some(Self(moment.as_millisecond()))
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

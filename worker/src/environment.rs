@@ -113,7 +113,7 @@ pub enum Observation<'a> {
         /// How long the call took.
         latency: Duration,
     },
-    /// Its message will not come back.
+    /// Its message needs no more work.
     Ended {
         /// The queue's id for the message.
         message_id: &'a str,

@@ -159,6 +159,11 @@ pub(crate) enum FanIn {
         /// Failed deliveries.
         failures: u32,
     },
+    /// It was not its turn; the delivery stays taken for this long.
+    NoTurn {
+        /// From now.
+        again_after: Duration,
+    },
 }
 
 /// Delivers the batch's callback if its count is complete. `is_last` says whether it is given up
@@ -177,7 +182,9 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
     let members = members(ledger, key, batch.counted).await?;
     let event = event::of_batch(key, &batch, &members);
     let slot = &batch.callback;
-    let delivery = environment.courier.deliver(&slot.callback, &event).await;
+    let Ok(delivery) = environment.courier.deliver(&slot.callback, &event).await else {
+        return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
+    };
     let failures = slot.failures + 1;
     let delivery = slot.judge(delivery, is_last(failures));
     ledger.mark_batch(key, delivery).await?;

@@ -39,6 +39,7 @@ pub mod fan_in;
 pub mod poller;
 pub mod queue;
 pub mod retry;
+pub mod secret;
 pub mod telemetry;
 
 #[cfg(feature = "aws")]

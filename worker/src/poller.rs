@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    batch::{BatchAnswer, Order, Stop, Worker},
+    batch::{BatchAnswer, Stop, Worker},
     clock::Deadline,
     environment::Ports,
     queue::{Message, Queue, Receipt},
@@ -146,9 +146,10 @@ async fn work_off<P: Ports>(
     deadline: Deadline,
     stop: Stop,
 ) {
+    let queue = &worker.environment().queue;
     let BatchAnswer { finished, returned: _ } =
-        worker.process(messages, Order::Any, deadline, &stop).await;
-    delete(&worker.environment().queue, finished).await;
+        worker.process(messages, queue.order(), deadline, &stop).await;
+    delete(queue, finished).await;
 }
 
 async fn delete<Q: Queue>(queue: &Q, receipts: Vec<Receipt>) {

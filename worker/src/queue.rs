@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{clock::UnixMs, error::JobError};
+use crate::{batch::Order, clock::UnixMs, error::JobError};
 
 /// The most messages one call hands over.
 pub const MAX_BATCH_MESSAGES: usize = 10_000;
@@ -40,6 +40,8 @@ pub struct Message {
     /// It was a dead letter, of the run that settled in this epoch: somebody redrove it, which asks
     /// for a replay of that very run.
     pub replay_of: Option<u64>,
+    /// The trace it belongs to, as the queue hands it over (SQS: `AWSTraceHeader`).
+    pub trace: Option<String>,
 }
 
 /// A receipt handle.
@@ -82,6 +84,16 @@ impl DeadLetter {
         attributes.extend(self.epoch.map(|epoch| ("epoch", epoch.to_string())));
         attributes
     }
+}
+
+/// Whether a queue takes dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burial {
+    /// The letter lies with the dead letters, durable.
+    Taken,
+    /// The queue knows no place for them. The message must neither be deleted nor deferred: its
+    /// receives are counted until the queue's own redrive policy takes it.
+    LeftToQueue,
 }
 
 /// The queue is out of reach or refuses. What was received comes back by itself.
@@ -139,5 +151,10 @@ pub trait Queue: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 
     /// Puts a job with the dead letters.
-    fn bury(&self, letter: DeadLetter) -> impl Future<Output = Result<(), QueueError>> + Send;
+    fn bury(&self, letter: DeadLetter) -> impl Future<Output = Result<Burial, QueueError>> + Send;
+
+    /// In which order the messages of one receive are to be run.
+    fn order(&self) -> Order {
+        Order::Any
+    }
 }

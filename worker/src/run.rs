@@ -21,7 +21,7 @@ use crate::{
     error::{ErrorClass, JobError},
     job::{Job, JobKey},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
-    queue::Message,
+    queue::{Burial, Message},
     tool::{CallPlan, Gate, Tools},
 };
 
@@ -41,6 +41,9 @@ pub enum Verdict {
     Finished,
     /// It comes back after this time.
     Return(Duration),
+    /// Its job is settled, but the message stays in the queue until that puts it with the dead
+    /// letters itself: neither delete nor defer it.
+    Leave,
 }
 
 /// One message on its way.
@@ -261,10 +264,13 @@ impl<P: Ports> Run<'_, P> {
         Verdict::Return(after)
     }
 
-    fn ended(&self, key: Option<JobKey>, end: End<'_>) -> Verdict {
+    fn ended(&self, key: Option<JobKey>, end: End<'_>, burial: Burial) -> Verdict {
         let message_id = self.message.id.as_str();
         self.environment.observer.observe(Observation::Ended { message_id, key, end });
-        Verdict::Finished
+        match burial {
+            Burial::Taken => Verdict::Finished,
+            Burial::LeftToQueue => Verdict::Leave,
+        }
     }
 
     fn is_too_old(&self) -> bool {

@@ -13,7 +13,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 pub use self::{
     catalog::{Catalog, CatalogError},
     gate::Gate,
-    llm::{LlmClient, LlmSettings},
+    llm::{ApiKey, LlmClient, LlmSettings},
 };
 use crate::{
     error::JobError,

@@ -4,70 +4,105 @@
 
 mod event;
 mod sign;
+mod turns;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use reqwest::{
-    Client,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue},
-    redirect::Policy,
-};
+use reqwest::{Client, header::CONTENT_TYPE, redirect::Policy};
+use tokio::time::timeout;
 
+use self::turns::Turns;
 pub use self::{
     event::{Event, data, error_data},
     sign::{SecretError, SigningSecret},
 };
-use crate::{clock::Clock, job::Callback, lease::Delivery};
+use crate::{clock::Clock, job::Callback, lease::Delivery, secret::Secrets};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a receiver may take in all.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection is kept that nobody uses: Node's servers, n8n among them, close it after
+/// 5 s, and a delivery that meets that has failed.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
-/// What callbacks are sent with.
-#[derive(Clone, Debug, Default)]
+/// How callbacks are sent.
+#[derive(Clone, Copy, Debug)]
 pub struct CourierSettings {
-    /// Each signs; none: callbacks go out unsigned.
-    pub secrets: Vec<SigningSecret>,
-    /// Sent beside the signature.
-    pub header: Option<(HeaderName, HeaderValue)>,
+    /// Deliveries at once to one host and port.
+    pub per_host: usize,
+    /// How long a receiver may take in all.
+    pub timeout: Duration,
+    /// How long a delivery waits for others to the same host before it is put off.
+    pub longest_wait: Duration,
+}
+
+impl Default for CourierSettings {
+    fn default() -> Self {
+        Self {
+            per_host: 5,
+            timeout: Duration::from_secs(30),
+            longest_wait: Duration::from_secs(25),
+        }
+    }
+}
+
+impl CourierSettings {
+    /// Deliveries at once to all hosts together.
+    pub fn in_all(&self) -> usize {
+        self.per_host.max(64)
+    }
 }
 
 /// Delivers events; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Courier {
     http: Client,
+    turns: Arc<Turns>,
     settings: CourierSettings,
+    secrets: Secrets,
     clock: Clock,
 }
 
+/// It was not delivered, since too many others are on their way there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoTurn;
+
 impl Courier {
-    /// A courier that sends with `settings`.
-    pub fn new(settings: CourierSettings, clock: Clock) -> Result<Self, String> {
+    /// A courier that signs with the present keys of `secrets`.
+    pub fn new(settings: CourierSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
+            .timeout(settings.timeout)
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .pool_max_idle_per_host(settings.per_host)
             .redirect(Policy::none())
             .no_proxy()
             .build()
             .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
-        Ok(Self { http, settings, clock })
+        let turns = Arc::new(Turns::new(settings.per_host, settings.in_all()));
+        Ok(Self { http, turns, settings, secrets, clock })
     }
 
-    /// One try to deliver. The timestamp is this try's, the id the event's.
-    pub async fn deliver(&self, callback: &Callback, event: &Event) -> Delivery {
+    /// One try to deliver, once it is its turn. The timestamp is this try's, the id the event's.
+    pub async fn deliver(&self, callback: &Callback, event: &Event) -> Result<Delivery, NoTurn> {
+        let turn = timeout(self.settings.longest_wait, self.turns.next(callback.address()));
+        let _turn = turn.await.map_err(|_| NoTurn)?;
+        Ok(self.post(callback, event).await)
+    }
+
+    async fn post(&self, callback: &Callback, event: &Event) -> Delivery {
         let timestamp = self.clock.now().seconds();
+        let keys = self.secrets.current();
         let mut request = self
             .http
             .post(callback.expose_url())
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &event.id)
             .header("webhook-timestamp", timestamp);
-        if let Some(signature) = sign::signatures(&self.settings.secrets, event, timestamp) {
+        if let Some(signature) = sign::signatures(&keys.signing, event, timestamp) {
             request = request.header("webhook-signature", signature);
         }
-        if let Some((name, value)) = &self.settings.header {
+        if let Some((name, value)) = &keys.callback_header {
             request = request.header(name, value.clone());
         }
         match request.body(event.body.clone()).send().await {

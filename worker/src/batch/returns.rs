@@ -37,6 +37,11 @@ impl Returns {
         self.gathered.push((message.clone(), after));
     }
 
+    /// The message comes back by the queue's own rules.
+    pub(super) fn leave(&mut self, message: &Message) {
+        self.messages.push((message.id.clone(), message.receipt.clone()));
+    }
+
     /// Returns once there is something to send that has gathered long enough.
     pub(super) async fn gathered(&self) {
         match self.due {

@@ -32,11 +32,14 @@ use super::setup::{self, LlmArgs, LocalPorts};
 use crate::{
     batch::{Stop, Worker},
     clock::Clock,
-    config::{self, Source},
+    config::{self, Connections, DEFAULT_CONCURRENCY, Source},
     environment::{Environment, Policy},
     lease::Lost,
     local::{Database, SqliteLedger, SqliteQueue},
     poller::{Poller, PollerSettings},
+    secret::Secrets,
+    tool::Tools,
+    webhook::Courier,
 };
 
 /// How often the progress is looked at.
@@ -154,9 +157,15 @@ impl Session {
         let clock = Clock::system();
         let policy =
             Policy { busy_wait: BUSY_WAIT, lost: Lost::TakeOver, ..config::policy(source)? };
-        let concurrency = config::concurrency(source)?;
-        let tools = setup::catalog(source, args.llm.is_offline(), &clock)?;
-        let courier = setup::courier(source, &clock)?;
+        let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
+        let callbacks = config::courier(source)?;
+        let secrets = Secrets::fixed(source.clone())?;
+        let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
+        let llm = if tools.supersedes_offline() { concurrency } else { 0 };
+        Connections { llm, callbacks: callbacks.in_all(), ..Connections::default() }
+            .check_process()?;
+        let courier = Courier::new(callbacks, secrets, clock.clone());
+        let courier = courier.map_err(anyhow::Error::msg)?;
         let database = Database::open(&config::database(source), clock.clone())?;
         let settings =
             PollerSettings::for_tools(concurrency, tools.longest_timeout(), policy.settle_margin);

@@ -1,4 +1,4 @@
-//! What several commands set up: the catalog, the courier, signals.
+//! What several commands set up: the catalog, signals.
 
 use std::fs;
 
@@ -10,8 +10,8 @@ use crate::{
     config::{self, Source},
     environment::Ports,
     local::{SqliteLedger, SqliteQueue},
+    secret::Secrets,
     tool::{Catalog, LlmClient},
-    webhook::Courier,
 };
 
 /// Queue and ledger in one file, tools from the catalog.
@@ -66,9 +66,15 @@ impl LlmArgs {
 }
 
 /// The catalog with the LLM behind it, or with the offline model, which is said aloud.
-pub(super) fn catalog(source: &Source, is_offline: bool, clock: &Clock) -> anyhow::Result<Catalog> {
+pub(super) fn catalog(
+    source: &Source,
+    is_offline: bool,
+    secrets: &Secrets,
+    clock: &Clock,
+) -> anyhow::Result<Catalog> {
     let client = if let Some(settings) = config::llm(source)?.filter(|_| !is_offline) {
-        Some(LlmClient::new(settings, clock.clone()).map_err(anyhow::Error::msg)?)
+        let client = LlmClient::new(settings, secrets.clone(), clock.clone());
+        Some(client.map_err(anyhow::Error::msg)?)
     } else {
         let why = if is_offline { "as asked" } else { "since no LLM is configured" };
         eprintln!(
@@ -84,12 +90,6 @@ pub(super) fn catalog(source: &Source, is_offline: bool, clock: &Clock) -> anyho
         .with_context(|| format!("{}: the catalog cannot be read", path.display()))?;
     Catalog::parse(&text, client)
         .with_context(|| format!("{}: the catalog is wrong", path.display()))
-}
-
-/// The courier.
-pub(super) fn courier(source: &Source, clock: &Clock) -> anyhow::Result<Courier> {
-    let settings = config::courier(source)?;
-    Courier::new(settings, clock.clone()).map_err(anyhow::Error::msg)
 }
 
 /// SIGINT and SIGTERM.

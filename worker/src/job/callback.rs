@@ -17,6 +17,7 @@ const MAX_URL_CHARS: usize = 2048;
 pub struct Callback {
     url: String,
     host: String,
+    port: u16,
 }
 
 impl Callback {
@@ -52,7 +53,8 @@ impl Callback {
             return Err("a user or password in it");
         }
         let host = url.host_str().ok_or("no host")?.to_owned();
-        Ok(Self { url: text, host })
+        let port = url.port_or_known_default().ok_or("no port")?;
+        Ok(Self { url: text, host, port })
     }
 
     /// The whole URL: for dialling, never for logs.
@@ -63,6 +65,11 @@ impl Callback {
     /// The host alone, which may be logged.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The host and the port, where a connection goes.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 }
 

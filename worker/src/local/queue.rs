@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{sqlite::Database, workers::private_queue};
 use crate::{
     clock::UnixMs,
-    queue::{DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+    queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
 };
 
 /// How often a waiting receive looks for what another process may have sent.
@@ -105,6 +105,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         first_seen: UnixMs(row.get(4)?),
         group: row.get(5)?,
         replay_of: None,
+        trace: None,
     })
 }
 
@@ -202,7 +203,7 @@ impl Queue for SqliteQueue {
         self.database.write(extend).await.map_err(QueueError)
     }
 
-    async fn bury(&self, letter: DeadLetter) -> Result<(), QueueError> {
+    async fn bury(&self, letter: DeadLetter) -> Result<Burial, QueueError> {
         let attributes = serde_json::to_string(&letter.attributes()).map_err(QueueError::of)?;
         let now = self.database.now();
         let bury = move |connection: &Connection| {
@@ -212,7 +213,7 @@ impl Queue for SqliteQueue {
                      VALUES (?1, ?2, ?3, ?4)",
                 )?
                 .execute((&*letter.body, letter.group, attributes, now.0))
-                .map(|_| ())
+                .map(|_| Burial::Taken)
         };
         self.database.write(bury).await.map_err(QueueError)
     }

@@ -12,8 +12,8 @@ use crate::{
     fan_in::{FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
-    queue::{DeadLetter, Queue},
-    webhook::{Event, error_data},
+    queue::{Burial, DeadLetter, Queue},
+    webhook::{Event, NoTurn, error_data},
 };
 
 /// Quick deliveries of a rejection, which no ledger remembers.
@@ -21,6 +21,9 @@ const REJECTION_TRIES: u32 = 3;
 
 /// The pause between them.
 const REJECTION_PAUSE: Duration = Duration::from_millis(300);
+
+/// A callback that had no turn at its receiver comes back after about this.
+const TURN_AGAIN: Duration = Duration::from_secs(10);
 
 /// A message whose dead letter could not be sent comes back after about this.
 const BURY_AGAIN: Duration = Duration::from_secs(10);
@@ -33,16 +36,17 @@ impl<P: Ports> Run<'_, P> {
         record: &Record,
         end: End<'_>,
     ) -> Verdict {
-        if let Err(verdict) = self.bury_if_owed(&subject.job, record).await {
-            return verdict;
-        }
+        let burial = match self.bury_if_owed(&subject.job, record).await {
+            Ok(burial) => burial,
+            Err(verdict) => return verdict,
+        };
         if let Err(verdict) = self.call_back_if_owed(&subject.job, record).await {
             return verdict;
         }
         if let Err(verdict) = self.fan_in(subject).await {
             return verdict;
         }
-        self.ended(Some(subject.key), end)
+        self.ended(Some(subject.key), end, burial)
     }
 
     /// The last job of a batch delivers the batch's callback.
@@ -57,6 +61,10 @@ impl<P: Ports> Run<'_, P> {
                 let what = "the batch callback's receiver did not take it";
                 (what.to_owned(), policy.backoff.delay(failures, fastrand::f64()))
             }
+            Ok(FanIn::NoTurn { again_after }) => {
+                let what = "the batch callback's receiver is busy with others";
+                (what.to_owned(), again_after + jitter(super::SPREAD))
+            }
             Err(error) => (error.to_string(), super::LEDGER_AGAIN + jitter(super::SPREAD)),
         };
         let reason = JobError::new(ErrorClass::Transient, "batch_callback", message);
@@ -68,10 +76,12 @@ impl<P: Ports> Run<'_, P> {
         failures >= self.environment.policy.max_callback_failures || self.is_too_old()
     }
 
-    async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
-        let State::Failed(error) = &record.state else { return Ok(()) };
+    /// The letter that was left to the queue stays owed: the message comes back, and by then
+    /// somebody may have given the queue a place for it.
+    async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<Burial, Verdict> {
+        let State::Failed(error) = &record.state else { return Ok(Burial::Taken) };
         if record.dead_letter != DeadLetterState::Pending {
-            return Ok(());
+            return Ok(Burial::Taken);
         }
         let (id, tool) = (job.id().as_str(), job.tool().as_str());
         let letter = DeadLetter {
@@ -79,8 +89,11 @@ impl<P: Ports> Run<'_, P> {
             epoch: Some(record.epoch),
             ..self.letter(error, Some(id), Some(tool))
         };
-        self.bury(letter, Some(record.key)).await?;
-        self.mark(record, Mark::DeadLetterSent).await
+        let burial = self.bury(letter, Some(record.key)).await?;
+        if burial == Burial::Taken {
+            self.mark(record, Mark::DeadLetterSent).await?;
+        }
+        Ok(burial)
     }
 
     fn letter(&self, error: &JobError, job_id: Option<&str>, tool: Option<&str>) -> DeadLetter {
@@ -96,7 +109,7 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    async fn bury(&self, letter: DeadLetter, key: Option<JobKey>) -> Result<(), Verdict> {
+    async fn bury(&self, letter: DeadLetter, key: Option<JobKey>) -> Result<Burial, Verdict> {
         self.environment.queue.bury(letter).await.map_err(|error| {
             tracing::warn!(%error, "a dead letter cannot be sent yet");
             let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
@@ -113,6 +126,7 @@ impl<P: Ports> Run<'_, P> {
         let policy = &self.environment.policy;
         let failures = slot.failures + 1;
         let delivery = self.environment.courier.deliver(&slot.callback, &event).await;
+        let delivery = delivery.map_err(|NoTurn| self.no_turn(record.key))?;
         let delivery = slot.judge(delivery, self.is_last_delivery(failures));
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
@@ -129,6 +143,13 @@ impl<P: Ports> Run<'_, P> {
                 Err(self.returned(record.key, &reason, after))
             }
         }
+    }
+
+    /// Not counted: nothing is known of the receiver but that it is slow.
+    fn no_turn(&self, key: JobKey) -> Verdict {
+        let message = "the callback's receiver is busy with others";
+        let reason = JobError::new(ErrorClass::Transient, "callback_turn", message);
+        self.returned(key, &reason, TURN_AGAIN + jitter(TURN_AGAIN))
     }
 
     async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
@@ -175,22 +196,24 @@ impl<P: Ports> Run<'_, P> {
         metadata: Option<&Value>,
     ) -> Verdict {
         let Rejection { key, error, id, tool } = rejection;
-        if let Err(verdict) = self.bury(self.letter(error, id, tool), key).await {
-            return verdict;
-        }
+        let burial = match self.bury(self.letter(error, id, tool), key).await {
+            Ok(burial) => burial,
+            Err(verdict) => return verdict,
+        };
         if let Some(callback) = callback {
             let first_seen = self.message.first_seen.rfc3339();
             let event = Event::of_rejection(&rejection.data(metadata), &first_seen);
             self.deliver_rejection(callback, &event).await;
         }
-        self.ended(key, End::Rejected(error))
+        self.ended(key, End::Rejected(error), burial)
     }
 
     async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
         for _ in 0..REJECTION_TRIES {
             match self.environment.courier.deliver(callback, event).await {
-                Delivery::Sent | Delivery::Dead => return,
-                Delivery::Failed => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
+                Ok(Delivery::Sent | Delivery::Dead) => return,
+                Ok(Delivery::Failed) => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
+                Err(NoTurn) => break,
             }
         }
         tracing::warn!(host = callback.host(), "a rejection could not be told to its callback");

@@ -2,26 +2,30 @@
 //! LiteLLM.
 
 mod answer;
+mod key;
 mod refusal;
 
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{
-    Body, Client, Response,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    Body, Client, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
     redirect::Policy,
 };
-use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub(super) use self::answer::Answer;
+pub use self::key::ApiKey;
 use self::refusal::Refusal;
 use super::ToolError;
 use crate::{
     clock::Clock,
+    config::Keys,
     error::{ErrorClass, JobError},
+    secret::Secrets,
 };
 
 /// How long connecting may take.
@@ -41,8 +45,6 @@ const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 pub struct LlmSettings {
     /// The base to which `/chat/completions` is added.
     pub url: Url,
-    /// Sent as a bearer token.
-    pub api_key: Option<SecretString>,
     /// The model where neither job nor tool names one; overrides the catalog's.
     pub model: Option<String>,
     /// The longest a call may take where the tool does not say.
@@ -54,8 +56,8 @@ pub struct LlmSettings {
 pub struct LlmClient {
     http: Client,
     endpoint: Arc<str>,
-    authorization: Option<HeaderValue>,
     settings: Arc<LlmSettings>,
+    secrets: Secrets,
     clock: Clock,
 }
 
@@ -99,18 +101,17 @@ pub(super) struct CallTerms<'a> {
 }
 
 impl LlmClient {
-    /// A client for the endpoint of `settings`.
-    pub fn new(settings: LlmSettings, clock: Clock) -> Result<Self, String> {
+    /// A client for the endpoint of `settings`, which is shown the present key of `secrets`.
+    pub fn new(settings: LlmSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
             .no_proxy()
             .build()
             .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
-        let authorization = settings.api_key.as_ref().map(bearer).transpose()?;
         let endpoint = format!("{}/chat/completions", settings.url.as_str().trim_end_matches('/'));
         let settings = Arc::new(settings);
-        Ok(Self { http, endpoint: endpoint.into(), authorization, settings, clock })
+        Ok(Self { http, endpoint: endpoint.into(), settings, secrets, clock })
     }
 
     /// How the endpoint is called.
@@ -125,15 +126,45 @@ impl LlmClient {
         body: impl Fn() -> Result<String, ToolError>,
         terms: CallTerms<'_>,
     ) -> Result<Answer, ToolError> {
-        let response = self.send(body()?, terms).await.map_err(|error| unsent(&error))?;
+        let (response, keys) = self.send(&body, terms).await?;
         if response.status().is_success() {
             let text = read(response, MAX_ANSWER_BYTES).await?;
             return Answer::parse(&text.head, text.headers_cost, text.is_cut);
         }
-        Err(self.refused(response, body()?.as_bytes(), terms).await)
+        Err(self.refused(response, body()?.as_bytes(), keys.llm.as_ref(), terms).await)
     }
 
-    async fn send(&self, body: String, terms: CallTerms<'_>) -> Result<Response, reqwest::Error> {
+    /// The answer, and the keys it was given for. A key that is refused may have been replaced: if
+    /// so, the call is made once more in the time that is left.
+    async fn send(
+        &self,
+        body: impl Fn() -> Result<String, ToolError>,
+        terms: CallTerms<'_>,
+    ) -> Result<(Response, Arc<Keys>), ToolError> {
+        let ends = Instant::now() + terms.timeout;
+        let keys = self.secrets.current();
+        let response = self.post(body()?, terms, keys.llm.as_ref()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok((response, keys));
+        }
+        // Boxed: it happens seldom, and every call would keep room for it.
+        match Box::pin(timeout_at(ends, self.secrets.renew(&keys))).await {
+            Ok(renewed) if renewed.llm != keys.llm => {
+                let timeout = ends.saturating_duration_since(Instant::now());
+                let terms = CallTerms { timeout, ..terms };
+                let again = Box::pin(self.post(body()?, terms, renewed.llm.as_ref())).await?;
+                Ok((again, renewed))
+            }
+            _ => Ok((response, keys)),
+        }
+    }
+
+    async fn post(
+        &self,
+        body: String,
+        terms: CallTerms<'_>,
+        key: Option<&ApiKey>,
+    ) -> Result<Response, ToolError> {
         let gives_up = terms.timeout.saturating_sub(UPSTREAM_GIVES_UP_EARLIER);
         let upstream_timeout = if gives_up.is_zero() { terms.timeout } else { gives_up };
         let mut request = self
@@ -145,25 +176,24 @@ impl LlmClient {
             .timeout(terms.timeout)
             // A body given as it is would be kept for redirects that are not followed.
             .body(Body::wrap(body));
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
+        if let Some(key) = key {
+            request = request.header(AUTHORIZATION, key.header());
         }
-        request.send().await
+        request.send().await.map_err(|error| unsent(&error))
     }
 
-    async fn refused(&self, response: Response, request: &[u8], terms: CallTerms<'_>) -> ToolError {
+    async fn refused(
+        &self,
+        response: Response,
+        request: &[u8],
+        key: Option<&ApiKey>,
+        terms: CallTerms<'_>,
+    ) -> ToolError {
         let refusal = Refusal::of(&response, self.clock.now(), terms.job_named_model);
         let body =
             read(response, MAX_REFUSAL_BYTES).await.map(|text| text.head).unwrap_or_default();
-        refusal.explained_by(&body, request, self.settings.api_key.as_ref())
+        refusal.explained_by(&body, request, key)
     }
-}
-
-fn bearer(key: &SecretString) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
-        .map_err(|_| "MCP_BATCH_LLM_API_KEY: expected visible ASCII characters".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// The first bytes of a body, and what its head said.

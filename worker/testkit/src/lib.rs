@@ -1,10 +1,10 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS, and [`FakeAws`] for AWS in
-//! benchmarks.
+//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS, [`FakeAws`] for AWS where it
+//! has to be fast, and [`RuntimeApi`] with [`EventSource`] for what no emulator of Lambda gets right.
 //!
-//! All but `MiniStack` are real HTTP servers on 127.0.0.1, each on a thread and a runtime of its
-//! own: a test that blocks its runtime, or pauses its clock, does not stop them. They misbehave on
-//! demand, count exactly, and are cheap enough to stand in a benchmark.
+//! All but `MiniStack` are HTTP servers on 127.0.0.1, each on a thread and a runtime of its own: a
+//! test that blocks its runtime, or pauses its clock, does not stop them. They misbehave on demand,
+//! count exactly, and are cheap enough to stand in a benchmark.
 //!
 //! ```
 //! use mcp_batch_testkit::{Behaviour, FakeLlm};
@@ -28,6 +28,9 @@
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
+//! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
+//! | `event_source.rs` | the mapping from SQS to Lambda, rule by rule |
+//! | `cpu.rs` | which CPU a thread runs on |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
     clippy::expect_used,
@@ -37,6 +40,10 @@
 
 use std::time::{Duration, Instant};
 
+mod cpu;
+
+mod event_source;
+
 mod fake_aws;
 
 mod llm;
@@ -45,15 +52,22 @@ mod ministack;
 
 mod receiver;
 
+mod runtime_api;
+
 mod server;
 
 pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
+pub use crate::cpu::run_on_cpu;
+pub use crate::event_source::{
+    EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,
+};
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
 pub use crate::ministack::MiniStack;
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};
+pub use crate::runtime_api::{Function, Invocation, RuntimeApi};
 pub use crate::server::Received;
 
 /// How long everything here that waits does so before it panics: far longer than anything

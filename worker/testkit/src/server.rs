@@ -27,6 +27,7 @@ mod traffic;
 pub(crate) use self::body::{Body, Closed};
 pub(crate) use self::header::header;
 pub use self::received::Received;
+pub(crate) use self::received::whole;
 pub(crate) use self::traffic::{Traffic, Visit};
 
 /// Simultaneous connects that wait for their accept instead of being refused.
@@ -104,10 +105,16 @@ impl Server {
         self.address
     }
 
-    /// Waits on the server's own runtime, so that the clock of the caller's does not matter.
+    /// Runs on the server's own runtime, so that the clock of the caller's does not matter.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        self.runtime.spawn(task).await.expect("the server outlives those who wait on it")
+    }
+
     pub(crate) async fn wait_for(&self, at_least: usize, what: &str, count: fn(&Traffic) -> usize) {
-        let waiting = Arc::clone(&self.traffic).reach(at_least, count);
-        if !self.runtime.spawn(waiting).await.expect("the server outlives those who wait on it") {
+        if !self.run(Arc::clone(&self.traffic).reach(at_least, count)).await {
             let seen = count(&self.traffic);
             panic!("waited {:?} for {at_least} {what}, saw {seen}", crate::PATIENCE);
         }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::ToolError;
+use super::{ApiKey, ToolError};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
@@ -77,7 +76,7 @@ impl Refusal {
         self,
         body: &[u8],
         request: &[u8],
-        key: Option<&SecretString>,
+        key: Option<&ApiKey>,
     ) -> ToolError {
         let details = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
         let (class, code) = self.judge(&details);
@@ -125,8 +124,8 @@ impl Details {
 }
 
 /// The upstream's message, bounded, on one line, without what must not be told.
-fn shown(message: &str, request: &[u8], key: Option<&SecretString>) -> String {
-    let key = key.map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
+fn shown(message: &str, request: &[u8], key: Option<&ApiKey>) -> String {
+    let key = key.map(ApiKey::expose).filter(|key| !key.is_empty());
     // Before it is cut, which may leave half a key.
     let message = key.map_or_else(|| message.to_owned(), |key| message.replace(key, "[key]"));
     if quotes(&message, request) {

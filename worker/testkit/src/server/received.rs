@@ -23,19 +23,8 @@ pub struct Received {
 impl Received {
     /// Reads a request to its end.
     pub(crate) async fn read(request: Request<Incoming>) -> Result<Self, Closed> {
-        let (head, mut incoming) = request.into_parts();
-        // Most bodies come in one piece, which is then not copied.
-        let body = match piece(&mut incoming).await? {
-            None => Bytes::new(),
-            Some(first) if incoming.is_end_stream() => first,
-            Some(first) => {
-                let mut body = BytesMut::from(first);
-                while let Some(next) = piece(&mut incoming).await? {
-                    body.extend_from_slice(&next);
-                }
-                body.freeze()
-            }
-        };
+        let (head, incoming) = request.into_parts();
+        let body = whole(incoming).await?;
         Ok(Self { head, body, at: Instant::now() })
     }
 
@@ -81,6 +70,22 @@ impl Received {
     /// When its last byte arrived.
     pub fn at(&self) -> Instant {
         self.at
+    }
+}
+
+/// A body to its end.
+pub(crate) async fn whole(mut incoming: Incoming) -> Result<Bytes, Closed> {
+    // Most bodies come in one piece, which is then not copied.
+    match piece(&mut incoming).await? {
+        None => Ok(Bytes::new()),
+        Some(first) if incoming.is_end_stream() => Ok(first),
+        Some(first) => {
+            let mut body = BytesMut::from(first);
+            while let Some(next) = piece(&mut incoming).await? {
+                body.extend_from_slice(&next);
+            }
+            Ok(body.freeze())
+        }
     }
 }
 

@@ -46,12 +46,16 @@ pub(crate) fn send_prompt(base: &str, prompt: &str) -> TcpStream {
 
 /// Posts a body, and leaves the answer to be read.
 pub(crate) fn send(url: &str, headers: &str, body: &str) -> TcpStream {
+    send_as("POST", url, headers, body)
+}
+
+fn send_as(method: &str, url: &str, headers: &str, body: &str) -> TcpStream {
     let (host, path) = url["http://".len()..].split_once('/').expect("a path in the URL");
     let length = body.len();
     let mut stream = TcpStream::connect(host).expect("a connection");
     write!(
         stream,
-        "POST /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
     )
     .expect("the request is sent");
     stream
@@ -60,6 +64,11 @@ pub(crate) fn send(url: &str, headers: &str, body: &str) -> TcpStream {
 /// Posts a body, and reads the answer to its end.
 pub(crate) fn post(url: &str, headers: &str, body: &str) -> Option<Answer> {
     parse(&read_all(send(url, headers, body)))
+}
+
+/// Gets what is there, and reads the answer to its end.
+pub(crate) fn get(url: &str) -> Option<Answer> {
+    parse(&read_all(send_as("GET", url, "", "")))
 }
 
 /// Every byte until the connection is closed.

@@ -3,12 +3,18 @@
 
 mod client;
 
+mod event_source;
+
 mod fake_aws;
 
 mod fake_llm_binary;
+
+mod function;
 
 mod llm;
 
 mod ministack;
 
 mod receiver;
+
+mod runtime_api;

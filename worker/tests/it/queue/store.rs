@@ -152,6 +152,7 @@ fn received(receipt: Receipt) -> Message {
         first_seen: START,
         group: None,
         replay_of: None,
+        trace: None,
     }
 }
 

@@ -12,14 +12,16 @@ use bytes::Bytes;
 use mcp_batch::{
     batch::{BatchAnswer, Order, Stop, Worker},
     clock::{Clock, Deadline},
+    config::Source,
     environment::{Environment, Observation, Observer, Policy, Ports},
     error::{ErrorClass, JobError},
     job::{Job, JobKey, Namespace},
     lease::{Ledger, Outcome, Record, Repeat, Usage},
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
+    secret::Secrets,
     tool::{CallContext, CallPlan, Gate, ToolError, Tools},
-    webhook::{Courier, CourierSettings, SigningSecret},
+    webhook::{Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
 use serde_json::{Value, json};
@@ -158,14 +160,24 @@ impl Rig {
         plan: CallPlan,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
+        Self::sending(concurrency, plan, CourierSettings::default(), change)
+    }
+
+    pub(super) fn sending(
+        concurrency: usize,
+        plan: CallPlan,
+        callbacks: CourierSettings,
+        change: impl FnOnce(&mut Policy),
+    ) -> Self {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::system();
         let database = Database::open(&folder.path().join("a.db"), clock.clone());
         let database = database.expect("a new ledger");
-        let secrets = vec![SigningSecret::parse(SECRET).expect("a sound secret")];
-        let settings = CourierSettings { secrets, ..CourierSettings::default() };
+        let source = Source::default().with("MCP_BATCH_CALLBACK_SECRETS", Some(SECRET));
+        let secrets = Secrets::fixed(source).expect("a sound secret");
+        let courier = Courier::new(callbacks, secrets, clock.clone());
         let mut policy = Policy::default();
         change(&mut policy);
         let tools = Scripted {
@@ -181,7 +193,7 @@ impl Rig {
             ledger: SqliteLedger::new(database.clone()),
             queue: SqliteQueue::shared(database),
             tools,
-            courier: Courier::new(settings, clock.clone()).expect("a courier"),
+            courier: courier.expect("a courier"),
             clock,
             policy,
             observer: Arc::<Returns>::clone(&returns),

@@ -1,0 +1,78 @@
+//! What the worker needs to know of its place on AWS. Endpoint, region and credentials come from
+//! the standard AWS variables.
+
+use super::{
+    llm::http_url,
+    source::{ConfigError, Source, required},
+};
+
+/// What the Lambda binary does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Works off the batches of an event source mapping.
+    Worker,
+}
+
+/// The queue, the ledger and what lies beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsSettings {
+    /// `MCP_BATCH_TABLE`: the ledger.
+    pub table: String,
+    /// `MCP_BATCH_QUEUE_URL`: where jobs come from.
+    pub queue_url: String,
+    /// `MCP_BATCH_DLQ_URL`: where dead letters go; without it the queue's own redrive takes them.
+    pub dlq_url: Option<String>,
+    /// `MCP_BATCH_RESULTS_BUCKET`: where results go that do not fit the ledger.
+    pub results_bucket: Option<String>,
+}
+
+/// `MCP_BATCH_ROLE`; `worker`.
+pub fn role(source: &Source) -> Result<Role, ConfigError> {
+    let name = "MCP_BATCH_ROLE";
+    let is_planned = matches!(source.get(name), Some("api" | "sweep"));
+    let not_built = if is_planned { ", the only role that is built yet" } else { "" };
+    let expected = format!("worker{not_built}");
+    let role = source.parse(name, expected, |text| (text == "worker").then_some(Role::Worker))?;
+    Ok(role.unwrap_or(Role::Worker))
+}
+
+/// `MCP_BATCH_SECRET_ARN`: a Secrets Manager secret; none: the environment is all there is.
+pub fn secret_arn(source: &Source) -> Result<Option<String>, ConfigError> {
+    let expected = "the ARN of a Secrets Manager secret (arn:aws:secretsmanager:…:secret:…)";
+    let is_arn = |text: &str| {
+        let parts: Vec<_> = text.splitn(7, ':').collect();
+        matches!(parts[..], ["arn", _, "secretsmanager", _, _, "secret", name] if !name.is_empty())
+    };
+    source.parse("MCP_BATCH_SECRET_ARN", expected, |text| is_arn(text).then(|| text.to_owned()))
+}
+
+/// `MCP_BATCH_TABLE`, `_QUEUE_URL`, `_DLQ_URL`, `_RESULTS_BUCKET`.
+pub fn aws(source: &Source) -> Result<AwsSettings, ConfigError> {
+    let table = "the name of a DynamoDB table, 3 to 255 of A-Z a-z 0-9 . _ -";
+    let given = source.parse("MCP_BATCH_TABLE", table, |text| name(text, 255, true))?;
+    let queue = "the URL of an SQS queue";
+    let queue_url = source.parse("MCP_BATCH_QUEUE_URL", queue, queue_url)?;
+    let bucket = "the name of an S3 bucket, 3 to 63 of a-z 0-9 . -";
+    let lower = |text: &str| name(text, 63, false);
+    Ok(AwsSettings {
+        table: required("MCP_BATCH_TABLE", table, given)?,
+        queue_url: required("MCP_BATCH_QUEUE_URL", queue, queue_url)?,
+        dlq_url: source.parse("MCP_BATCH_DLQ_URL", queue, self::queue_url)?,
+        results_bucket: source.parse("MCP_BATCH_RESULTS_BUCKET", bucket, lower)?,
+    })
+}
+
+/// The characters that AWS takes in names of tables (any case, underscores) and of buckets.
+fn name(text: &str, longest: usize, any_case: bool) -> Option<String> {
+    let fits = |c: char| {
+        c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-') || {
+            any_case && (c.is_ascii_uppercase() || c == '_')
+        }
+    };
+    ((3..=longest).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
+}
+
+fn queue_url(text: &str) -> Option<String> {
+    let url = http_url(text)?;
+    (url.path().len() > 1).then(|| text.to_owned())
+}
