@@ -1,6 +1,11 @@
-//! Everything that knows AWS.
+//! Everything that knows AWS: ledger, queue and secrets, and the shell around the worker that
+//! Lambda starts.
 
 pub mod clients;
+pub mod dynamo;
+pub mod secrets;
+pub mod setup;
+pub mod sqs;
 
 #[cfg(feature = "lambda")]
 pub mod lambda;

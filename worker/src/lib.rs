@@ -15,6 +15,8 @@
 //! | 5 | [`tool`] | the call itself, and what its failures mean |
 //! | 6 | [`webhook`] | the outcome, signed and posted |
 //!
+//! Settings are typed in [`config`]; those that are secret may change meanwhile: [`secret`].
+//!
 //! The core knows neither a database nor a cloud nor a command line: it takes the ports
 //! [`lease::Ledger`], [`queue::Queue`] and [`tool::Tools`] by way of an
 //! [`environment::Environment`]. Start reading at [`run`].

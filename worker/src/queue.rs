@@ -70,18 +70,25 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// The attribute that makes a message a dead letter.
+    pub const ERROR_CLASS: &str = "error_class";
+    /// The attribute with the epoch of the run it tells of.
+    pub const EPOCH: &str = "epoch";
+    /// The attribute with the moment the job was first sent, RFC 3339.
+    pub const FIRST_SEEN: &str = "first_seen";
+
     /// The attributes that go beside the body: why, of what, since when.
     pub fn attributes(&self) -> BTreeMap<&'static str, String> {
         let mut attributes = BTreeMap::from([
-            ("error_class", self.error.class.to_string()),
+            (Self::ERROR_CLASS, self.error.class.to_string()),
             ("error_code", self.error.code.to_string()),
             ("error_message", self.error.message.clone()),
             ("attempts", self.attempts.to_string()),
-            ("first_seen", self.first_seen.rfc3339()),
+            (Self::FIRST_SEEN, self.first_seen.rfc3339()),
         ]);
         attributes.extend(self.tool.clone().map(|tool| ("tool", tool)));
         attributes.extend(self.job_id.clone().map(|id| ("job_id", id)));
-        attributes.extend(self.epoch.map(|epoch| ("epoch", epoch.to_string())));
+        attributes.extend(self.epoch.map(|epoch| (Self::EPOCH, epoch.to_string())));
         attributes
     }
 }

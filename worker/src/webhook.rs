@@ -32,7 +32,8 @@ pub struct CourierSettings {
     pub per_host: usize,
     /// How long a receiver may take in all.
     pub timeout: Duration,
-    /// How long a delivery waits for others to the same host before it is put off.
+    /// How long a delivery waits for others before it is put off. With `timeout` it stays below the
+    /// minute for which the delivery of a batch's callback is taken.
     pub longest_wait: Duration,
 }
 
@@ -48,7 +49,7 @@ impl Default for CourierSettings {
 
 impl CourierSettings {
     /// Deliveries at once to all hosts together.
-    pub fn in_all(&self) -> usize {
+    pub fn total(&self) -> usize {
         self.per_host.max(64)
     }
 }
@@ -79,7 +80,7 @@ impl Courier {
             .no_proxy()
             .build()
             .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
-        let turns = Arc::new(Turns::new(settings.per_host, settings.in_all()));
+        let turns = Arc::new(Turns::new(settings.per_host, settings.total()));
         Ok(Self { http, turns, settings, secrets, clock })
     }
 

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, ConfigLoader, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
@@ -38,16 +40,20 @@ pub struct Clients {
 impl Clients {
     /// Clients as the environment says. Nothing is dialled yet, nor are credentials fetched.
     pub async fn from_env() -> Self {
+        Self::load(aws_config::defaults(BehaviorVersion::latest())).await
+    }
+
+    /// Clients as `loader` says, with this program's connections, timeouts and retries.
+    pub async fn load(loader: ConfigLoader) -> Self {
         let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let loader = aws_config::defaults(BehaviorVersion::latest())
+        let loader = loader
             .http_client(http)
             .timeout_config(timeouts())
             .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
         Self::of(&loader.load().await)
     }
 
-    /// Clients of a configuration made elsewhere.
-    pub fn of(config: &SdkConfig) -> Self {
+    fn of(config: &SdkConfig) -> Self {
         Self {
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),

@@ -70,7 +70,8 @@ impl AwsWorker {
             ledger: DynamoLedger::new(&clients, LedgerSettings::of(&settings)),
             queue: SqsQueue::new(clients.sqs.clone(), SqsSettings::of(&settings)),
             tools,
-            courier: Courier::new(courier, secrets.clone(), clock.clone()).map_err(anyhow::Error::msg)?,
+            courier: Courier::new(courier, secrets.clone(), clock.clone())
+                .map_err(anyhow::Error::msg)?,
             clock,
             policy,
             observer: Arc::new(Unobserved),
@@ -141,7 +142,8 @@ async fn catalog(
 async fn read_object(clients: &Clients, object: &str) -> anyhow::Result<String> {
     let (bucket, key) = object.split_once('/').context("expected s3://BUCKET/KEY")?;
     let request = clients.s3.get_object().bucket(bucket).key(key);
-    let answer = request.send().await.map_err(|error| anyhow!(DisplayErrorContext(error).to_string()))?;
+    let answer =
+        request.send().await.map_err(|error| anyhow!(DisplayErrorContext(error).to_string()))?;
     let bytes = answer.body.collect().await?.to_vec();
     String::from_utf8(bytes).context("expected UTF-8")
 }

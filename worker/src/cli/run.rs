@@ -162,7 +162,7 @@ impl Session {
         let secrets = Secrets::fixed(source.clone())?;
         let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
         let llm = if tools.supersedes_offline() { concurrency } else { 0 };
-        Connections { llm, callbacks: callbacks.in_all(), ..Connections::default() }
+        Connections { llm, callbacks: callbacks.total(), ..Connections::default() }
             .check_process()?;
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let courier = courier.map_err(anyhow::Error::msg)?;

@@ -32,10 +32,14 @@ enum Place {
 impl Source {
     /// The process's environment, with nothing typed.
     pub fn from_env() -> Self {
-        let environment = env::vars_os().filter_map(|(name, value)| {
+        Self::of(env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Self { environment: environment.collect(), ..Self::default() }
+        }))
+    }
+
+    /// These variables, with nothing typed.
+    pub fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { environment: environment.into_iter().collect(), ..Self::default() }
     }
 
     /// The same with a flag's value in place of the variable's.

@@ -187,7 +187,8 @@ impl Record {
         }
     }
 
-    fn owes(&self) -> bool {
+    /// Whether an outcome is still to be handed to somebody.
+    pub(crate) fn owes(&self) -> bool {
         self.dead_letter == DeadLetterState::Pending
             || self
                 .callback

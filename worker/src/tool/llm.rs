@@ -8,7 +8,7 @@ mod refusal;
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{
-    Body, Client, Response, StatusCode,
+    Body, Client, Response,
     header::{AUTHORIZATION, CONTENT_TYPE},
     redirect::Policy,
 };
@@ -19,7 +19,7 @@ use url::Url;
 
 pub(super) use self::answer::Answer;
 pub use self::key::ApiKey;
-use self::refusal::Refusal;
+use self::refusal::{Refusal, Refused};
 use super::ToolError;
 use crate::{
     clock::Clock,
@@ -120,43 +120,49 @@ impl LlmClient {
     }
 
     /// Makes one call with `body`, which writes a [`Completion`] in JSON. It is asked again for
-    /// what a refusal may not repeat: while a call waits, nothing here keeps its request.
+    /// what a refusal may not repeat: while a call waits, nothing here keeps its request. Where the
+    /// key is refused and has been replaced, the call is made once more in the time that is left.
     pub(super) async fn complete(
         &self,
         body: impl Fn() -> Result<String, ToolError>,
         terms: CallTerms<'_>,
     ) -> Result<Answer, ToolError> {
-        let (response, keys) = self.send(&body, terms).await?;
-        if response.status().is_success() {
-            let text = read(response, MAX_ANSWER_BYTES).await?;
-            return Answer::parse(&text.head, text.headers_cost, text.is_cut);
-        }
-        Err(self.refused(response, body()?.as_bytes(), keys.llm.as_ref(), terms).await)
-    }
-
-    /// The answer, and the keys it was given for. A key that is refused may have been replaced: if
-    /// so, the call is made once more in the time that is left.
-    async fn send(
-        &self,
-        body: impl Fn() -> Result<String, ToolError>,
-        terms: CallTerms<'_>,
-    ) -> Result<(Response, Arc<Keys>), ToolError> {
         let ends = Instant::now() + terms.timeout;
         let keys = self.secrets.current();
-        let response = self.post(body()?, terms, keys.llm.as_ref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok((response, keys));
-        }
-        // Boxed: it happens seldom, and every call would keep room for it.
-        match Box::pin(timeout_at(ends, self.secrets.renew(&keys))).await {
-            Ok(renewed) if renewed.llm != keys.llm => {
+        match self.try_once(&body, terms, keys.llm.as_ref()).await {
+            Ok(answer) => Ok(answer),
+            Err(refused) if refused.blames_key => {
+                // Boxed: it happens seldom, and every call would keep room for it.
+                let Some(renewed) = Box::pin(self.other_key(&keys, ends)).await else {
+                    return Err(refused.error);
+                };
                 let timeout = ends.saturating_duration_since(Instant::now());
                 let terms = CallTerms { timeout, ..terms };
-                let again = Box::pin(self.post(body()?, terms, renewed.llm.as_ref())).await?;
-                Ok((again, renewed))
+                let again = Box::pin(self.try_once(&body, terms, renewed.llm.as_ref())).await;
+                again.map_err(|refused| refused.error)
             }
-            _ => Ok((response, keys)),
+            Err(refused) => Err(refused.error),
         }
+    }
+
+    /// The keys, if the refused one has been replaced.
+    async fn other_key(&self, refused: &Arc<Keys>, ends: Instant) -> Option<Arc<Keys>> {
+        let renewed = timeout_at(ends, self.secrets.renew(refused)).await.ok()?;
+        (renewed.llm != refused.llm).then_some(renewed)
+    }
+
+    async fn try_once(
+        &self,
+        body: &impl Fn() -> Result<String, ToolError>,
+        terms: CallTerms<'_>,
+        key: Option<&ApiKey>,
+    ) -> Result<Answer, Refused> {
+        let response = self.post(body()?, terms, key).await?;
+        if response.status().is_success() {
+            let text = read(response, MAX_ANSWER_BYTES).await?;
+            return Ok(Answer::parse(&text.head, text.headers_cost, text.is_cut)?);
+        }
+        Err(self.refused(response, body()?.as_bytes(), key, terms).await)
     }
 
     async fn post(
@@ -188,7 +194,7 @@ impl LlmClient {
         request: &[u8],
         key: Option<&ApiKey>,
         terms: CallTerms<'_>,
-    ) -> ToolError {
+    ) -> Refused {
         let refusal = Refusal::of(&response, self.clock.now(), terms.job_named_model);
         let body =
             read(response, MAX_REFUSAL_BYTES).await.map(|text| text.head).unwrap_or_default();

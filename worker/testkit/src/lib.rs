@@ -1,10 +1,11 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS, [`FakeAws`] for AWS where it
-//! has to be fast, and [`RuntimeApi`] with [`EventSource`] for what no emulator of Lambda gets right.
+//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS with an [`AwsProxy`] in front
+//! of it, [`FakeAws`] where AWS has to be fast and need not be right, and [`RuntimeApi`] with
+//! [`EventSource`] for what no emulator of Lambda gets right.
 //!
-//! All but `MiniStack` are HTTP servers on 127.0.0.1, each on a thread and a runtime of its own: a
-//! test that blocks its runtime, or pauses its clock, does not stop them. They misbehave on demand,
-//! count exactly, and are cheap enough to stand in a benchmark.
+//! `MiniStack` is somebody else's program. The others are real HTTP servers on 127.0.0.1, each on a
+//! thread and a runtime of its own: a test that blocks its runtime, or pauses its clock, does not
+//! stop them. They misbehave on demand, count exactly, and are cheap enough to stand in a benchmark.
 //!
 //! ```
 //! use mcp_batch_testkit::{Behaviour, FakeLlm};
@@ -28,6 +29,7 @@
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
+//! | `aws_proxy.rs` | what goes to AWS: seen, priced, and made to fail |
 //! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
 //! | `event_source.rs` | the mapping from SQS to Lambda, rule by rule |
 //! | `cpu.rs` | which CPU a thread runs on |
@@ -39,6 +41,8 @@
 )]
 
 use std::time::{Duration, Instant};
+
+mod aws_proxy;
 
 mod cpu;
 
@@ -59,6 +63,7 @@ mod server;
 pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
+pub use crate::aws_proxy::{AwsCall, AwsProxy, Fault, Rule, Units, Watch};
 pub use crate::cpu::run_on_cpu;
 pub use crate::event_source::{
     EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,

@@ -77,6 +77,11 @@ impl FakeLlm {
         *lock(&self.llm.default) = behaviour;
     }
 
+    /// Answers 401 to every call that does not show this key from now on, whatever it asks.
+    pub fn require_key(&self, key: &str) {
+        *lock(&self.llm.key) = Some(format!("Bearer {key}"));
+    }
+
     /// Answers `calls` of those in [`Behaviour::Hold`], the oldest first, or the next to come.
     pub fn release(&self, calls: usize) {
         self.llm.releases.add_permits(calls);

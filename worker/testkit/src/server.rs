@@ -27,7 +27,7 @@ mod traffic;
 pub(crate) use self::body::{Body, Closed};
 pub(crate) use self::header::header;
 pub use self::received::Received;
-pub(crate) use self::received::whole;
+pub(crate) use self::received::read_body;
 pub(crate) use self::traffic::{Traffic, Visit};
 
 /// Simultaneous connects that wait for their accept instead of being refused.

@@ -110,6 +110,22 @@ impl Run<'_> {
         self.args(["--llm-url", &llm.url()])
     }
 
+    /// With this limit of open files.
+    pub(crate) fn open_files(mut self, limit: u32) -> Self {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+        limited.arg(self.command.get_program()).args(self.command.get_args());
+        limited.current_dir(self.folder.0.path()).stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        self.command = limited;
+        self
+    }
+
     pub(crate) fn stdin(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = Some(input.into());
         self.command.stdin(Stdio::piped());

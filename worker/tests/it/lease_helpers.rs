@@ -50,8 +50,8 @@ pub(crate) fn expiry() -> UnixMs {
 pub(crate) trait Store: Send + Sync + Sized + 'static {
     type Ledger: Ledger;
 
-    /// An empty store.
-    async fn open() -> Self;
+    /// An empty store; none if this machine cannot have one, which is told.
+    async fn open() -> Option<Self>;
 
     /// Another worker process on the same store. Its leases live as long as this lives.
     fn worker(&self) -> Worker<Self::Ledger>;
@@ -65,8 +65,8 @@ pub(crate) struct SqliteStore {
 impl Store for SqliteStore {
     type Ledger = SqliteLedger;
 
-    async fn open() -> Self {
-        Self { folder: folder_in_memory() }
+    async fn open() -> Option<Self> {
+        Some(Self { folder: folder_in_memory() })
     }
 
     fn worker(&self) -> Worker<SqliteLedger> {

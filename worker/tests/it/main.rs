@@ -11,14 +11,19 @@
 //! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
-//! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks |
+//! | `secrets.rs` | secrets that change: refused keys, rotation, what is never told |
+//! | `settings.rs` | the settings of AWS, and the count of connections |
+//! | `events.rs` | `fixtures/events` are what Lambda hands over |
+//! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks and their turns |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
+//! | `dynamo.rs` | the ledger in DynamoDB: what it costs, where results lie, what gets lost |
 //! | `queue.rs` | the queue's contract, likewise |
 //! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod any_job;
 mod bad_input;
+mod events;
 mod helpers;
 mod job_schema;
 mod llm_answers;
@@ -26,9 +31,12 @@ mod llm_prompts;
 mod llm_waits;
 mod run_again;
 mod run_command;
+mod secrets;
+mod settings;
 mod worker;
 
 mod database;
+mod dynamo;
 mod lease;
 mod lease_helpers;
 mod queue;

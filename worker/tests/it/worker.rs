@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod rig;
+mod turns;
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 

@@ -27,6 +27,19 @@ const QUOTED_CHARS: usize = 24;
 /// A prompt that is shorter is a word that any message may hold.
 const SHORTEST_PROMPT_CHARS: usize = 8;
 
+/// A call that brought no answer.
+pub(super) struct Refused {
+    pub(super) error: ToolError,
+    /// Another key would help.
+    pub(super) blames_key: bool,
+}
+
+impl From<ToolError> for Refused {
+    fn from(error: ToolError) -> Self {
+        Self { error, blames_key: false }
+    }
+}
+
 /// What the head of a refusal says.
 pub(super) struct Refusal {
     status: StatusCode,
@@ -72,17 +85,16 @@ impl Refusal {
     }
 
     /// The verdict, with as much of the upstream's own words as repeats neither key nor prompt.
-    pub(super) fn explained_by(
-        self,
-        body: &[u8],
-        request: &[u8],
-        key: Option<&ApiKey>,
-    ) -> ToolError {
+    pub(super) fn explained_by(self, body: &[u8], request: &[u8], key: Option<&ApiKey>) -> Refused {
         let details = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
         let (class, code) = self.judge(&details);
         let retry_after = match code {
             Some("budget_exceeded") => self.retry_after.or(Some(BUDGET_PAUSE)),
             _ => self.retry_after,
+        };
+        let blames_key = match code {
+            None => self.status == StatusCode::UNAUTHORIZED,
+            Some(code) => code == "api_key",
         };
         let code = code.map_or_else(|| format!("http_{}", self.status.as_u16()), str::to_owned);
         let said = details.message.map(|message| shown(&message, request, key)).unwrap_or_default();
@@ -92,7 +104,7 @@ impl Refusal {
             408 | 504 => ToolError::ambiguous(error),
             _ => ToolError::free(error),
         };
-        ToolError { retry_after, ..failure }
+        Refused { error: ToolError { retry_after, ..failure }, blames_key }
     }
 
     /// The status first, the type second: LiteLLM calls a 408 an invalid request.

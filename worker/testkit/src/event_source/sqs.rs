@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::{Source, SqsMessage};
-use crate::server::{Body, whole};
+use crate::server::{Body, read_body};
 
 /// What names the account, the region and the service. Emulators do not check the rest of it.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sqs/aws4_request, \
@@ -57,7 +57,7 @@ impl SqsQueue {
     async fn call(&self, action: &str, request: &Value) -> Value {
         let response = self.post(action, request.to_string()).await.expect("SQS answers");
         let status = response.status();
-        let body = whole(response.into_body()).await.expect("SQS answers to the end");
+        let body = read_body(response.into_body()).await.expect("SQS answers to the end");
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         assert!(status.is_success(), "{action} of {}: {status} {answer}", self.url);
         answer

@@ -112,6 +112,7 @@ impl FakeLlmBuilder {
             answer_headers: self.answer_headers,
             default: Mutex::new(self.default),
             scripts: Mutex::default(),
+            key: Mutex::default(),
             releases: Semaphore::new(0),
             observed: Observed::new(self.keep_prompts, self.record),
             traffic: Arc::clone(&traffic),

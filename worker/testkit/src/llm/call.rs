@@ -21,6 +21,8 @@ pub(super) struct Llm {
     pub(super) answer_headers: HeaderMap,
     pub(super) default: Mutex<Behaviour>,
     pub(super) scripts: Mutex<Vec<Script>>,
+    /// The `Authorization` that calls must have, if any.
+    pub(super) key: Mutex<Option<String>>,
     pub(super) releases: Semaphore,
     pub(super) observed: Observed,
     pub(super) traffic: Arc<Traffic>,
@@ -59,13 +61,20 @@ impl Answerer for Llm {
             let asked = Asked { number: self.note(request, ""), call_id, ..Asked::default() };
             return self.behave(Behaviour::status(400), asked, visit).await;
         };
-        let behaviour = self.choose(&text);
+        let behaviour = match self.is_refused(&request) {
+            true => Behaviour::status(401),
+            false => self.choose(&text),
+        };
         let number = self.note(request, &text);
         self.behave(behaviour, Asked { number, model, text, tokens, call_id }, visit).await
     }
 }
 
 impl Llm {
+    fn is_refused(&self, request: &Received) -> bool {
+        lock(&self.key).as_deref().is_some_and(|key| request.header("authorization") != Some(key))
+    }
+
     fn choose(&self, text: &str) -> Behaviour {
         lock(&self.scripts)
             .iter_mut()

@@ -24,7 +24,7 @@ impl Received {
     /// Reads a request to its end.
     pub(crate) async fn read(request: Request<Incoming>) -> Result<Self, Closed> {
         let (head, incoming) = request.into_parts();
-        let body = whole(incoming).await?;
+        let body = read_body(incoming).await?;
         Ok(Self { head, body, at: Instant::now() })
     }
 
@@ -73,8 +73,8 @@ impl Received {
     }
 }
 
-/// A body to its end.
-pub(crate) async fn whole(mut incoming: Incoming) -> Result<Bytes, Closed> {
+/// Reads a body to its end.
+pub(crate) async fn read_body(mut incoming: Incoming) -> Result<Bytes, Closed> {
     // Most bodies come in one piece, which is then not copied.
     match piece(&mut incoming).await? {
         None => Ok(Bytes::new()),

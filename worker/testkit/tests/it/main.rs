@@ -1,6 +1,10 @@
 //! The stand-ins, as seen by a client on a plain socket.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod aws;
+
+mod aws_proxy;
+
 mod client;
 
 mod event_source;

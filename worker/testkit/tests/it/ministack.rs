@@ -7,22 +7,20 @@ use std::process::{Command, Stdio};
 use mcp_batch_testkit::{MiniStack, wait_until};
 use serde_json::json;
 
-use crate::client::post;
+use crate::aws::{create_table, dynamo};
 
 #[tokio::test]
 async fn what_is_put_into_it_comes_back() {
     let Some(aws) = MiniStack::start().await else { return };
     let table = MiniStack::unique("kept");
-    let create = json!({
-        "TableName": table,
-        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-        "BillingMode": "PAY_PER_REQUEST",
-    });
-    dynamo(&aws, "CreateTable", &create);
+    create_table(aws.endpoint(), &table, &json!([]));
     let item = json!({"pk": {"S": "job#1"}, "state": {"S": "done"}});
-    dynamo(&aws, "PutItem", &json!({"TableName": table, "Item": item}));
-    let got = dynamo(&aws, "GetItem", &json!({"TableName": table, "Key": {"pk": {"S": "job#1"}}}));
+    dynamo(aws.endpoint(), "PutItem", &json!({"TableName": table, "Item": item}));
+    let got = dynamo(
+        aws.endpoint(),
+        "GetItem",
+        &json!({"TableName": table, "Key": {"pk": {"S": "job#1"}}}),
+    );
     assert_eq!(got["Item"], item);
 }
 
@@ -52,13 +50,4 @@ async fn a_server_of_its_own_ends_when_its_owner_is_killed() {
     owner.kill().expect("it can be killed");
     owner.wait().expect("it ends");
     wait_until("nobody listens there", || TcpStream::connect(&address).is_err()).await;
-}
-
-fn dynamo(aws: &MiniStack, operation: &str, body: &serde_json::Value) -> serde_json::Value {
-    let headers = format!(
-        "x-amz-target: DynamoDB_20120810.{operation}\r\ncontent-type: application/x-amz-json-1.0\r\n\
-         authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request\r\n"
-    );
-    let answer = post(&format!("{}/", aws.endpoint()), &headers, &body.to_string());
-    answer.expect("an answer").json()
 }

@@ -11,28 +11,45 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mcp_batch::{lease::Ledger, local::SqliteLedger};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use tokio::runtime::Runtime;
 
 use self::{
     broken::{ForgetsTokens, IgnoresLeases, RunsAgain, Unfenced},
     step::{Step, steps},
     world::{Clocks, World},
 };
-use crate::lease_helpers::{START, Worker, folder_in_memory, open_database};
+use crate::{
+    dynamo::DynamoStore,
+    lease_helpers::{START, Store, Worker, folder_in_memory, open_database},
+};
 
-/// Plays as many cases as `runner` wants on one ledger, each with jobs of its own.
+/// Plays on the embedded ledger, or what `ledger` makes of it.
 fn play<L: Ledger>(
-    mut runner: TestRunner,
+    runner: TestRunner,
     clocks: Clocks,
     ledger: impl FnOnce(SqliteLedger) -> L,
 ) -> Result<(), TestError<Vec<Step>>> {
     let folder = folder_in_memory();
     let database = open_database(&folder.path().join("mcp-batch.db"), START);
     let worker = Worker::new(ledger(SqliteLedger::new(database)));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    play_on(runner, clocks, &runtime(), &worker)
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Plays as many cases as `runner` wants on one ledger, each with jobs of its own.
+fn play_on<L: Ledger>(
+    mut runner: TestRunner,
+    clocks: Clocks,
+    runtime: &Runtime,
+    worker: &Worker<L>,
+) -> Result<(), TestError<Vec<Step>>> {
     let case = AtomicU64::new(0);
     runner.run(&steps(), |steps| {
         let case = case.fetch_add(1, Ordering::Relaxed);
-        let played = runtime.block_on(World::new(&worker, case, clocks).play(&steps));
+        let played = runtime.block_on(World::new(worker, case, clocks).play(&steps));
         played.map_err(|violation| TestCaseError::fail(violation.to_string()))
     })
 }
@@ -68,6 +85,19 @@ fn every_rule_holds_in_any_order_of_steps() {
 #[test]
 fn all_but_the_time_of_calls_holds_even_by_clocks_that_jump_for_hours() {
     assert_holds(Clocks::Wild);
+}
+
+/// Each step is a request or two over the loopback, so there are fewer cases.
+#[test]
+fn every_rule_holds_on_dynamodb_as_well() {
+    let runtime = runtime();
+    for clocks in [Clocks::Close, Clocks::Wild] {
+        let Some(store) = runtime.block_on(DynamoStore::open()) else { return };
+        let played = play_on(TestRunner::new(config(20)), clocks, &runtime, &store.worker());
+        if let Err(error) = played {
+            panic!("{error}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,198 @@
+//! A ledger record as an item of the table, and back. What a job does not have, its item does not
+//! have either, and whole items stay below the kilobyte that one write unit pays for.
+//!
+//! Debts are attributes: `callback_pending` and `dead_letter_pending` are there while something is
+//! owed, so that the update which pays one can tell by the other whether it was the last.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+
+use super::{
+    attributes::{Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, json, number, text},
+    failure::malformed,
+};
+use crate::{
+    clock::UnixMs,
+    job::{Callback, JobKey, PayloadHash},
+    lease::{
+        CallbackSlot, CallbackState, DeadLetterState, LedgerError, OwnerToken, Record, State, Usage,
+    },
+};
+
+const STATE: &str = "job_state";
+const TOKEN: &str = "owner_token";
+const EPOCH: &str = "epoch";
+pub(super) const VERSION: &str = "version";
+pub(super) const PLACES: &str = "places";
+
+const JOB: &str = "job";
+const LEASE_ENDS_MS: &str = "lease_ends_ms";
+const CALLBACK_PENDING: &str = "callback_pending";
+const CALLBACK_END: &str = "callback_end";
+const DEAD_LETTER_PENDING: &str = "dead_letter_pending";
+const DEAD_LETTER_SENT: &str = "dead_letter_sent";
+const EXPIRES_MS: &str = "expires_ms";
+
+/// A job's record and what the table keeps beside it.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The record.
+    pub(super) record: Record,
+    /// Another one after each write.
+    pub(super) version: u64,
+    /// Places in batches in which the job is not counted yet, as keys of their items.
+    pub(super) places: Vec<String>,
+}
+
+/// The hash key of a job's item.
+pub(super) fn pk(key: JobKey) -> String {
+    format!("job#{key}")
+}
+
+/// The item of a record, but for its result, its version and its places.
+pub(super) fn of_record(record: &Record) -> Result<Item, LedgerError> {
+    let mut item = Item::with_capacity(28);
+    let mut put = |name: &str, value| {
+        item.insert(name.to_owned(), value);
+    };
+    put(PK, text(pk(record.key)));
+    put(JOB, text(record.job_id.as_str()));
+    put("namespace", text(record.namespace.as_str()));
+    put("tool", text(record.tool.as_str()));
+    put(STATE, text(record.state.name()));
+    put(TOKEN, bytes(*record.token.as_bytes()));
+    put(EPOCH, number(record.epoch));
+    put("attempts", number(record.attempts));
+    put("first_seen_ms", number(record.first_seen.0));
+    put("claimed_ms", number(record.claimed.0));
+    put("settled_ms", number(record.settled.0));
+    put(EXPIRES_MS, number(record.expires.0));
+    put(ttl(record), number(kept_until_s(record)));
+    if let Some(tenant) = &record.tenant {
+        put("tenant", text(tenant.as_str()));
+    }
+    if let Some(hash) = &record.payload_hash {
+        put("payload_hash", bytes(*hash.as_bytes()));
+    }
+    if record.usage != Usage::free() {
+        put("usage", json(&record.usage)?);
+    }
+    if record.offline {
+        put("offline", AttributeValue::Bool(true));
+    }
+    match &record.state {
+        State::Running { lease_ends, .. } => put(LEASE_ENDS_MS, number(lease_ends.0)),
+        State::Failed(error) | State::Held(error) | State::Retry(Some(error)) => {
+            put("error", json(error)?);
+        }
+        State::Done(_) | State::Retry(None) | State::Cancelled => {}
+    }
+    put_debts(record, put);
+    Ok(item)
+}
+
+fn put_debts(record: &Record, mut put: impl FnMut(&str, AttributeValue)) {
+    if let Some(slot) = &record.callback {
+        put("callback_url", text(slot.callback.expose_url()));
+        match slot.state {
+            CallbackState::Pending => put(CALLBACK_PENDING, AttributeValue::Bool(true)),
+            CallbackState::Sent => put(CALLBACK_END, text("sent")),
+            CallbackState::Dead => put(CALLBACK_END, text("dead")),
+        }
+        if slot.failures > 0 {
+            put("callback_failures", number(slot.failures));
+        }
+    }
+    match record.dead_letter {
+        DeadLetterState::None => {}
+        DeadLetterState::Pending => put(DEAD_LETTER_PENDING, AttributeValue::Bool(true)),
+        DeadLetterState::Sent => put(DEAD_LETTER_SENT, AttributeValue::Bool(true)),
+    }
+}
+
+/// What is owed, or waits for a person, is not deleted: its end stands where DynamoDB does not look.
+fn ttl(record: &Record) -> &'static str {
+    match matches!(record.state, State::Held(_)) || record.owes() {
+        true => KEPT_UNTIL_S,
+        false => RECORD_EXPIRES_S,
+    }
+}
+
+/// The first whole second at which nobody needs the record any more.
+fn kept_until_s(record: &Record) -> i64 {
+    let ends = match record.state {
+        State::Running { lease_ends, .. } => lease_ends.max(record.expires),
+        _ => record.expires,
+    };
+    UnixMs(ends.0.saturating_add(999)).seconds()
+}
+
+/// A record as it was stored, with `result` for that of a job that is done.
+pub(super) fn to_known(item: &mut Reader, result: Option<Value>) -> Result<Known, LedgerError> {
+    let pk = item.text(PK)?;
+    let record = Record {
+        key: key_of(&pk).ok_or_else(|| malformed(PK, "job# and 64 hexadecimal digits"))?,
+        namespace: item.parsed("namespace")?,
+        job_id: item.parsed(JOB)?,
+        tool: item.parsed("tool")?,
+        tenant: item.has("tenant").then(|| item.parsed("tenant")).transpose()?,
+        payload_hash: item.maybe_array("payload_hash")?.map(PayloadHash::from_bytes),
+        state: state(item, result)?,
+        token: OwnerToken::from_bytes(item.array(TOKEN)?),
+        epoch: item.number(EPOCH)?,
+        attempts: item.number("attempts")?,
+        usage: item.maybe_json("usage")?.unwrap_or_default(),
+        callback: callback(item)?,
+        dead_letter: match () {
+            () if item.has(DEAD_LETTER_PENDING) => DeadLetterState::Pending,
+            () if item.has(DEAD_LETTER_SENT) => DeadLetterState::Sent,
+            () => DeadLetterState::None,
+        },
+        offline: item.has("offline"),
+        first_seen: UnixMs(item.number("first_seen_ms")?),
+        claimed: UnixMs(item.number("claimed_ms")?),
+        settled: UnixMs(item.number("settled_ms")?),
+        expires: UnixMs(item.number(EXPIRES_MS)?),
+    };
+    Ok(Known { record, version: item.number(VERSION)?, places: item.texts(PLACES)? })
+}
+
+fn state(item: &mut Reader, result: Option<Value>) -> Result<State, LedgerError> {
+    let name = item.text(STATE)?;
+    let error = item.maybe_json("error")?;
+    let reason = || malformed("error", "why the job is not done");
+    let mut lease_ends = || item.number(LEASE_ENDS_MS).map(UnixMs);
+    Ok(match name.as_str() {
+        "running" => State::Running { lease_ends: lease_ends()?, alone: false },
+        "running_alone" => State::Running { lease_ends: lease_ends()?, alone: true },
+        "retry" => State::Retry(error),
+        "done" => State::Done(result.ok_or_else(|| malformed("result", "one"))?),
+        "failed" => State::Failed(error.ok_or_else(reason)?),
+        "held" => State::Held(error.ok_or_else(reason)?),
+        "cancelled" => State::Cancelled,
+        _ => return Err(malformed(STATE, "a state's name")),
+    })
+}
+
+fn callback(item: &mut Reader) -> Result<Option<CallbackSlot>, LedgerError> {
+    let Some(url) = item.maybe_text("callback_url")? else { return Ok(None) };
+    let callback = Callback::from_url(url).map_err(|_| malformed("callback_url", "a URL"))?;
+    let state = match item.maybe_text(CALLBACK_END)?.as_deref() {
+        None => CallbackState::Pending,
+        Some("sent") => CallbackState::Sent,
+        Some("dead") => CallbackState::Dead,
+        Some(_) => return Err(malformed(CALLBACK_END, "sent or dead")),
+    };
+    let failures = item.maybe_number("callback_failures")?.unwrap_or(0);
+    Ok(Some(CallbackSlot { callback, state, failures }))
+}
+
+/// The key in a job's hash key.
+pub(super) fn key_of(pk: &str) -> Option<JobKey> {
+    let digits = pk.strip_prefix("job#").filter(|digits| digits.len() == 64)?;
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(JobKey::from_bytes(key))
+}

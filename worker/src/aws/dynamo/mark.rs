@@ -1,0 +1,98 @@
+//! Notes on hand-offs. A debt that is paid is one update of the item: whether it was the last one,
+//! and the item may expire from now on, is told by whether the other debt's attribute is there. A
+//! TTL attribute that is no number does not count.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{
+    DynamoLedger,
+    attributes::{number, text},
+    failure::Failure,
+    item::{self, Known},
+    table::{Expression, Written},
+};
+use crate::{
+    job::JobKey,
+    lease::{Delivery, Mark, Record, Step},
+};
+
+const CALLBACK_IS_OVER: &str = "SET version = :version, callback_end = :end, \
+     record_expires_s = if_not_exists(dead_letter_pending, kept_until_s) REMOVE callback_pending";
+
+const CALLBACK_IS_DUE: &str = "epoch = :epoch AND job_state IN (:done, :failed) \
+     AND callback_url = :url AND attribute_exists(callback_pending)";
+
+const DEAD_LETTER_IS_SENT: &str = "SET version = :version, dead_letter_sent = :sent, \
+     record_expires_s = if_not_exists(callback_pending, kept_until_s) REMOVE dead_letter_pending";
+
+const DEAD_LETTER_IS_DUE: &str = "epoch = :epoch AND job_state IN (:done, :failed) \
+     AND attribute_exists(dead_letter_pending)";
+
+impl DynamoLedger {
+    /// Notes what became of a hand-off. Where the usual update does not fit, the item that comes
+    /// back is judged by the state machine's rule.
+    pub(super) async fn mark_handoff(
+        &self,
+        key: JobKey,
+        epoch: u64,
+        mark: &Mark,
+    ) -> Result<(), Failure> {
+        let known = match payment(epoch, mark) {
+            None => self.look(key).await?,
+            Some((update, condition)) => {
+                let version = fastrand::u64(..);
+                match self.pay(key, update, condition, version).await? {
+                    Written::Done => {
+                        self.finished.mark(key, epoch, mark);
+                        return Ok(());
+                    }
+                    Written::Refused(known) => known.filter(|known| known.version != version),
+                }
+            }
+        };
+        self.step("mark", known, |old| changed_by(old, epoch, mark)).await
+    }
+
+    async fn pay(
+        &self,
+        key: JobKey,
+        update: &'static str,
+        mut condition: Expression,
+        version: u64,
+    ) -> Result<Written<Known>, Failure> {
+        condition.values.push((":version", number(version)));
+        Ok(match self.table.update(item::pk(key), update, condition).await? {
+            Written::Done => Written::Done,
+            Written::Refused(item) => Written::Refused(self.known_if_any(item).await?),
+        })
+    }
+}
+
+/// The rule, but what is noted already is not written again.
+fn changed_by(old: Option<Record>, epoch: u64, mark: &Mark) -> Step<()> {
+    let mut step = Record::mark(old.clone(), epoch, mark);
+    step.write = step.write.filter(|new| old.as_ref() != Some(new));
+    step
+}
+
+/// The update for a debt's end, and when it is one; a failed delivery ends none, and is counted by
+/// reading first, so that a request sent twice counts once.
+fn payment(epoch: u64, mark: &Mark) -> Option<(&'static str, Expression)> {
+    let mut values =
+        vec![(":epoch", number(epoch)), (":done", text("done")), (":failed", text("failed"))];
+    match mark {
+        Mark::Callback(callback, delivery) => {
+            let end = match delivery {
+                Delivery::Sent => "sent",
+                Delivery::Dead => "dead",
+                Delivery::Failed => return None,
+            };
+            values.extend([(":end", text(end)), (":url", text(callback.expose_url()))]);
+            Some((CALLBACK_IS_OVER, Expression { text: CALLBACK_IS_DUE, values }))
+        }
+        Mark::DeadLetterSent => {
+            values.push((":sent", AttributeValue::Bool(true)));
+            Some((DEAD_LETTER_IS_SENT, Expression { text: DEAD_LETTER_IS_DUE, values }))
+        }
+    }
+}

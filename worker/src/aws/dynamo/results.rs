@@ -1,0 +1,139 @@
+//! Where a result lies: as text in its item while both fit one write unit, else compressed; in a
+//! bucket once that is cheaper, or the item would be too large.
+
+use std::io::Read;
+
+use aws_sdk_s3::{Client, primitives::ByteStream};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{
+    attributes::{Item, Reader, bytes, text, weight},
+    failure::{self, Failure, malformed},
+};
+use crate::lease::{LedgerError, Record, State};
+
+/// What one write unit pays for.
+pub(super) const WRITE_UNIT: usize = 1024;
+
+/// The largest compressed result in an item: DynamoDB's 400 KB, less what the other attributes may
+/// come to, a new callback included.
+const MAX_IN_ITEM: usize = 400 * 1024 - 8 * 1024;
+
+/// A bucket's PUT costs what eight write units do.
+const WRITES_A_PUT_COSTS: usize = 8;
+
+/// The largest result that is kept at all, as text.
+const MAX_TEXT: usize = 16 * 1024 * 1024;
+
+/// The level of compression: the least that is well below the text.
+const LEVEL: i32 = 3;
+
+const RESULT: &str = "result";
+const RESULT_ZSTD: &str = "result_zstd";
+const RESULT_OBJECT: &str = "result_object";
+
+/// Puts results where they belong, and gets them from there.
+pub(super) struct ResultStore {
+    client: Client,
+    bucket: Option<String>,
+}
+
+impl ResultStore {
+    pub(super) fn new(client: Client, bucket: Option<String>) -> Self {
+        Self { client, bucket }
+    }
+
+    /// Adds the record's result to its item; one that goes to the bucket is there before this
+    /// returns.
+    pub(super) async fn put(&self, item: &mut Item, record: &Record) -> Result<(), Failure> {
+        let State::Done(result) = &record.state else { return Ok(()) };
+        let json = result.to_string();
+        if json.len() > MAX_TEXT {
+            return Err(Failure::ResultTooLarge(json.len()));
+        }
+        if weight(item) + RESULT.len() + json.len() <= WRITE_UNIT {
+            item.insert(RESULT.to_owned(), text(json));
+            return Ok(());
+        }
+        let packed = zstd::bulk::compress(json.as_bytes(), LEVEL).map_err(LedgerError::of)?;
+        let (name, value) = match &self.bucket {
+            Some(bucket) if is_cheaper_outside(record, packed.len()) => {
+                let key = object_key(record, &packed);
+                self.upload(bucket, &key, packed).await?;
+                (RESULT_OBJECT, text(key))
+            }
+            _ if packed.len().min(json.len()) > MAX_IN_ITEM => {
+                return Err(Failure::ResultTooLarge(json.len()));
+            }
+            _ if packed.len() < json.len() => (RESULT_ZSTD, bytes(packed)),
+            _ => (RESULT, text(json)),
+        };
+        item.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// Takes the result out of an item that has one.
+    pub(super) async fn take(&self, item: &mut Reader) -> Result<Option<Value>, LedgerError> {
+        if let Some(result) = item.maybe_json(RESULT)? {
+            return Ok(Some(result));
+        }
+        if let Some(packed) = item.maybe_bytes(RESULT_ZSTD)? {
+            return unpack(&packed, RESULT_ZSTD).map(Some);
+        }
+        let Some(key) = item.maybe_text(RESULT_OBJECT)? else { return Ok(None) };
+        let packed = self.download(&key).await?;
+        unpack(&packed, RESULT_OBJECT).map(Some)
+    }
+
+    async fn upload(&self, bucket: &str, key: &str, packed: Vec<u8>) -> Result<(), LedgerError> {
+        let request = self.client.put_object().bucket(bucket).key(key);
+        let request = request.content_type("application/json").content_encoding("zstd");
+        let answer = request.body(ByteStream::from(packed)).send().await;
+        answer.map(|_| ()).map_err(|error| failure::of_request("PutObject", &error))
+    }
+
+    async fn download(&self, key: &str) -> Result<Vec<u8>, LedgerError> {
+        let Some(bucket) = &self.bucket else {
+            return Err(malformed(RESULT_OBJECT, "none, since no bucket is set"));
+        };
+        let answer = self.client.get_object().bucket(bucket).key(key).send().await;
+        let answer = answer.map_err(|error| failure::of_request("GetObject", &error))?;
+        let mut body = answer.body;
+        let mut packed = Vec::new();
+        while let Some(part) = body.try_next().await.map_err(LedgerError::of)? {
+            packed.extend_from_slice(&part);
+            if packed.len() > MAX_TEXT {
+                return Err(LedgerError(format!("GetObject: expected {MAX_TEXT} bytes at most")));
+            }
+        }
+        Ok(packed)
+    }
+}
+
+/// The result is written, and billed, with its outcome, and once more with its callback's end.
+fn is_cheaper_outside(record: &Record, packed_bytes: usize) -> bool {
+    let writes = if record.callback.is_some() { 2 } else { 1 };
+    packed_bytes * writes > WRITES_A_PUT_COSTS * WRITE_UNIT
+}
+
+/// The epoch keeps an older owner's result apart, the digest another result of the same epoch's:
+/// an object is never replaced by another one.
+fn object_key(record: &Record, packed: &[u8]) -> String {
+    let digest: [u8; 32] = Sha256::digest(packed).into();
+    let start = u64::from_be_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ]);
+    format!("results/{}/{}-{start:016x}.json.zst", record.key, record.epoch)
+}
+
+fn unpack(packed: &[u8], attribute: &str) -> Result<Value, LedgerError> {
+    let broken = || malformed(attribute, "JSON compressed by zstd, 16 MiB at most");
+    let mut json = Vec::new();
+    let decoder = zstd::Decoder::with_buffer(packed).map_err(|_| broken())?;
+    let read = decoder.take(MAX_TEXT as u64 + 1).read_to_end(&mut json);
+    if read.is_err() || json.len() > MAX_TEXT {
+        return Err(broken());
+    }
+    serde_json::from_slice(&json).map_err(|_| broken())
+}

@@ -1,0 +1,125 @@
+//! The queue's port on SQS, standard and FIFO.
+
+mod envelope;
+mod failure;
+mod letter;
+mod outgoing;
+mod receive;
+mod send;
+mod tens;
+mod text;
+mod visibility;
+
+use std::{sync::Arc, time::Duration};
+
+use aws_sdk_sqs::Client;
+use tokio::sync::Semaphore;
+
+pub use self::envelope::Envelope;
+use self::{letter::outgoing_letter, outgoing::Outgoing};
+use crate::{
+    batch::Order,
+    queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+};
+
+/// The most requests that one process has under way at SQS: each holds a connection.
+pub const MAX_REQUESTS: usize = 16;
+
+/// Where the queue is, and how long messages may be kept hidden in it.
+#[derive(Clone, Debug)]
+pub struct SqsSettings {
+    /// The queue. It is a FIFO queue if its URL ends in `.fifo`.
+    pub queue_url: String,
+    /// The queue of dead letters. Without one a job that will not be run again is only reported as
+    /// failed; its message stays until the queue's own redrive policy takes it. A FIFO queue should
+    /// have one: a message that stays keeps its group from being worked off.
+    pub dead_letter_url: Option<String>,
+    /// Longer deferrals send the message anew with a delay, on a standard queue: hidden messages
+    /// count towards SQS's 120,000 in flight, delayed ones do not.
+    pub visibility_budget: Duration,
+}
+
+impl SqsSettings {
+    /// Settings for the queue at `queue_url`: no dead letters, a budget of 120 seconds.
+    pub fn new(queue_url: impl Into<String>) -> Self {
+        Self {
+            queue_url: queue_url.into(),
+            dead_letter_url: None,
+            visibility_budget: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A queue in SQS. Clones are the same queue, under one bound of requests.
+///
+/// - Bodies are texts of the characters that SQS takes; with its attributes a message has 1 MiB at
+///   most. Others are refused before anything is sent.
+/// - A FIFO queue keeps the order of a group: it is never sent anew what was received, and what is
+///   sent with a delay comes without.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    settings: Arc<SqsSettings>,
+    requests: Arc<Semaphore>,
+}
+
+impl SqsQueue {
+    /// The queue of `settings`, asked through `client`, which brings timeouts and retries.
+    pub fn new(client: Client, settings: SqsSettings) -> Self {
+        let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
+        Self { client, settings: Arc::new(settings), requests }
+    }
+
+    fn is_fifo(&self) -> bool {
+        is_fifo(&self.settings.queue_url)
+    }
+}
+
+/// "The name of a FIFO queue must end with the `.fifo` suffix" (`CreateQueue`, API reference).
+/// A group tells nothing: fair queues have them on standard queues.
+fn is_fifo(queue_url: &str) -> bool {
+    queue_url.ends_with(".fifo")
+}
+
+impl Queue for SqsQueue {
+    async fn send(&self, messages: Vec<NewMessage>) -> Result<Vec<String>, QueueError> {
+        let outgoing = messages.into_iter().map(Outgoing::new).collect();
+        self.send_all(&self.settings.queue_url, outgoing).await
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility_timeout: Duration,
+    ) -> Result<Vec<Message>, QueueError> {
+        self.receive_up_to(max, wait, visibility_timeout).await
+    }
+
+    async fn delete(&self, receipts: Vec<Receipt>) -> Result<(), QueueError> {
+        self.delete_all(receipts).await
+    }
+
+    /// Never an error: what cannot be deferred is logged.
+    async fn defer(&self, messages: Vec<(Message, Duration)>) -> Result<Vec<Receipt>, QueueError> {
+        Ok(self.defer_all(messages).await)
+    }
+
+    async fn extend(
+        &self,
+        receipts: Vec<Receipt>,
+        visibility_timeout: Duration,
+    ) -> Result<(), QueueError> {
+        self.hide(receipts.into_iter().map(|receipt| (receipt, visibility_timeout)).collect()).await
+    }
+
+    async fn bury(&self, letter: DeadLetter) -> Result<Burial, QueueError> {
+        let Some(url) = &self.settings.dead_letter_url else { return Ok(Burial::LeftToQueue) };
+        self.send_all(url, vec![outgoing_letter(&letter)]).await?;
+        Ok(Burial::Taken)
+    }
+
+    fn order(&self) -> Order {
+        if self.is_fifo() { Order::WithinGroups } else { Order::Any }
+    }
+}

@@ -1,0 +1,75 @@
+//! A dead letter within SQS's limits: the body is kept, the reason as far as there is room.
+
+use bytes::Bytes;
+
+use super::{
+    outgoing::{MAX_BYTES, Outgoing, attribute_bytes},
+    text::{is_allowed, shortened, with_allowed_only},
+};
+use crate::queue::DeadLetter;
+
+/// The attribute that says what was done to a body that SQS would refuse.
+const BODY_ALTERED: &str = "body_altered";
+
+/// The attribute that is shortened where the room ends.
+const ERROR_MESSAGE: &str = "error_message";
+
+/// "Each message can have up to 10 attributes" (Amazon SQS message metadata, developer guide).
+const MAX_ATTRIBUTES: usize = 10;
+
+/// All attributes, those first that are kept longest. Without its class a letter could not be told
+/// from a job, and without its epoch not be replayed.
+const BY_IMPORTANCE: [&str; 9] = [
+    DeadLetter::ERROR_CLASS,
+    DeadLetter::EPOCH,
+    "error_code",
+    BODY_ALTERED,
+    "attempts",
+    DeadLetter::FIRST_SEEN,
+    "tool",
+    "job_id",
+    ERROR_MESSAGE,
+];
+
+const _: () = assert!(BY_IMPORTANCE.len() <= MAX_ATTRIBUTES);
+
+/// The letter as it is sent. A body that SQS refuses, which no queue of SQS can have brought, has
+/// question marks for the characters that are not allowed; an empty one is a single one.
+pub(super) fn outgoing_letter(letter: &DeadLetter) -> Outgoing {
+    let mut reason = letter.attributes();
+    let body = match altered(&letter.body) {
+        Some((body, what)) => {
+            reason.insert(BODY_ALTERED, what.to_owned());
+            body.into()
+        }
+        None => letter.body.clone(),
+    };
+    let mut room = MAX_BYTES.saturating_sub(body.len());
+    let mut attributes = Vec::new();
+    for name in BY_IMPORTANCE {
+        let value = reason.remove(name).map(|value| with_allowed_only(value.as_bytes()));
+        let Some(value) = value.and_then(|value| fitted(name, value, room)) else { continue };
+        room -= attribute_bytes(name, &value);
+        attributes.push((name, value));
+    }
+    let (group, delay) = (letter.group.clone(), std::time::Duration::ZERO);
+    Outgoing { body, group, delay, attributes, trace: None }
+}
+
+fn altered(body: &Bytes) -> Option<(String, &'static str)> {
+    match str::from_utf8(body) {
+        Ok("") => Some(("?".to_owned(), "it was empty")),
+        Ok(text) if text.chars().all(is_allowed) => None,
+        _ => Some((with_allowed_only(body), "what SQS refuses was replaced by question marks")),
+    }
+}
+
+/// The value as far as there is room. SQS takes no empty ones.
+fn fitted(name: &str, value: String, room: usize) -> Option<String> {
+    let room = room.checked_sub(attribute_bytes(name, ""))?;
+    let value = match name {
+        ERROR_MESSAGE => shortened(&value, room).to_owned(),
+        _ => value,
+    };
+    (!value.is_empty() && value.len() <= room).then_some(value)
+}

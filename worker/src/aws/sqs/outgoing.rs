@@ -1,0 +1,128 @@
+//! A message on its way to SQS, within SQS's limits.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+    SendMessageBatchRequestEntry, builders::SendMessageBatchRequestEntryBuilder,
+};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{tens::Index, text::is_allowed};
+use crate::queue::{DeadLetter, Message, NewMessage, QueueError};
+
+/// "The maximum is 1,048,576 bytes (1 MiB)", of one message as of a call's all, body and attributes
+/// together (`SendMessageBatch`, API reference).
+pub(super) const MAX_BYTES: usize = 1_048_576;
+
+/// "`DelaySeconds`: Valid values: 0 to 900" (`SendMessage`, API reference).
+const MAX_DELAY: Duration = Duration::from_secs(900);
+
+/// The type of all attributes. It counts towards their size.
+const TYPE: &str = "String";
+
+/// A message to be sent.
+pub(super) struct Outgoing {
+    pub(super) body: Bytes,
+    pub(super) group: Option<String>,
+    pub(super) delay: Duration,
+    pub(super) attributes: Vec<(&'static str, String)>,
+    pub(super) trace: Option<String>,
+}
+
+impl Outgoing {
+    /// A new message.
+    pub(super) fn new(message: NewMessage) -> Self {
+        Self {
+            body: message.body,
+            group: message.group,
+            delay: message.delay,
+            attributes: vec![(DeadLetter::FIRST_SEEN, message.first_seen.rfc3339())],
+            trace: None,
+        }
+    }
+
+    /// A received one anew, after `delay` or as much of it as SQS allows.
+    pub(super) fn anew(message: &Message, delay: Duration) -> Self {
+        let epoch = message.replay_of.map(|epoch| (DeadLetter::EPOCH, epoch.to_string()));
+        let first_seen = (DeadLetter::FIRST_SEEN, message.first_seen.rfc3339());
+        Self {
+            body: message.body.clone(),
+            group: message.group.clone(),
+            delay,
+            attributes: [first_seen].into_iter().chain(epoch).collect(),
+            trace: message.trace.clone(),
+        }
+    }
+
+    /// Body and attributes, as SQS counts them.
+    pub(super) fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| attribute_bytes(name, value));
+        self.body.len() + attributes.sum::<usize>()
+    }
+
+    /// Ready for a call. On a FIFO queue it has an id of its own, so that a send whose answer was lost
+    /// makes no second message, and if it has no group, one of its own as well.
+    pub(super) fn into_entry(self, is_fifo: bool) -> Result<Entry, QueueError> {
+        let bytes = self.bytes();
+        if bytes > MAX_BYTES {
+            let limit = format!("expected at most {MAX_BYTES} bytes with its attributes");
+            return Err(QueueError(format!("{limit}, found {bytes}")));
+        }
+        let own_id = is_fifo.then(|| Uuid::new_v4().to_string());
+        let mut request = SendMessageBatchRequestEntry::builder()
+            .message_body(text(&self.body)?)
+            .set_message_group_id(self.group.or_else(|| own_id.clone()))
+            .set_message_deduplication_id(own_id)
+            .set_delay_seconds((!is_fifo).then(|| whole_seconds(self.delay.min(MAX_DELAY))));
+        for (name, value) in self.attributes {
+            let value = MessageAttributeValue::builder().data_type(TYPE).string_value(value);
+            request = request.message_attributes(name, value.build().map_err(QueueError::of)?);
+        }
+        if let Some(trace) = self.trace {
+            let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+            let value = MessageSystemAttributeValue::builder().data_type(TYPE).string_value(trace);
+            let value = value.build().map_err(QueueError::of)?;
+            request = request.message_system_attributes(name, value);
+        }
+        Ok(Entry { bytes, request })
+    }
+}
+
+/// A message that SQS can take.
+pub(super) struct Entry {
+    pub(super) bytes: usize,
+    request: SendMessageBatchRequestEntryBuilder,
+}
+
+impl Entry {
+    /// Its part of a request.
+    pub(super) fn request(&self, index: Index) -> Result<SendMessageBatchRequestEntry, QueueError> {
+        self.request.clone().id(index.to_string()).build().map_err(QueueError::of)
+    }
+}
+
+fn text(body: &[u8]) -> Result<&str, QueueError> {
+    let found = match str::from_utf8(body) {
+        Ok("") => "nothing".to_owned(),
+        Ok(text) => match text.char_indices().find(|(_, c)| !is_allowed(*c)) {
+            Some((at, c)) => format!("U+{:04X} at byte {at}", u32::from(c)),
+            None => return Ok(text),
+        },
+        Err(error) => format!("no UTF-8 at byte {}", error.valid_up_to()),
+    };
+    Err(QueueError(format!("expected a text of characters that SQS takes, found {found}")))
+}
+
+/// SQS counts in seconds: never less than was asked for.
+pub(super) fn whole_seconds(duration: Duration) -> i32 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    seconds.try_into().unwrap_or(i32::MAX)
+}
+
+/// What an attribute takes: "All parts of the message attribute, including `Name`, `Type`, and
+/// `Value`, are part of the message size restriction" (`MessageAttributeValue`, API reference).
+pub(super) fn attribute_bytes(name: &str, value: &str) -> usize {
+    name.len() + TYPE.len() + value.len()
+}

@@ -1,0 +1,86 @@
+//! A table of its own for each case.
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::{
+    config::Credentials,
+    types::{
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        TimeToLiveSpecification,
+    },
+};
+use mcp_batch::aws::{
+    clients::Clients,
+    dynamo::{DynamoLedger, DynamoSettings},
+};
+use mcp_batch_testkit::{AwsProxy, MiniStack};
+
+use crate::lease_helpers::{Store, Worker};
+
+/// A table, and perhaps a bucket, that nobody else uses.
+pub(crate) struct DynamoStore {
+    pub(super) clients: Clients,
+    pub(super) settings: DynamoSettings,
+    aws: MiniStack,
+}
+
+impl Store for DynamoStore {
+    type Ledger = DynamoLedger;
+
+    async fn open() -> Option<Self> {
+        let aws = MiniStack::start().await?;
+        let clients = clients_at(aws.endpoint()).await;
+        let table = MiniStack::unique("ledger");
+        create_table(&clients.dynamodb, &table).await;
+        Some(Self { clients, settings: DynamoSettings::of_table(table), aws })
+    }
+
+    fn worker(&self) -> Worker<DynamoLedger> {
+        Worker::new(DynamoLedger::new(&self.clients, self.settings.clone()))
+    }
+}
+
+impl DynamoStore {
+    /// The same with a bucket for what does not fit.
+    pub(super) async fn with_bucket(mut self) -> Self {
+        let bucket = MiniStack::unique("results");
+        let request = self.clients.s3.create_bucket().bucket(&bucket);
+        request.send().await.expect("a bucket");
+        self.settings.bucket = Some(bucket);
+        self
+    }
+
+    /// A proxy in front of AWS, and a worker that goes through it.
+    pub(super) async fn behind_proxy(&self) -> (AwsProxy, Worker<DynamoLedger>) {
+        let proxy = AwsProxy::start(self.aws.endpoint()).await;
+        let clients = clients_at(&proxy.endpoint()).await;
+        (proxy, Worker::new(DynamoLedger::new(&clients, self.settings.clone())))
+    }
+}
+
+async fn clients_at(endpoint: &str) -> Clients {
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::new(MiniStack::REGION))
+        .credentials_provider(Credentials::new(MiniStack::KEY, MiniStack::KEY, None, None, "test"));
+    Clients::load(loader).await
+}
+
+async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
+    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
+    let kind =
+        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
+    let request = client
+        .create_table()
+        .table_name(name)
+        .key_schema(key.build().expect("a key"))
+        .attribute_definitions(kind.build().expect("an attribute"))
+        .billing_mode(BillingMode::PayPerRequest);
+    request.send().await.expect("a table");
+    let ttl = TimeToLiveSpecification::builder()
+        .attribute_name("record_expires_s")
+        .enabled(true)
+        .build()
+        .expect("a setting");
+    let request = client.update_time_to_live().table_name(name).time_to_live_specification(ttl);
+    request.send().await.expect("expiry");
+}

@@ -1,0 +1,6 @@
+//! Secrets that change while the process runs.
+
+mod manager;
+mod refused_key;
+mod renewal;
+mod rig;

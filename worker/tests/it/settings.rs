@@ -1,0 +1,111 @@
+//! The settings of AWS, and the count of connections.
+
+use mcp_batch::config::{self, Connections, DEFAULT_CONCURRENCY, LAMBDA_CONCURRENCY, Role, Source};
+
+use crate::helpers::{Folder, summarize};
+
+fn source<const N: usize>(variables: [(&str, &str); N]) -> Source {
+    Source::of(variables.map(|(name, value)| (format!("MCP_BATCH_{name}"), value.to_owned())))
+}
+
+const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/jobs.fifo";
+
+#[test]
+fn the_worker_knows_its_table_and_its_queue() {
+    let least = source([("TABLE", "jobs"), ("QUEUE_URL", QUEUE)]);
+    let settings = config::aws(&least).expect("enough");
+    assert_eq!((settings.table.as_str(), settings.queue_url.as_str()), ("jobs", QUEUE));
+    assert_eq!((settings.dlq_url, settings.results_bucket), (None, None));
+
+    let all = source([
+        ("TABLE", "Jobs_1.a-b"),
+        ("QUEUE_URL", QUEUE),
+        ("DLQ_URL", "http://127.0.0.1:4566/000000000000/dead"),
+        ("RESULTS_BUCKET", "results.example"),
+    ]);
+    let settings = config::aws(&all).expect("enough");
+    assert!(settings.dlq_url.is_some() && settings.results_bucket.is_some());
+}
+
+#[test]
+fn a_setting_of_aws_that_is_missing_or_wrong_says_what_to_write() {
+    let table = "MCP_BATCH_TABLE: expected the name of a DynamoDB table";
+    let cases = [
+        (
+            source([("QUEUE_URL", QUEUE)]),
+            format!("{table}, 3 to 255 of A-Z a-z 0-9 . _ -, found nothing"),
+        ),
+        (source([("TABLE", "a b c"), ("QUEUE_URL", QUEUE)]), table.to_owned()),
+        (source([("TABLE", "jobs")]), "MCP_BATCH_QUEUE_URL: expected the URL of an SQS".to_owned()),
+        (
+            source([("TABLE", "jobs"), ("QUEUE_URL", "arn:aws:sqs:eu-central-1:1:jobs")]),
+            "found “arn:aws:sqs:eu-central-1:1:jobs”".to_owned(),
+        ),
+        (
+            source([("TABLE", "jobs"), ("QUEUE_URL", QUEUE), ("RESULTS_BUCKET", "A_B")]),
+            "MCP_BATCH_RESULTS_BUCKET: expected the name of an S3 bucket".to_owned(),
+        ),
+    ];
+    for (source, told) in cases {
+        let error = config::aws(&source).expect_err(&told).to_string();
+        assert!(error.contains(&told), "{error}");
+    }
+}
+
+#[test]
+fn roles_that_are_not_built_are_refused() {
+    assert_eq!(config::role(&source([])).expect("the default"), Role::Worker);
+    assert_eq!(config::role(&source([("ROLE", "worker")])).expect("it is built"), Role::Worker);
+    for role in ["api", "sweep"] {
+        let error = config::role(&source([("ROLE", role)])).expect_err("not built").to_string();
+        assert!(error.contains("expected worker, the only role that is built yet"), "{error}");
+    }
+    let error = config::role(&source([("ROLE", "boss")])).expect_err("unknown").to_string();
+    assert_eq!(error, "MCP_BATCH_ROLE: expected worker, found “boss”");
+}
+
+#[test]
+fn a_lambda_without_an_llm_is_an_error() {
+    let error = config::required_llm(&source([])).expect_err("nobody would see it").to_string();
+    assert!(error.starts_with("MCP_BATCH_LLM_URL: expected an http or https URL"), "{error}");
+    assert!(error.ends_with("found nothing"), "{error}");
+}
+
+#[test]
+fn callbacks_to_one_host_have_a_bound() {
+    let standard = config::courier(&source([])).expect("the default");
+    assert_eq!((standard.per_host, standard.total()), (5, 64));
+    let wide = config::courier(&source([("CALLBACK_CONCURRENCY", "200")])).expect("a number");
+    assert_eq!((wide.per_host, wide.total()), (200, 200));
+    assert!(config::courier(&source([("CALLBACK_CONCURRENCY", "0")])).is_err());
+}
+
+#[test]
+fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
+    let callbacks = config::courier(&source([])).expect("the default").total();
+    let of = |llm| Connections { llm, ledger: 64, queue: 16, callbacks };
+    let llm = |default| config::concurrency(&source([]), default).expect("the default");
+    assert!(of(llm(DEFAULT_CONCURRENCY)).check(1024).is_ok());
+    assert!(of(llm(LAMBDA_CONCURRENCY)).check(1024).is_ok());
+    assert!(of(756).check(1024).is_ok(), "900 of them");
+
+    let error = of(757).check(1024).expect_err("one too many").to_string();
+    for told in ["at most 900", "found 901", "757 to the LLM", "lower MCP_BATCH_CONCURRENCY"] {
+        assert!(error.contains(told), "{error}");
+    }
+    assert!(of(10_000).check(u64::MAX).is_ok(), "there is no limit");
+    assert!(of(1).check(10).is_err());
+}
+
+#[tokio::test]
+async fn a_run_with_more_connections_than_files_does_not_begin() {
+    let folder = Folder::new();
+    let jobs = folder.jobs(&[summarize("a", "A text.")]);
+    let run = |concurrency| {
+        let command = folder.run(&jobs).args(["--llm-url", "http://127.0.0.1:9/v1"]);
+        command.args(["--concurrency", concurrency]).open_files(256)
+    };
+    let ended = run("100").finish().await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("at most 132 connections"), "{ended:?}");
+}
