@@ -8,6 +8,7 @@
 //! | `fifo.rs` | order within a group, groups at once |
 //! | `deferrals.rs` | 200 of each kind, and then success |
 //! | `letters.rs` | dead letters with their reasons, and back again |
+//! | `load.rs` | 5,000 records under one bound |
 //! | `hosts.rs` | the same on MiniStack's own Lambda |
 //! | `cost.rs` | requests and write units a job |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
@@ -21,6 +22,7 @@ mod deadline;
 mod deferrals;
 mod fifo;
 mod hosts;
+mod load;
 mod letters;
 
 mod cost;
