@@ -7,6 +7,8 @@
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+#[cfg(feature = "aws")]
+mod poll;
 mod run;
 mod setup;
 
@@ -33,6 +35,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    #[cfg(feature = "aws")]
+    Poll(poll::Args),
 }
 
 /// Runs what was typed.
@@ -41,6 +45,8 @@ pub fn main() -> ExitCode {
     telemetry::init();
     let result = match cli.command {
         Command::Run(args) => block_on(run::main(args)),
+        #[cfg(feature = "aws")]
+        Command::Poll(args) => block_on(poll::main(args)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -53,7 +53,8 @@ impl Clients {
         Self::of(&loader.load().await)
     }
 
-    fn of(config: &SdkConfig) -> Self {
+    /// Clients of a configuration made elsewhere.
+    pub fn of(config: &SdkConfig) -> Self {
         Self {
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),

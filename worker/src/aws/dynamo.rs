@@ -114,7 +114,7 @@ impl DynamoLedger {
         let known = match step.write {
             Some(record) => match self.save(&record, Replaces::Leased(lease)).await? {
                 step::Saved::Yes => return Ok(step.answer),
-                step::Saved::Refused(known) => known,
+                step::Saved::Refused(known) => known.map(|known| *known),
             },
             None => self.look(lease.key).await?,
         };

@@ -1,8 +1,160 @@
-//! The worker as a Lambda function: the only file that knows Lambda's types.
+//! The worker as a Lambda function, and the only file that knows Lambda's types: an event of SQS
+//! comes in, a partial batch response goes out, and every rule between them is the core's.
 
-use std::process::ExitCode;
+use std::{
+    collections::BTreeSet,
+    process::ExitCode,
+    sync::Once,
+    thread,
+    time::{Duration, SystemTime},
+};
 
-/// Starts the function.
+use anyhow::Context as _;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
+use lambda_runtime::{LambdaEvent, service_fn};
+use tokio::runtime;
+
+use super::{
+    setup::{AwsPorts, AwsWorker, Fallback},
+    sqs::Envelope,
+};
+use crate::{
+    batch::{BatchAnswer, Order, Stop, Worker},
+    clock::{Deadline, UnixMs},
+    config::{self, Role, Source},
+    queue::Message,
+    telemetry,
+};
+
+/// Time kept free at the end of an invocation for deferring messages and for the answer itself.
+const ANSWER_MARGIN: Duration = Duration::from_secs(1);
+
+/// Starts the function, and ends only if it cannot be started or the runtime goes away.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    telemetry::init_in_lambda();
+    // Lambda allows no more than it gives; elsewhere the limit may be a default.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    match runtime().and_then(|runtime| runtime.block_on(start())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Below two CPUs, threads only cost.
+fn runtime() -> anyhow::Result<runtime::Runtime> {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match cpus {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build().context("the async runtime cannot be started")
+}
+
+/// The cold start: everything that invocations share is made once.
+async fn start() -> anyhow::Result<()> {
+    let source = Source::from_env();
+    let Role::Worker = config::role(&source)?;
+    let worker =
+        AwsWorker::open(source, config::LAMBDA_CONCURRENCY, Fallback::Refused, None).await?;
+    let handler = move |event| {
+        let worker = worker.clone();
+        async move { worker.handle(event).await }
+    };
+    // One at a time on classic Lambda, several on Managed Instances.
+    lambda_runtime::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
+}
+
+impl AwsWorker {
+    async fn handle(self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, EventError> {
+        self.keep_fresh().await;
+        let deadline = deadline(event.context.deadline());
+        warn_if_short(deadline, self.longest_job());
+        work_off(self.worker(), event.payload, deadline).await
+    }
+}
+
+/// Jobs of the slowest tools would come back for ever, and nobody would know why.
+fn warn_if_short(deadline: Deadline, longest_job: Duration) {
+    static ONCE: Once = Once::new();
+    let time_left = deadline.time_left();
+    if time_left < longest_job {
+        ONCE.call_once(|| {
+            tracing::error!(
+                needed_s = longest_job.as_secs(),
+                found_s = time_left.as_secs(),
+                "the function's timeout is shorter than its slowest tool's and the time to save an \
+                 outcome: jobs of that tool are never begun; raise the timeout of the function, or \
+                 lower that of the tool (MCP_BATCH_LLM_TIMEOUT_S)"
+            );
+        });
+    }
+}
+
+fn deadline(ends: SystemTime) -> Deadline {
+    let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
+    Deadline::after(left.saturating_sub(ANSWER_MARGIN))
+}
+
+/// One event. Nothing that a record holds makes it fail but the lack of an id: such a record could
+/// not be named in the answer, and an answer without it would delete it.
+async fn work_off(
+    worker: &Worker<AwsPorts>,
+    event: SqsEvent,
+    deadline: Deadline,
+) -> Result<SqsBatchResponse, EventError> {
+    let order = order(&event);
+    let now = worker.environment().clock.now();
+    let messages = event.records.into_iter().map(|record| message(record, now));
+    let messages = messages.collect::<Result<Vec<_>, _>>()?;
+    let answer = worker.process(messages, order, deadline, &Stop::default()).await;
+    Ok(response(answer))
+}
+
+/// Only FIFO queues keep an order; fair queues put groups on standard ones as well.
+fn order(event: &SqsEvent) -> Order {
+    let arn = event.records.first().and_then(|record| record.event_source_arn.as_deref());
+    match arn.is_some_and(|arn| arn.ends_with(".fifo")) {
+        true => Order::WithinGroups,
+        false => Order::Any,
+    }
+}
+
+fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
+    let id = record.message_id.filter(|id| !id.is_empty()).ok_or(EventError::NoMessageId)?;
+    let text =
+        |(name, attribute): (String, SqsMessageAttribute)| Some((name, attribute.string_value?));
+    let envelope = Envelope {
+        id,
+        receipt: record.receipt_handle.unwrap_or_default(),
+        body: record.body.unwrap_or_default().into(),
+        system: record.attributes,
+        attributes: record.message_attributes.into_iter().filter_map(text).collect(),
+    };
+    Ok(envelope.into_message(now))
+}
+
+/// "Lambda treats a batch as a complete failure if your function returns" an id that is empty or
+/// not in the batch (Lambda developer guide, "Implementing partial batch responses"): so these are
+/// the batch's own, each once.
+fn response(answer: BatchAnswer) -> SqsBatchResponse {
+    let returned: BTreeSet<_> = answer.returned.into_iter().collect();
+    let mut response = SqsBatchResponse::default();
+    returned.into_iter().for_each(|id| response.add_failure(id));
+    response
+}
+
+/// Why an event cannot be worked off at all. Lambda then delivers all of it again.
+#[derive(Debug, thiserror::Error)]
+enum EventError {
+    #[error("Records: expected a messageId in every record of SQS, found one without it")]
+    NoMessageId,
+}
+
+impl From<EventError> for lambda_runtime::Diagnostic {
+    fn from(error: EventError) -> Self {
+        Self { error_type: "InvalidEvent".to_owned(), error_message: error.to_string() }
+    }
 }

@@ -1,19 +1,29 @@
 //! What the worker on AWS is made of, the same in Lambda and in `mcp-batch poll`.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
+use aws_smithy_types::error::display::DisplayErrorContext;
 
-use super::{clients::Clients, dynamo::DynamoLedger, secrets, sqs::SqsQueue};
+use super::{
+    clients::Clients,
+    dynamo::{self, DynamoLedger, DynamoSettings},
+    secrets,
+    sqs::{self, SqsQueue, SqsSettings},
+};
 use crate::{
-    batch::{Order, Worker},
+    batch::Worker,
     clock::Clock,
-    config::{self, Source},
+    config::{self, AwsSettings, Connections, Source},
     environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
     secret::Secrets,
     tool::{Catalog, LlmClient},
-    webhook::Courier,
+    webhook::{Courier, CourierSettings},
 };
+
+/// Time between the end of a batch and that of its leases: Lambda ends an invocation a second after
+/// its batch, and clocks differ by two.
+const LEASE_GRACE: Duration = Duration::from_secs(3);
 
 /// Ledger in DynamoDB, queue in SQS, tools from the catalog.
 pub struct AwsPorts;
@@ -56,19 +66,26 @@ impl AwsWorker {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = Clock::system();
         let clients = Clients::from_env().await;
-        let secrets = secrets::open(source, &clients, clock.clone()).await?;
+        let secrets = secrets::open(source, clients.secrets.clone(), clock.clone()).await?;
         let keys = secrets.current();
         let source = keys.source();
         let concurrency = config::concurrency(source, concurrency)?;
         let settings = config::aws(source)?;
         let courier = config::courier(source)?;
         connections(concurrency, &courier).check_process()?;
-        let policy = Policy { heartbeat, ..config::policy(source)? }.for_queues();
+        // Tries cost little where a message waits in its queue; age ends them.
+        let max_callback_failures = u32::MAX;
+        let policy = Policy {
+            heartbeat,
+            max_callback_failures,
+            lease_grace: LEASE_GRACE,
+            ..config::policy(source)?
+        };
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
-            ledger: DynamoLedger::new(&clients, LedgerSettings::of(&settings)),
-            queue: SqsQueue::new(clients.sqs.clone(), SqsSettings::of(&settings)),
+            ledger: ledger(&clients, &settings),
+            queue: queue(&clients, &settings),
             tools,
             courier: Courier::new(courier, secrets.clone(), clock.clone())
                 .map_err(anyhow::Error::msg)?,
@@ -102,10 +119,26 @@ impl AwsWorker {
     }
 }
 
+fn ledger(clients: &Clients, settings: &AwsSettings) -> DynamoLedger {
+    let settings = DynamoSettings {
+        bucket: settings.results_bucket.clone(),
+        ..DynamoSettings::of_table(&settings.table)
+    };
+    DynamoLedger::new(clients, settings)
+}
+
+fn queue(clients: &Clients, settings: &AwsSettings) -> SqsQueue {
+    let settings = SqsSettings {
+        dead_letter_url: settings.dlq_url.clone(),
+        ..SqsSettings::new(&settings.queue_url)
+    };
+    SqsQueue::new(clients.sqs.clone(), settings)
+}
+
 fn connections(concurrency: usize, courier: &CourierSettings) -> Connections {
     Connections {
         llm: concurrency,
-        ledger: dynamo::MAX_REQUESTS,
+        ledger: dynamo::DEFAULT_REQUESTS,
         queue: sqs::MAX_REQUESTS,
         callbacks: courier.total(),
     }

@@ -5,13 +5,13 @@ mod health;
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::interval};
 
 use super::setup::{LlmArgs, Signals};
 use crate::{
     aws::setup::{AwsWorker, Fallback},
     batch::Stop,
-    config::Source,
+    config::{self, Source},
     environment::Heartbeat,
     poller::{Poller, PollerSettings},
 };
@@ -27,8 +27,12 @@ const BEATS: u32 = 4;
 /// reference of `ChangeMessageVisibility`); what follows a call has to fit as well.
 const BATCH_TIME: Duration = Duration::from_secs(11 * 3600);
 
-/// SQS's longest long poll.
-const LONG_POLL: Duration = Duration::from_secs(20);
+/// How long a receive waits for the first message. SQS would wait for 20 s, and so would whoever
+/// stops the worker.
+const LONG_POLL: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the secret is to be read again.
+const KEEP_FRESH: Duration = Duration::from_secs(30);
 
 /// Runs jobs from an SQS queue, with the ledger in DynamoDB, until it is told to stop.
 ///
@@ -83,11 +87,18 @@ impl Args {
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let heartbeat = Heartbeat { every: HIDDEN / BEATS, lasts: HIDDEN };
-    let aws = AwsWorker::open(args.source(), args.fallback(), Some(heartbeat)).await?;
+    let aws = AwsWorker::open(
+        args.source(),
+        config::DEFAULT_CONCURRENCY,
+        args.fallback(),
+        Some(heartbeat),
+    )
+    .await?;
     let poller = Poller::new(aws.worker().clone(), settings(&aws, &args));
     let stop = Stop::default();
     let listener = TcpListener::bind(args.health).await;
-    let listener = listener.with_context(|| format!("--health: cannot listen on {}", args.health))?;
+    let listener =
+        listener.with_context(|| format!("--health: cannot listen on {}", args.health))?;
     let health = health::serve(listener, poller.in_vain_since(), stop.clone());
     let running = poller.run(&stop);
     tokio::pin!(health, running);
@@ -98,7 +109,11 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
             () = &mut running => return Ok(ExitCode::SUCCESS),
             served = &mut health => served.context("/healthz")?,
             () = signals.next() => if stop.is_draining() { stop.interrupt() } else { stop.drain() },
-            _ = refresh.tick() => aws.keep_fresh().await,
+            // Beside the jobs: a reading may take seconds.
+            _ = refresh.tick() => {
+                let aws = aws.clone();
+                tokio::spawn(async move { aws.keep_fresh().await });
+            }
         }
     }
 }
@@ -107,7 +122,6 @@ fn settings(aws: &AwsWorker, args: &Args) -> PollerSettings {
     PollerSettings {
         concurrency: aws.concurrency(),
         batch_size: aws.concurrency().clamp(1, 100),
-        order: aws.order(),
         wait: LONG_POLL,
         visibility_timeout: HIDDEN,
         batch_time: BATCH_TIME,

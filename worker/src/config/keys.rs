@@ -24,15 +24,15 @@ impl Keys {
     pub fn read(source: Source) -> Result<Self, ConfigError> {
         let key = |text: &str| ApiKey::parse(text).ok_or_else(something_else);
         let header = |text: &str| header(text).ok_or_else(something_else);
-        let signing = source.secret(
+        let signing = source.hidden(
             "MCP_BATCH_CALLBACK_SECRETS",
             "whsec_ secrets separated by spaces",
             all,
         )?;
         Ok(Self {
-            llm: source.secret("MCP_BATCH_LLM_API_KEY", "visible ASCII characters", key)?,
+            llm: source.hidden("MCP_BATCH_LLM_API_KEY", "visible ASCII characters", key)?,
             signing: signing.unwrap_or_default(),
-            callback_header: source.secret("MCP_BATCH_CALLBACK_HEADER", "Name: value", header)?,
+            callback_header: source.hidden("MCP_BATCH_CALLBACK_HEADER", "Name: value", header)?,
             source,
         })
     }

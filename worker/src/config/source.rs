@@ -107,7 +107,7 @@ impl Source {
     }
 
     /// A setting whose text is never repeated; `Err` of `parse` says what it was instead.
-    pub(super) fn secret<T>(
+    pub(super) fn hidden<T>(
         &self,
         name: &'static str,
         expected: &str,

@@ -1,6 +1,10 @@
 //! The ledger in DynamoDB, on a table of MiniStack's: beyond the contract that every ledger keeps,
 //! what it costs, where results lie, and what becomes of requests whose answers are lost.
 
+mod costs;
+mod expiry;
+mod lost;
+mod results;
 mod store;
 
 pub(crate) use self::store::DynamoStore;

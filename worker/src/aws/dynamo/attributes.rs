@@ -26,8 +26,8 @@ pub(super) fn text(value: impl Into<String>) -> AttributeValue {
 }
 
 /// A number: DynamoDB takes 38 digits.
-pub(super) fn number(value: impl ToString) -> AttributeValue {
-    AttributeValue::N(value.to_string())
+pub(super) fn number(value: impl Into<i128>) -> AttributeValue {
+    AttributeValue::N(value.into().to_string())
 }
 
 /// Bytes.

@@ -133,9 +133,8 @@ pub(super) fn of_place(key: BatchKey, place: &Place, expires_s: i64) -> Item {
 
 /// A place as it was stored.
 pub(super) fn to_place(mut item: Item) -> Result<Place, LedgerError> {
-    let is_counted = match item.remove("is_counted") {
-        Some(AttributeValue::Bool(is_counted)) => is_counted,
-        _ => return Err(malformed("is_counted", "true or false")),
+    let Some(AttributeValue::Bool(is_counted)) = item.remove("is_counted") else {
+        return Err(malformed("is_counted", "true or false"));
     };
     let mut item = Reader::new(item);
     let job = item::key_of(&item.text(JOB)?);

@@ -50,7 +50,7 @@ impl DynamoLedger {
                 }
             }
         };
-        self.step("mark", known, |old| changed_by(old, epoch, mark)).await
+        self.step("mark", known, |old| change_of(old, epoch, mark)).await
     }
 
     async fn pay(
@@ -69,9 +69,10 @@ impl DynamoLedger {
 }
 
 /// The rule, but what is noted already is not written again.
-fn changed_by(old: Option<Record>, epoch: u64, mark: &Mark) -> Step<()> {
-    let mut step = Record::mark(old.clone(), epoch, mark);
-    step.write = step.write.filter(|new| old.as_ref() != Some(new));
+fn change_of(old: Option<Record>, epoch: u64, mark: &Mark) -> Step<()> {
+    let noted = old.clone();
+    let mut step = Record::mark(old, epoch, mark);
+    step.write = step.write.filter(|new| noted.as_ref() != Some(new));
     step
 }
 

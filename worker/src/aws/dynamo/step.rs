@@ -33,7 +33,7 @@ pub(super) enum Saved {
     /// It stands.
     Yes,
     /// Something else is there.
-    Refused(Option<Known>),
+    Refused(Option<Box<Known>>),
 }
 
 impl Replaces<'_> {
@@ -91,7 +91,7 @@ impl DynamoLedger {
             let Some(record) = step.write else { return Ok(step.answer) };
             match self.save(&record, Replaces::of(known.as_ref())).await? {
                 Saved::Yes => return Ok(step.answer),
-                Saved::Refused(other) => known = other,
+                Saved::Refused(other) => known = other.map(|other| *other),
             }
             match known.as_ref().is_some_and(|known| !known.places.is_empty()) {
                 true => patience.wait().await?,
@@ -129,7 +129,7 @@ impl DynamoLedger {
         match refused {
             // Ours after all: its answer was lost, and it was sent again.
             Some(Some(known)) if known.version == version => Ok(Saved::Yes),
-            Some(other) => Ok(Saved::Refused(other)),
+            Some(other) => Ok(Saved::Refused(other.map(Box::new))),
             None => {
                 self.finished.see(record, is_small);
                 Ok(Saved::Yes)

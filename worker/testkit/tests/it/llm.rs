@@ -30,6 +30,21 @@ async fn an_unpriced_model_has_no_cost_header() {
 }
 
 #[tokio::test]
+async fn calls_without_the_required_key_are_refused_whatever_they_ask() {
+    let llm = FakeLlm::start().await;
+    llm.require_key("sk-1");
+    let status = |headers: &str| {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "[[500]]"}]});
+        let url = format!("{}/chat/completions", llm.url());
+        post(&url, headers, &body.to_string()).expect("an answer").status
+    };
+
+    assert_eq!((status(""), status("authorization: Bearer sk-2\r\n")), (401, 401));
+    assert_eq!(status("authorization: Bearer sk-1\r\n"), 500);
+    assert_eq!(llm.calls(), 3);
+}
+
+#[tokio::test]
 async fn scripts_are_taken_in_order_and_the_last_entry_repeats() {
     let llm = FakeLlm::start().await;
     llm.script(

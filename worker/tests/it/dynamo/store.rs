@@ -1,8 +1,10 @@
 //! A table of its own for each case.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TimeToLiveSpecification,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType, TimeToLiveSpecification,
 };
 use mcp_batch::aws::{
     clients::Clients,
@@ -12,7 +14,7 @@ use mcp_batch_testkit::{AwsProxy, MiniStack};
 
 use crate::{
     aws::clients_at,
-    lease_helpers::{Store, Worker},
+    lease_helpers::{Store, TestJob, Worker},
 };
 
 /// A table, and perhaps a bucket, that nobody else uses.
@@ -48,11 +50,25 @@ impl DynamoStore {
         self
     }
 
+    /// A job's item as it lies in the table.
+    pub(super) async fn item(&self, job: &TestJob) -> HashMap<String, AttributeValue> {
+        let key = AttributeValue::S(format!("job#{}", job.key()));
+        let request = self.clients.dynamodb.get_item().table_name(&self.settings.table);
+        let answer = request.key("pk", key).consistent_read(true).send().await;
+        answer.expect("the table answers").item.expect("an item")
+    }
+
+    /// A proxy in front of AWS, and a ledger that goes through it.
+    pub(super) async fn ledger_behind_proxy(&self) -> (AwsProxy, DynamoLedger) {
+        let proxy = AwsProxy::start(self.aws.endpoint()).await;
+        let ledger = DynamoLedger::new(&clients_at(&proxy.endpoint()).await, self.settings.clone());
+        (proxy, ledger)
+    }
+
     /// A proxy in front of AWS, and a worker that goes through it.
     pub(super) async fn behind_proxy(&self) -> (AwsProxy, Worker<DynamoLedger>) {
-        let proxy = AwsProxy::start(self.aws.endpoint()).await;
-        let clients = clients_at(&proxy.endpoint()).await;
-        (proxy, Worker::new(DynamoLedger::new(&clients, self.settings.clone())))
+        let (proxy, ledger) = self.ledger_behind_proxy().await;
+        (proxy, Worker::new(ledger))
     }
 }
 

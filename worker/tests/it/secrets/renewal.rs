@@ -1,6 +1,6 @@
 //! When a secret is read anew, and what comes of values that cannot be used.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use mcp_batch::{
     config::{Keys, Source},
@@ -131,5 +131,19 @@ async fn keys_that_did_not_change_stay_the_same() {
     let before = secrets.current();
     hand.turn(MINUTE * 5);
     secrets.keep_fresh().await;
-    assert!(std::sync::Arc::ptr_eq(&before, &secrets.current()));
+    assert!(Arc::ptr_eq(&before, &secrets.current()));
+}
+
+#[tokio::test]
+async fn a_refusal_of_keys_that_were_replaced_meanwhile_reads_nothing() {
+    let (vault, hand) = (Told::new(&llm_key("one")), Hand::default());
+    let secrets = open(&vault, &hand).await;
+    let refused = secrets.current();
+    vault.say(&llm_key("two"));
+    hand.turn(MINUTE * 5);
+    secrets.keep_fresh().await;
+
+    let renewed = secrets.renew(&refused).await;
+
+    assert!(renewed.llm != refused.llm && vault.reads() == 2, "{} readings", vault.reads());
 }

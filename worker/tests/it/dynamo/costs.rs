@@ -1,0 +1,162 @@
+//! Requests and write units, counted on the wire by DynamoDB's rules.
+
+use mcp_batch::lease::{Claim, Delivery, Ledger, Mark, Record};
+use mcp_batch_testkit::{AwsProxy, Rule};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::DynamoStore;
+use crate::lease_helpers::{START, Store, TestJob, Worker, callback, completed, expiry, failed};
+
+const CALLBACK: &str = "https://n8n.example.com/webhook-waiting/4711?signature=0123456789abcdef";
+
+fn summary() -> serde_json::Value {
+    json!({"summary": "A tool was called, it answered at some length, and this is what is left."})
+}
+
+async fn finish<L: Ledger>(worker: &Worker<L>, job: &TestJob) -> Record {
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, completed(summary()), START).await
+}
+
+fn sent() -> Mark {
+    Mark::Callback(callback(CALLBACK), Delivery::Sent)
+}
+
+/// Requests, write units and halves of read units since it was last asked.
+fn bill(proxy: &AwsProxy) -> (usize, u64, u64) {
+    let (requests, units) = (proxy.count("dynamodb"), proxy.units());
+    proxy.forget();
+    (requests, units.write, units.read_halves)
+}
+
+#[tokio::test]
+async fn a_job_with_a_callback_is_three_writes_of_one_unit_each() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let job = TestJob::new("3f2b8c1e-7d4a-4e0b-9a57-1c2d3e4f5a6b").callback(CALLBACK);
+
+    let record = finish(&worker, &job).await;
+    worker.mark(&record, sent()).await;
+
+    assert_eq!(bill(&proxy), (3, 3, 0));
+}
+
+#[tokio::test]
+async fn a_job_without_a_callback_is_two_writes() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    finish(&worker, &TestJob::new("a")).await;
+    assert_eq!(bill(&proxy), (2, 2, 0));
+}
+
+#[tokio::test]
+async fn a_failed_job_is_a_claim_a_failure_and_one_write_for_each_hand_off() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let lease = worker.own(TestJob::new("a").callback(CALLBACK).claim()).await;
+    let record = worker.save(&lease, failed("no"), START).await;
+    worker.mark(&record, sent()).await;
+    worker.mark(&record, Mark::DeadLetterSent).await;
+    assert_eq!(bill(&proxy), (4, 4, 0));
+}
+
+#[tokio::test]
+async fn a_duplicate_of_a_job_finished_elsewhere_is_one_request() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let job = TestJob::new("a").callback(CALLBACK);
+    let record = finish(&store.worker(), &job).await;
+    store.worker().mark(&record, sent()).await;
+
+    let (proxy, worker) = store.behind_proxy().await;
+    assert!(matches!(worker.claim(job.claim()).await, Claim::Finished(_)));
+    assert_eq!(bill(&proxy), (1, 1, 0));
+
+    let (proxy, worker) = store.behind_proxy().await;
+    let mut redelivered = job.claim();
+    redelivered.redelivered = true;
+    assert!(matches!(worker.claim(redelivered).await, Claim::Finished(_)));
+    assert_eq!(bill(&proxy), (1, 0, 2), "a read is a fifth of the price");
+}
+
+#[tokio::test]
+async fn a_duplicate_of_a_job_finished_here_is_no_request() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let job = TestJob::new("a").callback(CALLBACK);
+    let mut record = finish(&worker, &job).await;
+    assert!(matches!(worker.claim(job.claim()).await, Claim::Finished(_)));
+    assert_eq!(bill(&proxy).0, 3, "its callback is still owed, perhaps to another one by now");
+    worker.mark(&record, sent()).await;
+    bill(&proxy);
+
+    let Claim::Finished(duplicate) = worker.claim(job.claim()).await else { panic!("it is done") };
+
+    assert_eq!(bill(&proxy), (0, 0, 0));
+    record.callback.as_mut().expect("a callback").note(Delivery::Sent);
+    assert_eq!(*duplicate, record);
+    assert_eq!(store.worker().record(&job).await, record, "as it is stored");
+}
+
+#[tokio::test]
+async fn what_a_finished_duplicate_may_change_is_asked_of_the_table() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let job = TestJob::new("a");
+    finish(&worker, &job).await;
+    bill(&proxy);
+
+    worker.claim(job.clone().callback(CALLBACK).claim()).await;
+    assert_eq!(bill(&proxy).0, 2, "a new callback is owed the outcome");
+    worker.claim(job.clone().text("Another one.").claim()).await;
+    assert_eq!(bill(&proxy).0, 1, "another payload");
+    worker.claim(job.member_of("batch", 0, 1).claim()).await;
+    assert!(bill(&proxy).0 > 0, "a batch");
+}
+
+#[tokio::test]
+async fn a_failed_job_that_was_replayed_elsewhere_is_run_here() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (here, elsewhere) = (store.worker(), store.worker());
+    let job = TestJob::new("a");
+    let lease = here.own(job.claim()).await;
+    let record = here.save(&lease, failed("no"), START).await;
+    here.mark(&record, Mark::DeadLetterSent).await;
+    assert!(matches!(here.claim(job.claim()).await, Claim::Finished(_)));
+
+    elsewhere.decide(job.key(), job.replay(), START).await.expect("it failed");
+
+    assert_eq!(here.own(job.claim()).await.epoch, 2);
+}
+
+#[tokio::test]
+async fn a_finished_job_is_forgotten_with_its_record() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let job = TestJob::new("a");
+    finish(&worker, &job).await;
+    assert_eq!(worker.own(job.claim_at(expiry())).await.epoch, 2);
+}
+
+/// A claim waits for its turn rather than for a connection of its own.
+#[tokio::test]
+async fn no_more_requests_than_allowed_are_under_way_at_once() {
+    let Some(mut store) = DynamoStore::open().await else { return };
+    store.settings.max_requests = 3;
+    let (proxy, worker) = store.behind_proxy().await;
+    let watch = proxy.rule(Rule::before("PutItem").hold());
+    let mut claims = JoinSet::new();
+    for n in 0..12 {
+        let (worker, request) = (worker.clone(), TestJob::new(&format!("job-{n}")).claim());
+        claims.spawn(async move { worker.claim(request).await });
+    }
+
+    for hits in 1..=12 {
+        watch.wait_for_hits(hits.max(3)).await;
+        assert!(watch.hits() <= hits + 2, "{} were let through", watch.hits());
+        watch.release(1);
+    }
+
+    let owned = claims.join_all().await;
+    assert!(owned.iter().all(|claim| matches!(claim, Claim::Owned(_))));
+}

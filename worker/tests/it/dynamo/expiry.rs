@@ -1,0 +1,88 @@
+//! What DynamoDB may delete by itself, and when: what is owed to somebody, or waits for a person,
+//! has no number in the TTL attribute.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use mcp_batch::lease::{Decision, Delivery, Mark, Repeat};
+
+use super::DynamoStore;
+use crate::lease_helpers::{
+    START, Store, TestJob, callback, completed, expiry, failed, interrupted,
+};
+
+const CALLBACK: &str = "https://n8n.example.com/";
+
+/// When the item may be deleted, in seconds.
+async fn ttl(store: &DynamoStore, job: &TestJob) -> Option<i64> {
+    match store.item(job).await.get("record_expires_s")? {
+        AttributeValue::N(seconds) => Some(seconds.parse().expect("whole seconds")),
+        _ => None,
+    }
+}
+
+async fn assert_expires_in_time(store: &DynamoStore, job: &TestJob) {
+    assert_eq!(ttl(store, job).await, Some(expiry().seconds()));
+}
+
+#[tokio::test]
+async fn a_job_that_owes_nothing_expires_from_its_claim_on() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let job = TestJob::new("a");
+    let lease = worker.own(job.claim()).await;
+    assert_expires_in_time(&store, &job).await;
+    worker.save(&lease, completed("yes"), START).await;
+    assert_expires_in_time(&store, &job).await;
+}
+
+#[tokio::test]
+async fn a_callbacks_end_lets_the_item_expire() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    for (id, end) in [("sent", Delivery::Sent), ("dead", Delivery::Dead)] {
+        let job = TestJob::new(id).callback(CALLBACK);
+        let lease = worker.own(job.claim()).await;
+        let record = worker.save(&lease, completed("yes"), START).await;
+        worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Failed)).await;
+        assert_eq!(ttl(&store, &job).await, None);
+
+        worker.mark(&record, Mark::Callback(callback(CALLBACK), end)).await;
+
+        assert_expires_in_time(&store, &job).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_debts_the_last_one_lets_the_item_expire() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let told = Mark::Callback(callback(CALLBACK), Delivery::Sent);
+    for (id, first, last) in [
+        ("letter-last", told.clone(), Mark::DeadLetterSent),
+        ("callback-last", Mark::DeadLetterSent, told),
+    ] {
+        let job = TestJob::new(id).callback(CALLBACK);
+        let lease = worker.own(job.claim()).await;
+        let record = worker.save(&lease, failed("no"), START).await;
+
+        worker.mark(&record, first).await;
+        assert_eq!(ttl(&store, &job).await, None);
+        worker.mark(&record, last).await;
+
+        assert_expires_in_time(&store, &job).await;
+    }
+}
+
+#[tokio::test]
+async fn a_held_job_does_not_expire_until_a_person_decided() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let job = TestJob::new("a").never_repeated();
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, interrupted(Repeat::Never), START).await;
+    assert_eq!(ttl(&store, &job).await, None);
+
+    let decision = Decision::Succeed("yes".into());
+    worker.decide(job.key(), decision, START).await.expect("it is held");
+
+    assert_expires_in_time(&store, &job).await;
+}
