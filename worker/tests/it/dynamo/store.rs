@@ -66,7 +66,7 @@ impl DynamoStore {
     }
 
     /// A proxy in front of AWS, and a worker that goes through it.
-    pub(super) async fn behind_proxy(&self) -> (AwsProxy, Worker<DynamoLedger>) {
+    pub(crate) async fn behind_proxy(&self) -> (AwsProxy, Worker<DynamoLedger>) {
         let (proxy, ledger) = self.ledger_behind_proxy().await;
         (proxy, Worker::new(ledger))
     }
