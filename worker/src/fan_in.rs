@@ -186,7 +186,7 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
         return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
     };
     let failures = slot.failures + 1;
-    let delivery = slot.judge(delivery, is_last(failures));
+    let delivery = delivery.judged(is_last(failures));
     ledger.mark_batch(key, delivery).await?;
     match delivery {
         Delivery::Failed => Ok(FanIn::NotTaken { failures }),

@@ -202,6 +202,17 @@ pub enum Delivery {
     Dead,
 }
 
+impl Delivery {
+    /// What it comes to if it was the last there may be.
+    #[must_use]
+    pub(crate) fn judged(self, is_last: bool) -> Self {
+        match self {
+            Self::Failed if is_last => Self::Dead,
+            delivery => delivery,
+        }
+    }
+}
+
 /// What a person decides about a job that is not running.
 #[derive(Clone, Debug)]
 pub enum Decision {

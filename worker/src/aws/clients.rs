@@ -53,6 +53,7 @@ impl Clients {
         Self::of(&loader.load().await)
     }
 
+    /// Clients of a configuration made elsewhere.
     pub fn of(config: &SdkConfig) -> Self {
         Self {
             dynamodb: aws_sdk_dynamodb::Client::new(config),

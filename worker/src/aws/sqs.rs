@@ -78,7 +78,7 @@ impl SqsQueue {
 /// "The name of a FIFO queue must end with the `.fifo` suffix" (`CreateQueue`, API reference).
 /// A group tells nothing: fair queues have them on standard queues.
 fn is_fifo(queue_url: &str) -> bool {
-    queue_url.ends_with(".fifo")
+    queue_url.strip_suffix(".fifo").is_some()
 }
 
 impl Queue for SqsQueue {

@@ -44,12 +44,12 @@ impl Waiting {
     }
 
     fn line_up(&mut self, entry: Entry) {
-        match self.behind.get_mut(group(&entry.message)) {
-            Some(behind) => behind.push_back(entry),
-            None => {
-                self.behind.insert(group(&entry.message).to_owned(), VecDeque::new());
-                self.ready.push_back(entry);
-            }
+        let group = group(&entry.message);
+        if let Some(behind) = self.behind.get_mut(group) {
+            behind.push_back(entry);
+        } else {
+            self.behind.insert(group.to_owned(), VecDeque::new());
+            self.ready.push_back(entry);
         }
     }
 

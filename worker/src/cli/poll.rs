@@ -109,7 +109,11 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
             () = &mut running => return Ok(ExitCode::SUCCESS),
             served = &mut health => served.context("/healthz")?,
             () = signals.next() => if stop.is_draining() { stop.interrupt() } else { stop.drain() },
-            _ = refresh.tick() => aws.keep_fresh().await,
+            // Beside the jobs: a reading may take seconds.
+            _ = refresh.tick() => {
+                let aws = aws.clone();
+                tokio::spawn(async move { aws.keep_fresh().await });
+            }
         }
     }
 }

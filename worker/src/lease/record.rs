@@ -111,14 +111,6 @@ impl CallbackSlot {
         Self { callback, state: CallbackState::Pending, failures: 0 }
     }
 
-    /// What a delivery that just ended comes to: the last one that may fail is the end of it.
-    pub(crate) fn judge(&self, delivery: Delivery, is_last: bool) -> Delivery {
-        match delivery {
-            Delivery::Failed if is_last => Delivery::Dead,
-            delivery => delivery,
-        }
-    }
-
     /// A delivery that is over stays so.
     pub fn note(&mut self, delivery: Delivery) {
         match (self.state, delivery) {

@@ -127,7 +127,7 @@ impl<P: Ports> Run<'_, P> {
         let failures = slot.failures + 1;
         let delivery = self.environment.courier.deliver(&slot.callback, &event).await;
         let delivery = delivery.map_err(|NoTurn| self.no_turn(record.key))?;
-        let delivery = slot.judge(delivery, self.is_last_delivery(failures));
+        let delivery = delivery.judged(self.is_last_delivery(failures));
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
             Delivery::Sent => Ok(()),

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     lease_helpers::{HandClock, Worker, folder_in_memory},
-    queue::store::Receiver,
+    queue::store::{QueueStore, Receiver, SqliteStore},
 };
 
 /// A file for a case, and its clock.
@@ -36,8 +36,8 @@ impl Bench {
         let database = self.clock.open(&self.path());
         Process {
             ledger: Worker::new(SqliteLedger::new(database.clone())),
-            shared: Receiver::new(SqliteQueue::shared(database.clone())),
-            private: Receiver::new(SqliteQueue::private(database.clone())),
+            shared: Receiver::new(SqliteQueue::shared(database.clone()), SqliteStore::HIDDEN),
+            private: Receiver::new(SqliteQueue::private(database.clone()), SqliteStore::HIDDEN),
             database,
         }
     }

@@ -7,4 +7,4 @@ mod lost;
 mod results;
 mod store;
 
-pub(crate) use self::store::DynamoStore;
+pub(crate) use self::store::{DynamoStore, create_table};

@@ -57,15 +57,22 @@ impl Folder {
         self.write("jobs.jsonl", lines.join("\n"))
     }
 
-    /// `mcp-batch run FILE` in this folder, with none of the caller's settings.
+    /// `mcp-batch run FILE` in this folder.
     pub(crate) fn run(&self, file: impl Into<PathBuf>) -> Run<'_> {
+        let mut run = self.command("run");
+        run.command.arg(file.into());
+        run
+    }
+
+    /// `mcp-batch COMMAND` in this folder, with none of the caller's settings.
+    pub(crate) fn command(&self, name: &str) -> Run<'_> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-batch"));
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MCP_BATCH_") {
+            if ["MCP_BATCH_", "AWS_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
                 command.env_remove(name);
             }
         }
-        command.current_dir(self.0.path()).arg("run").arg(file.into()).stdin(Stdio::null());
+        command.current_dir(self.0.path()).arg(name).stdin(Stdio::null());
         Run { folder: self, command, input: None }
     }
 
@@ -191,8 +198,16 @@ impl Running {
     }
 
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &id]).status();
+        let sent = Command::new("kill").args([signal, &id]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
     }
 

@@ -16,12 +16,15 @@
 //! | `events.rs` | `fixtures/events` are what Lambda hands over |
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks and their turns |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
+//! | `poll.rs` | `mcp-batch poll` on SQS and DynamoDB: signals, hearts that beat, kills |
 //! | `dynamo.rs` | the ledger in DynamoDB: what it costs, where results lie, what gets lost |
 //! | `queue.rs` | the queue's contract, likewise |
+//! | `sqs.rs` | the queue on SQS: limits, refusals, what is sent anew, dead letters |
 //! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod any_job;
+mod aws;
 mod bad_input;
 mod events;
 mod helpers;
@@ -29,6 +32,7 @@ mod job_schema;
 mod llm_answers;
 mod llm_prompts;
 mod llm_waits;
+mod poll;
 mod run_again;
 mod run_command;
 mod secrets;
@@ -40,3 +44,4 @@ mod dynamo;
 mod lease;
 mod lease_helpers;
 mod queue;
+mod sqs;

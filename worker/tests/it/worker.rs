@@ -1,7 +1,11 @@
 //! The worker in process: its bounds, its deadlines and stops.
 
 mod callbacks;
+mod groups;
+mod many;
+mod replays;
 mod rig;
+mod suspects;
 mod turns;
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};

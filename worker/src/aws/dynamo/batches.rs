@@ -67,7 +67,7 @@ impl DynamoLedger {
             if self.save_delivery(key, known.version, &changed).await? {
                 return Ok(Some(changed));
             }
-            patience.wait().await?;
+            patience.again().await?;
         }
     }
 
@@ -95,7 +95,7 @@ impl DynamoLedger {
         };
         match self.table.update(batch_item::batch_pk(key), update, condition).await? {
             Written::Done => Ok(true),
-            Written::Refused(None) => Ok(false),
+            Written::Refused(None) | Written::InTheWay => Ok(false),
             // Ours after all: its answer was lost, and it was sent again.
             Written::Refused(Some(item)) => Ok(batch_item::to_batch(item)?.version == new_version),
         }

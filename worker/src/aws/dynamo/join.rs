@@ -77,7 +77,7 @@ impl DynamoLedger {
             if writes.is_empty() || self.table.transact(writes).await? {
                 return Ok(step.answer);
             }
-            patience.wait().await?;
+            patience.again().await?;
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     DynamoLedger,
     attributes::{number, text},
     failure::Failure,
-    item::{self, Known},
+    item,
     table::{Expression, Written},
 };
 use crate::{
@@ -39,32 +39,24 @@ impl DynamoLedger {
     ) -> Result<(), Failure> {
         let known = match payment(epoch, mark) {
             None => self.look(key).await?,
-            Some((update, condition)) => {
+            Some((update, mut condition)) => {
                 let version = fastrand::u64(..);
-                match self.pay(key, update, condition, version).await? {
+                condition.values.push((":version", number(version)));
+                match self.table.update(item::pk(key), update, condition).await? {
                     Written::Done => {
                         self.finished.mark(key, epoch, mark);
                         return Ok(());
                     }
-                    Written::Refused(known) => known.filter(|known| known.version != version),
+                    Written::InTheWay => self.look(key).await?,
+                    Written::Refused(item) => {
+                        let known = self.known_if_any(item).await?;
+                        // Ours after all: its answer was lost, and it was sent again.
+                        known.filter(|known| known.version != version)
+                    }
                 }
             }
         };
         self.step("mark", known, |old| change_of(old, epoch, mark)).await
-    }
-
-    async fn pay(
-        &self,
-        key: JobKey,
-        update: &'static str,
-        mut condition: Expression,
-        version: u64,
-    ) -> Result<Written<Known>, Failure> {
-        condition.values.push((":version", number(version)));
-        Ok(match self.table.update(item::pk(key), update, condition).await? {
-            Written::Done => Written::Done,
-            Written::Refused(item) => Written::Refused(self.known_if_any(item).await?),
-        })
     }
 }
 

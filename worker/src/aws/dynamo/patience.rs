@@ -7,13 +7,13 @@ use crate::lease::LedgerError;
 /// Tries before the job's message is rather given back.
 const MAX_TRIES: u32 = 16;
 
-/// The longest pause before the second try; it doubles with each.
+/// Doubled with each try, the longest pause before the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest pause of all.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// Counts the tries of one operation and spaces them at random.
+/// Counts the tries of one operation, and spaces them at random.
 pub(super) struct Patience {
     operation: &'static str,
     tries: u32,
@@ -24,21 +24,18 @@ impl Patience {
         Self { operation, tries: 1 }
     }
 
-    /// One more try; at once, since what was in the way is known.
-    pub(super) fn once_more(&mut self) -> Result<(), LedgerError> {
+    /// One more try: the second at once, since what was in the way is known by now, each later one
+    /// after a pause.
+    pub(super) async fn again(&mut self) -> Result<(), LedgerError> {
         if self.tries >= MAX_TRIES {
             let text = format!("{}: {MAX_TRIES} tries met somebody else's", self.operation);
             return Err(LedgerError(text));
         }
+        let longest = FIRST_PAUSE.saturating_mul(1 << self.tries.min(10)).min(MAX_PAUSE);
+        if self.tries > 1 {
+            tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
+        }
         self.tries += 1;
-        Ok(())
-    }
-
-    /// One more try after a pause.
-    pub(super) async fn wait(&mut self) -> Result<(), LedgerError> {
-        self.once_more()?;
-        let longest = FIRST_PAUSE.saturating_mul(1 << (self.tries - 2).min(10)).min(MAX_PAUSE);
-        tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
         Ok(())
     }
 }

@@ -93,10 +93,7 @@ impl DynamoLedger {
                 Saved::Yes => return Ok(step.answer),
                 Saved::Refused(other) => known = other.map(|other| *other),
             }
-            match known.as_ref().is_some_and(|known| !known.places.is_empty()) {
-                true => patience.wait().await?,
-                false => patience.once_more()?,
-            }
+            patience.again().await?;
         }
     }
 
@@ -115,6 +112,7 @@ impl DynamoLedger {
                 match self.table.put(item, replaces.condition()).await? {
                     Written::Done => None,
                     Written::Refused(other) => Some(self.known_if_any(other).await?),
+                    Written::InTheWay => Some(self.look(record.key).await?),
                 }
             }
             places => {
@@ -197,8 +195,11 @@ impl DynamoLedger {
         fence.values.push((":ends", number(ends.0)));
         fence.values.push((":version", number(fastrand::u64(..))));
         let update = "SET lease_ends_ms = :ends, version = :version";
-        let written = self.table.update(item::pk(lease.key), update, fence).await?;
-        Ok(matches!(written, Written::Done))
+        match self.table.update(item::pk(lease.key), update, fence).await? {
+            Written::Done => Ok(true),
+            Written::Refused(_) => Ok(false),
+            Written::InTheWay => Err(LedgerError("UpdateItem: met a transaction".to_owned())),
+        }
     }
 }
 

@@ -33,11 +33,13 @@ pub(super) struct Expression {
 }
 
 /// What became of a write under a condition.
-pub(super) enum Written<I = Item> {
+pub(super) enum Written {
     /// It stands.
     Done,
     /// The condition does not hold for the item that is there, if one is.
-    Refused(Option<I>),
+    Refused(Option<Item>),
+    /// A transaction was at the item just then.
+    InTheWay,
 }
 
 /// One table.
@@ -94,7 +96,7 @@ impl Table {
                 Some(left) if !left.keys.is_empty() => keys = left.keys,
                 _ => return Ok(()),
             }
-            patience.wait().await?;
+            patience.again().await?;
         }
     }
 
@@ -121,6 +123,7 @@ impl Table {
                 Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                     Ok(Written::Refused(refusal.item.clone()))
                 }
+                Some(PutItemError::TransactionConflictException(_)) => Ok(Written::InTheWay),
                 _ => Err(failure::of_request("PutItem", &error)),
             },
         }
@@ -151,6 +154,7 @@ impl Table {
                 Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
                     Ok(Written::Refused(refusal.item.clone()))
                 }
+                Some(UpdateItemError::TransactionConflictException(_)) => Ok(Written::InTheWay),
                 _ => Err(failure::of_request("UpdateItem", &error)),
             },
         }

@@ -24,13 +24,11 @@ impl SqsQueue {
         let entries = outgoing.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
         let count = entries.len();
         let mut answers = self.send_entries(queue_url, entries).await;
-        match answers.error(count) {
-            Some(error) => Err(error),
-            None => {
-                answers.done.sort_unstable();
-                Ok(answers.done.into_iter().map(|(_, id)| id).collect())
-            }
+        if let Some(error) = answers.error(count) {
+            return Err(error);
         }
+        answers.done.sort_unstable();
+        Ok(answers.done.into_iter().map(|(_, id)| id).collect())
     }
 
     /// Sends what can be sent, on a FIFO queue in the given order.

@@ -13,7 +13,7 @@ use crate::{queue::QueueError, retry::Backoff};
 pub(super) const TEN: usize = 10;
 
 /// Tries of one entry, each of which is tried again by the client as a whole request.
-const TRIES: u32 = 3;
+const TRIES: u32 = 5;
 
 const PAUSE: Backoff =
     Backoff { base: Duration::from_millis(100), cap: Duration::from_millis(400) };

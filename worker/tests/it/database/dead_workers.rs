@@ -7,7 +7,7 @@ use mcp_batch::lease::{Claim, Repeat, State};
 use super::Bench;
 use crate::{
     lease_helpers::{START, TestJob, completed, interrupted},
-    queue::store::{HIDDEN, message},
+    queue::store::{QueueStore, SqliteStore, message},
 };
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn what_a_dead_worker_had_received_is_free_at_once_and_what_it_deferred_is
     dead.shared.send(vec![message("received"), message("deferred")]).await;
     for received in dead.shared.receive(10).await {
         if received.body == "deferred" {
-            dead.shared.defer(&received.receipt, HIDDEN).await;
+            dead.shared.defer(&received.receipt, SqliteStore::HIDDEN).await;
         }
     }
     drop(dead);
@@ -111,7 +111,7 @@ async fn what_a_dead_worker_had_received_is_free_at_once_and_what_it_deferred_is
     let received = next.shared.one().await;
     assert_eq!((&received.body[..], received.receive_count), (&b"received"[..], 2));
     next.shared.delete(&[&received.receipt]).await;
-    bench.clock.pass(HIDDEN);
+    bench.clock.pass(SqliteStore::HIDDEN);
     assert_eq!(next.shared.one().await.body, "deferred");
 }
 
@@ -135,7 +135,7 @@ async fn a_dead_workers_receipt_does_not_free_what_somebody_else_received() {
     let (dead, owner) = (bench.process(), bench.process());
     dead.shared.send(vec![message("a")]).await;
     dead.shared.one().await;
-    bench.clock.pass(HIDDEN);
+    bench.clock.pass(SqliteStore::HIDDEN);
     owner.shared.one().await;
     drop(dead);
 

@@ -1,7 +1,12 @@
 //! Requests that fail or whose answers are lost, on a real wire.
 
-use mcp_batch::lease::{CallbackState, Claim, Delivery, Ledger, LedgerError, Mark, Settled, State};
+use std::sync::Arc;
+
+use mcp_batch::lease::{
+    CallbackState, Claim, Delivery, Ledger, LedgerError, Mark, Record, Settled, State,
+};
 use mcp_batch_testkit::{Fault, Rule};
+use tokio::task::JoinSet;
 
 use super::DynamoStore;
 use crate::lease_helpers::{START, Store, TestJob, after_s, callback, completed, failed, released};
@@ -93,7 +98,7 @@ async fn a_transaction_whose_answer_was_lost_counts_once() {
 }
 
 #[tokio::test]
-async fn a_claim_is_owned_even_if_another_process_made_the_lost_one_look_old() {
+async fn a_claim_whose_answer_is_slow_stands_while_others_are_told_to_wait() {
     let Some(store) = DynamoStore::open().await else { return };
     let (proxy, worker) = store.behind_proxy().await;
     let request = TestJob::new("a").claim();
@@ -113,6 +118,26 @@ async fn a_claim_is_owned_even_if_another_process_made_the_lost_one_look_old() {
     assert!(matches!(answer, Claim::Owned(_)), "{answer:?}");
 }
 
+/// A single write that meets a transaction is refused without a word about its condition.
+#[tokio::test]
+async fn a_write_that_meets_a_transaction_is_decided_anew() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let in_the_way = || Fault::Refused(400, "TransactionConflictException");
+    let job = TestJob::new("a").callback(CALLBACK);
+
+    proxy.rule(Rule::before("PutItem").first(2).fail(in_the_way()));
+    let lease = worker.own(job.claim()).await;
+    proxy.rule(Rule::before("PutItem").first(2).fail(in_the_way()));
+    let record = worker.save(&lease, completed("yes"), START).await;
+    proxy.rule(Rule::before("UpdateItem").first(1).fail(in_the_way()));
+    worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Sent)).await;
+
+    assert_eq!((lease.epoch, record.usage.input_tokens), (1, 10));
+    let slot = worker.record(&job).await.callback.expect("a callback");
+    assert_eq!(slot.state, CallbackState::Sent);
+}
+
 #[tokio::test]
 async fn a_table_that_never_answers_well_is_an_error_and_no_answer() {
     let Some(store) = DynamoStore::open().await else { return };
@@ -129,14 +154,16 @@ async fn a_table_that_never_answers_well_is_an_error_and_no_answer() {
     ] {
         proxy.clear_rules();
         proxy.rule(Rule::before("dynamodb").fail(fault));
-        let claimed = ledger.claim(TestJob::new("b").claim()).await;
-        assert_told(&claimed.expect_err("no answer"), "PutItem", code);
-        let settled = ledger.settle(&lease, completed("secret text"), START).await;
-        assert_told(&settled.expect_err("no answer"), "PutItem", code);
         let told = Mark::Callback(callback(CALLBACK), Delivery::Sent);
-        let marked = ledger.mark(job.key(), 1, told, START).await;
+        let (claimed, settled, marked, read) = tokio::join!(
+            ledger.claim(TestJob::new("b").claim()),
+            ledger.settle(&lease, completed("secret text"), START),
+            ledger.mark(job.key(), 1, told, START),
+            ledger.read(vec![job.key()]),
+        );
+        assert_told(&claimed.expect_err("no answer"), "PutItem", code);
+        assert_told(&settled.expect_err("no answer"), "PutItem", code);
         assert_told(&marked.expect_err("no answer"), "UpdateItem", code);
-        let read = ledger.read(vec![job.key()]).await;
         assert_told(&read.expect_err("no answer"), "GetItem", code);
     }
 
@@ -157,24 +184,34 @@ async fn a_third_of_failures_and_lost_answers_changes_nothing_in_the_end() {
     proxy.rule(Rule::before("dynamodb").share(0.15, 1).fail(Fault::Throttled));
     proxy.rule(Rule::after("dynamodb").share(0.15, 2).lose());
 
+    let ledger = Arc::new(ledger);
+    let mut jobs = JoinSet::new();
     for n in 0..40 {
-        let job = TestJob::new(&format!("job-{n}"));
-        let request = job.claim();
-        let lease = loop {
-            match ledger.claim(request.clone()).await {
-                Ok(Claim::Owned(lease)) => break lease,
-                Ok(other) => panic!("{other:?}"),
-                Err(_) => {}
-            }
-        };
-        let record = loop {
-            match ledger.settle(&lease, completed(n), START).await {
-                Ok(Settled::Saved(record)) => break record,
-                Ok(Settled::Fenced) => panic!("job {n} was its own"),
-                Err(_) => {}
-            }
-        };
+        let ledger = Arc::clone(&ledger);
+        jobs.spawn(async move { (n, finish_in_the_end(&*ledger, n).await) });
+    }
+
+    for (n, record) in jobs.join_all().await {
         assert_eq!((record.state, record.attempts, record.epoch), (State::Done(n.into()), 1, 1));
         assert_eq!(record.usage.input_tokens, 10, "counted once");
+    }
+}
+
+/// A worker that asks again with the same token until it is answered.
+async fn finish_in_the_end<L: Ledger>(ledger: &L, n: i32) -> Record {
+    let request = TestJob::new(&format!("job-{n}")).claim();
+    let lease = loop {
+        match ledger.claim(request.clone()).await {
+            Ok(Claim::Owned(lease)) => break lease,
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => {}
+        }
+    };
+    loop {
+        match ledger.settle(&lease, completed(n), START).await {
+            Ok(Settled::Saved(record)) => return *record,
+            Ok(Settled::Fenced) => panic!("job {n} was its own"),
+            Err(_) => {}
+        }
     }
 }

@@ -2,13 +2,9 @@
 
 use std::collections::HashMap;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::{
-    config::Credentials,
-    types::{
-        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-        ScalarAttributeType, TimeToLiveSpecification,
-    },
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType, TimeToLiveSpecification,
 };
 use mcp_batch::aws::{
     clients::Clients,
@@ -16,7 +12,10 @@ use mcp_batch::aws::{
 };
 use mcp_batch_testkit::{AwsProxy, MiniStack};
 
-use crate::lease_helpers::{Store, TestJob, Worker};
+use crate::{
+    aws::clients_at,
+    lease_helpers::{Store, TestJob, Worker},
+};
 
 /// A table, and perhaps a bucket, that nobody else uses.
 pub(crate) struct DynamoStore {
@@ -67,21 +66,13 @@ impl DynamoStore {
     }
 
     /// A proxy in front of AWS, and a worker that goes through it.
-    pub(super) async fn behind_proxy(&self) -> (AwsProxy, Worker<DynamoLedger>) {
+    pub(crate) async fn behind_proxy(&self) -> (AwsProxy, Worker<DynamoLedger>) {
         let (proxy, ledger) = self.ledger_behind_proxy().await;
         (proxy, Worker::new(ledger))
     }
 }
 
-async fn clients_at(endpoint: &str) -> Clients {
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(endpoint)
-        .region(Region::new(MiniStack::REGION))
-        .credentials_provider(Credentials::new(MiniStack::KEY, MiniStack::KEY, None, None, "test"));
-    Clients::load(loader).await
-}
-
-async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
+pub(crate) async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
     let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
     let kind =
         AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);

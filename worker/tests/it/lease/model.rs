@@ -10,6 +10,7 @@ mod world;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mcp_batch::{lease::Ledger, local::SqliteLedger};
+use mcp_batch_testkit::Rule;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use tokio::runtime::Runtime;
 
@@ -97,6 +98,18 @@ fn every_rule_holds_on_dynamodb_as_well() {
         if let Err(error) = played {
             panic!("{error}");
         }
+    }
+}
+
+/// The client sends such a request again by itself: what it did must not be done, or told, twice.
+#[test]
+fn every_rule_holds_on_dynamodb_when_one_in_twenty_answers_is_lost() {
+    let runtime = runtime();
+    let Some(store) = runtime.block_on(DynamoStore::open()) else { return };
+    let (proxy, worker) = runtime.block_on(store.behind_proxy());
+    proxy.rule(Rule::after("dynamodb").share(0.05, 1).lose());
+    if let Err(error) = play_on(TestRunner::new(config(8)), Clocks::Close, &runtime, &worker) {
+        panic!("{error}");
     }
 }
 

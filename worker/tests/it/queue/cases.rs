@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use mcp_batch::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
@@ -12,7 +13,7 @@ use mcp_batch::{
 };
 use tokio::task::JoinSet;
 
-use super::store::{HIDDEN, Letter, NOT_YET, QueueStore, message};
+use super::store::{Letter, QueueStore, message};
 use crate::lease_helpers::{START, after_s};
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -63,9 +64,9 @@ pub(super) async fn a_received_message_is_hidden_until_its_visibility_timeout_en
 
     first.assert_empty().await;
     second.assert_empty().await;
-    store.pass(NOT_YET);
+    store.almost(S::HIDDEN).await;
     second.assert_empty().await;
-    store.pass(MOMENT);
+    store.until_visible(1).await;
 
     assert_eq!([second.one().await.id], ids[..], "under the same id");
 }
@@ -74,11 +75,11 @@ pub(super) async fn each_receive_is_counted<S: QueueStore>(store: S) {
     let worker = store.worker();
     worker.send(vec![message("a")]).await;
     let mut receipts = BTreeSet::new();
-    for count in 1..=5 {
+    for count in 1..=3 {
         let received = worker.one().await;
         assert_eq!(received.receive_count, count);
         assert!(receipts.insert(received.receipt.0), "each receive has a receipt of its own");
-        store.pass(HIDDEN);
+        store.pass(S::HIDDEN, 1).await;
     }
 }
 
@@ -92,7 +93,7 @@ pub(super) async fn a_deleted_message_does_not_come_back<S: QueueStore>(store: S
     worker.delete(&receipts).await;
     worker.delete(&receipts).await;
 
-    store.pass(HIDDEN);
+    store.pass(S::HIDDEN, 1).await;
     assert_eq!(worker.one().await.id, kept.id);
 }
 
@@ -102,7 +103,7 @@ pub(super) async fn a_message_can_be_deleted_late_if_nobody_received_it_again<S:
     let worker = store.worker();
     worker.send(vec![message("a")]).await;
     let received = worker.one().await;
-    store.pass(HIDDEN * 2);
+    store.pass(S::HIDDEN * 2, 1).await;
 
     worker.delete(&[&received.receipt]).await;
 
@@ -115,13 +116,13 @@ pub(super) async fn a_receipt_of_an_older_receive_deletes_and_defers_nothing<S: 
     let (late, owner) = (store.worker(), store.worker());
     late.send(vec![message("a")]).await;
     let old = late.one().await;
-    store.pass(HIDDEN);
+    store.pass(S::HIDDEN, 1).await;
     let new = owner.one().await;
 
     late.defer(&old.receipt, Duration::ZERO).await;
     late.assert_empty().await;
     late.delete(&[&old.receipt]).await;
-    store.pass(HIDDEN);
+    store.pass(S::HIDDEN, 1).await;
 
     let again = owner.one().await;
     assert_eq!((&again.id, again.receive_count), (&new.id, 3));
@@ -144,7 +145,7 @@ pub(super) async fn receipts_that_are_none_delete_and_defer_nothing<S: QueueStor
 
     let other = worker.one().await;
     assert_ne!(other.id, received.id, "that one is still hidden");
-    store.pass(HIDDEN);
+    store.pass(S::HIDDEN, 2).await;
     assert_eq!(worker.receive(10).await.len(), 2);
 }
 
@@ -152,19 +153,19 @@ pub(super) async fn a_deferred_message_comes_back_after_its_own_time<S: QueueSto
     let worker = store.worker();
     worker.send(vec![message("sooner"), message("later")]).await;
     for received in worker.receive(10).await {
-        let time = if received.body == "sooner" { HIDDEN / 2 } else { HIDDEN * 2 };
+        let time = if received.body == "sooner" { S::HIDDEN / 2 } else { S::HIDDEN * 2 };
         worker.defer(&received.receipt, time).await;
     }
 
-    store.pass(Duration::from_millis(14_999));
+    store.almost(S::HIDDEN / 2).await;
     worker.assert_empty().await;
-    store.pass(MOMENT);
+    store.until_visible(1).await;
     let sooner = worker.one().await;
     assert_eq!((&sooner.body[..], sooner.receive_count), (&b"sooner"[..], 2));
     worker.delete(&[&sooner.receipt]).await;
-    store.pass(Duration::from_millis(44_999));
+    store.almost(S::HIDDEN * 3 / 2).await;
     worker.assert_empty().await;
-    store.pass(MOMENT);
+    store.until_visible(1).await;
     assert_eq!(worker.one().await.body, "later");
 }
 
@@ -180,11 +181,11 @@ pub(super) async fn a_deferred_message_may_come_back_at_once<S: QueueStore>(stor
 
 pub(super) async fn a_delayed_message_is_hidden_at_first<S: QueueStore>(store: S) {
     let worker = store.worker();
-    worker.send(vec![NewMessage { delay: HIDDEN, ..message("a") }]).await;
+    worker.send(vec![NewMessage { delay: S::HIDDEN, ..message("a") }]).await;
 
-    store.pass(NOT_YET);
+    store.almost(S::HIDDEN).await;
     worker.assert_empty().await;
-    store.pass(MOMENT);
+    store.until_visible(1).await;
 
     let received = worker.one().await;
     assert_eq!((received.receive_count, received.first_seen), (1, START));
@@ -227,7 +228,7 @@ pub(super) async fn a_long_poll_ends_with_what_becomes_visible<S: QueueStore>(st
     let worker = store.worker();
     worker.send(vec![message("a")]).await;
     worker.one().await;
-    let (received, ()) = tokio::join!(worker.wait_for(10, LONG), async { store.pass(HIDDEN) });
+    let (received, ()) = tokio::join!(worker.wait_for(10, LONG), store.pass(S::HIDDEN, 1));
     assert_eq!(received.len(), 1);
 }
 
@@ -301,47 +302,56 @@ pub(super) async fn empty_lists_do_nothing<S: QueueStore>(store: S) {
 
 pub(super) async fn a_buried_job_keeps_its_body_its_group_and_its_reason<S: QueueStore>(store: S) {
     let worker = store.worker();
-    let error = JobError::new(ErrorClass::Permanent, "filtered", "refused: ä \u{0} \"x\"");
-    let whole = DeadLetter {
-        body: b"{\"id\":\"a\"}".as_slice().into(),
-        group: Some("tenant-1".to_owned()),
-        error: error.clone(),
-        job_id: Some("a".to_owned()),
-        tool: Some("summarize".to_owned()),
-        attempts: 3,
-        epoch: Some(4),
-        first_seen: after_s(1),
-    };
+    let whole = letter("{\"id\":\"a\"}", "refused: ä \"x\"");
     let unreadable = DeadLetter {
-        body: b"\xff\0".as_slice().into(),
         group: None,
         job_id: None,
         tool: None,
         attempts: 0,
         epoch: None,
-        ..whole.clone()
+        ..letter("no job", "expected an object")
     };
 
     for letter in [&whole, &unreadable] {
         worker.bury(letter.clone()).await;
     }
 
-    let expected = [whole, unreadable].map(|letter| Letter {
-        body: letter.body.to_vec(),
-        group: letter.group.clone(),
-        attributes: letter
-            .attributes()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-    });
-    let letters = store.letters();
-    assert_eq!(letters, expected);
+    let letters = store.letters().await;
+    assert_eq!(letters, [whole, unreadable].map(as_it_lies));
     let attributes = &letters[0].attributes;
     assert_eq!(attributes["error_class"], "permanent");
     assert_eq!(attributes["error_code"], "filtered");
-    assert_eq!(attributes["error_message"], "refused: ä \u{0} \"x\"");
+    assert_eq!(attributes["error_message"], "refused: ä \"x\"");
     assert_eq!((&*attributes["attempts"], &*attributes["job_id"]), ("3", "a"));
+    assert_eq!((&*attributes["tool"], &*attributes["epoch"]), ("summarize", "4"));
     assert_eq!(attributes["first_seen"], "2027-01-15T08:00:01.000Z");
     worker.assert_empty().await;
+}
+
+pub(super) async fn any_bytes_can_be_buried<S: QueueStore>(store: S) {
+    let letter = letter(b"\xff\0", "refused: \u{0}");
+    store.worker().bury(letter.clone()).await;
+    assert_eq!(store.letters().await, [as_it_lies(letter)]);
+}
+
+fn letter(body: impl AsRef<[u8]>, message: &str) -> DeadLetter {
+    DeadLetter {
+        body: Bytes::copy_from_slice(body.as_ref()),
+        group: Some("tenant-1".to_owned()),
+        error: JobError::new(ErrorClass::Permanent, "filtered", message),
+        job_id: Some("a".to_owned()),
+        tool: Some("summarize".to_owned()),
+        attempts: 3,
+        epoch: Some(4),
+        first_seen: after_s(1),
+    }
+}
+
+fn as_it_lies(letter: DeadLetter) -> Letter {
+    let attributes = letter.attributes().into_iter();
+    Letter {
+        body: letter.body.to_vec(),
+        group: letter.group,
+        attributes: attributes.map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
 }

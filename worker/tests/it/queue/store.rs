@@ -1,37 +1,45 @@
 //! Queues under test.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+mod sqlite;
+mod sqs;
 
-use mcp_batch::{
-    local::SqliteQueue,
-    queue::{DeadLetter, Message, NewMessage, Queue, Receipt},
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+
+use mcp_batch::queue::{Burial, DeadLetter, Message, NewMessage, Queue, Receipt};
+
+pub(crate) use self::{
+    sqlite::SqliteStore,
+    sqs::{SqsRig, SqsStore},
 };
-use rusqlite::Connection;
-use tempfile::TempDir;
-
-use crate::lease_helpers::{HandClock, START, folder_in_memory};
-
-/// How long the messages of these cases stay hidden.
-pub(crate) const HIDDEN: Duration = Duration::from_secs(30);
-
-/// A millisecond less.
-pub(crate) const NOT_YET: Duration = Duration::from_millis(29_999);
+use crate::lease_helpers::START;
 
 /// A queue, new for each case: what a further implementation has to bring.
-pub(crate) trait QueueStore {
+pub(crate) trait QueueStore: Sized {
     type Queue: Queue;
 
-    /// An empty queue.
-    fn open() -> Self;
+    /// How long the messages of these cases stay hidden.
+    const HIDDEN: Duration;
+
+    /// An empty queue; `None` on a machine that has none.
+    fn open() -> impl Future<Output = Option<Self>>;
 
     /// Another worker process on the same queue.
     fn worker(&self) -> Receiver<Self::Queue>;
 
-    /// Lets so much time pass for the queue.
-    fn pass(&self, time: Duration);
+    /// Lets time pass for the queue, but less than `time`.
+    async fn almost(&self, time: Duration);
+
+    /// Lets the rest pass, until so many messages can be received.
+    async fn until_visible(&self, messages: usize);
+
+    /// Lets `time` pass, after which so many messages can be received.
+    async fn pass(&self, time: Duration, messages: usize) {
+        self.almost(time).await;
+        self.until_visible(messages).await;
+    }
 
     /// The dead letters, the oldest first.
-    fn letters(&self) -> Vec<Letter>;
+    async fn letters(&self) -> Vec<Letter>;
 }
 
 /// A dead letter as it lies there.
@@ -42,67 +50,30 @@ pub(crate) struct Letter {
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-/// The shared queue of the embedded file.
-pub(crate) struct SqliteStore {
-    folder: TempDir,
-    clock: HandClock,
-}
-
-impl SqliteStore {
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("mcp-batch.db")
-    }
-}
-
-impl QueueStore for SqliteStore {
-    type Queue = SqliteQueue;
-
-    fn open() -> Self {
-        Self { folder: folder_in_memory(), clock: HandClock::new() }
-    }
-
-    fn worker(&self) -> Receiver<SqliteQueue> {
-        Receiver::new(SqliteQueue::shared(self.clock.open(&self.path())))
-    }
-
-    fn pass(&self, time: Duration) {
-        self.clock.pass(time);
-    }
-
-    fn letters(&self) -> Vec<Letter> {
-        let connection = Connection::open(self.path()).expect("the file");
-        let mut letters = connection
-            .prepare("SELECT body, message_group, attributes FROM dead_letters ORDER BY id")
-            .expect("a table of dead letters");
-        let letters = letters.query_map((), |row| {
-            let attributes: String = row.get(2)?;
-            let attributes = serde_json::from_str(&attributes).expect("JSON");
-            Ok(Letter { body: row.get(0)?, group: row.get(1)?, attributes })
-        });
-        letters.expect("rows").collect::<Result<_, _>>().expect("letters")
-    }
-}
-
 /// One worker's view of the queue; an error of the queue fails the case.
-pub(crate) struct Receiver<Q>(Arc<Q>);
+pub(crate) struct Receiver<Q> {
+    queue: Arc<Q>,
+    hidden: Duration,
+}
 
 impl<Q> Clone for Receiver<Q> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { queue: Arc::clone(&self.queue), hidden: self.hidden }
     }
 }
 
 impl<Q: Queue> Receiver<Q> {
-    pub(crate) fn new(queue: Q) -> Self {
-        Self(Arc::new(queue))
+    pub(crate) fn new(queue: Q, hidden: Duration) -> Self {
+        Self { queue: Arc::new(queue), hidden }
     }
 
     pub(crate) async fn bury(&self, letter: DeadLetter) {
-        self.0.bury(letter).await.expect("it is buried");
+        let burial = self.queue.bury(letter).await.expect("it is buried");
+        assert_eq!(burial, Burial::Taken);
     }
 
     pub(crate) async fn send(&self, messages: Vec<NewMessage>) -> Vec<String> {
-        self.0.send(messages).await.expect("the queue takes them")
+        self.queue.send(messages).await.expect("the queue takes them")
     }
 
     /// What can be received at once.
@@ -111,7 +82,7 @@ impl<Q: Queue> Receiver<Q> {
     }
 
     pub(crate) async fn wait_for(&self, max: usize, wait: Duration) -> Vec<Message> {
-        self.0.receive(max, wait, HIDDEN).await.expect("the queue answers")
+        self.queue.receive(max, wait, self.hidden).await.expect("the queue answers")
     }
 
     /// The one message that can be received at once.
@@ -128,7 +99,7 @@ impl<Q: Queue> Receiver<Q> {
 
     pub(crate) async fn delete(&self, receipts: &[&Receipt]) {
         let receipts = receipts.iter().copied().cloned().collect();
-        self.0.delete(receipts).await.expect("the queue answers");
+        self.queue.delete(receipts).await.expect("the queue answers");
     }
 
     pub(crate) async fn defer(&self, receipt: &Receipt, time: Duration) {
@@ -138,7 +109,7 @@ impl<Q: Queue> Receiver<Q> {
     pub(crate) async fn defer_all(&self, receipts: Vec<(Receipt, Duration)>) {
         let message = |(receipt, time)| (received(receipt), time);
         let messages = receipts.into_iter().map(message).collect();
-        self.0.defer(messages).await.expect("the queue answers");
+        self.queue.defer(messages).await.expect("the queue answers");
     }
 }
 

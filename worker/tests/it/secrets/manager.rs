@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_secretsmanager::{Client, config::Credentials, primitives::Blob};
-use aws_smithy_http_client::Builder;
+use aws_sdk_secretsmanager::{Client, primitives::Blob};
 use mcp_batch::{
-    aws::{clients::Clients, secrets},
+    aws::secrets,
     clock::Clock,
     config::Source,
     job::Callback,
@@ -19,21 +17,13 @@ use serde_json::{Map, Value, json};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::rig::{Hand, Log, call, catalog, llm_key};
-use crate::helpers::closed_port;
+use crate::{aws::clients_at, helpers::closed_port};
 
 const OLD: &str = "whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQt";
 const NEW: &str = "whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXct";
 
 async fn client(endpoint: &str) -> Client {
-    let key = Credentials::new(MiniStack::KEY, MiniStack::KEY, None, None, "test");
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(Builder::new().build_http())
-        .region(Region::new(MiniStack::REGION))
-        .credentials_provider(key)
-        .endpoint_url(endpoint)
-        .load()
-        .await;
-    Clients::of(&config).secrets
+    clients_at(endpoint).await.secrets
 }
 
 /// One secret of Secrets Manager.

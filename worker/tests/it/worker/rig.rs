@@ -16,7 +16,7 @@ use mcp_batch::{
     environment::{Environment, Observation, Observer, Policy, Ports},
     error::{ErrorClass, JobError},
     job::{Job, JobKey, Namespace},
-    lease::{Ledger, Outcome, Record, Repeat, Usage},
+    lease::{Claim, ClaimRequest, Ledger, Lost, Outcome, OwnerToken, Record, Repeat, Usage},
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
@@ -58,6 +58,7 @@ pub(super) struct Scripted {
     pub(super) calls: AtomicUsize,
     pub(super) running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
+    began: Mutex<Vec<String>>,
     releases: Semaphore,
     gate: Arc<Gate>,
 }
@@ -72,7 +73,8 @@ impl Drop for Running<'_> {
 }
 
 impl Scripted {
-    fn begin(&self) -> Running<'_> {
+    fn begin(&self, job: &Job) -> Running<'_> {
+        self.began.lock().expect("nobody panics with it").push(job.id().to_string());
         self.calls.fetch_add(1, SeqCst);
         let running = self.running.fetch_add(1, SeqCst) + 1;
         self.most_running.fetch_max(running, SeqCst);
@@ -80,8 +82,10 @@ impl Scripted {
     }
 
     #[expect(clippy::panic, reason = "it is asked to")]
-    async fn do_as_told(&self, what: &str) -> Result<Outcome, ToolError> {
-        let _running = self.begin();
+    async fn do_as_told(&self, job: &Job) -> Result<Outcome, ToolError> {
+        let _running = self.begin(job);
+        let input = job.input().to_value();
+        let what = input["do"].as_str().unwrap_or_default();
         match what {
             "panic" => panic!("as told"),
             "hang" => std::future::pending().await,
@@ -108,7 +112,7 @@ impl Tools for Scripted {
     }
 
     async fn call(&self, job: &Job, _: &CallContext) -> Result<Outcome, ToolError> {
-        self.do_as_told(job.input().to_value()["do"].as_str().unwrap_or_default()).await
+        self.do_as_told(job).await
     }
 
     fn supersedes_offline(&self) -> bool {
@@ -185,6 +189,7 @@ impl Rig {
             calls: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
+            began: Mutex::default(),
             releases: Semaphore::new(0),
             gate: Arc::default(),
         };
@@ -221,6 +226,17 @@ impl Rig {
         received
     }
 
+    /// The same, each job in its group.
+    pub(super) async fn grouped(&self, jobs: &[(&str, Value)]) -> Vec<Message> {
+        let (groups, jobs): (Vec<&str>, Vec<Value>) = jobs.iter().cloned().unzip();
+        let mut messages = self.messages(&jobs).await;
+        messages.sort_by_key(|message| message.id.parse::<u64>().expect("a number"));
+        for (message, group) in messages.iter_mut().zip(groups) {
+            message.group = Some(group.to_owned());
+        }
+        messages
+    }
+
     /// Works off a batch to its end.
     pub(super) async fn process(&self, jobs: &[Value]) -> BatchAnswer {
         let messages = self.messages(jobs).await;
@@ -233,11 +249,53 @@ impl Rig {
 
     /// The same beside the test.
     pub(super) async fn start(&self, jobs: &[Value], stop: &Stop) -> JoinHandle<BatchAnswer> {
+        self.start_with(self.messages(jobs).await, Order::Any, stop)
+    }
+
+    pub(super) fn start_with(
+        &self,
+        messages: Vec<Message>,
+        order: Order,
+        stop: &Stop,
+    ) -> JoinHandle<BatchAnswer> {
         let (worker, stop) = (self.worker.clone(), stop.clone());
-        let messages = self.messages(jobs).await;
-        tokio::spawn(async move {
-            worker.process(messages, Order::Any, Deadline::after(LONG), &stop).await
-        })
+        tokio::spawn(
+            async move { worker.process(messages, order, Deadline::after(LONG), &stop).await },
+        )
+    }
+
+    /// Works off a batch of a queue that keeps order within groups.
+    pub(super) async fn work_off_in_order(&self, messages: Vec<Message>) -> BatchAnswer {
+        let (order, stop) = (Order::WithinGroups, Stop::default());
+        self.worker.process(messages, order, Deadline::after(LONG), &stop).await
+    }
+
+    /// Begins a job as a worker does that is lost at once.
+    pub(super) async fn lose(&self, job: &Value, lost: Lost) -> Claim {
+        let environment = self.worker.environment();
+        let now = environment.clock.now();
+        let job = Job::parse(&job.to_string().into()).expect("a job");
+        let request = ClaimRequest {
+            key: JobKey::of(&Namespace::default(), job.id()),
+            namespace: Namespace::default(),
+            job_id: job.id().clone(),
+            tool: job.tool().clone(),
+            tenant: None,
+            payload_hash: job.payload_hash(),
+            callback: None,
+            membership: None,
+            token: OwnerToken::fresh(),
+            now,
+            lease_ends: now,
+            first_seen: now,
+            record_lives: environment.policy.record_lives,
+            max_attempts: environment.policy.max_attempts,
+            repeat: Repeat::Safe,
+            supersedes_offline: false,
+            lost,
+            redelivered: false,
+        };
+        environment.ledger.claim(request).await.expect("the ledger answers")
     }
 
     pub(super) async fn wait_until_running(&self, count: usize) {
@@ -251,6 +309,11 @@ impl Rig {
 
     pub(super) fn calls(&self) -> usize {
         self.tools().calls.load(SeqCst)
+    }
+
+    /// The ids of the jobs whose calls began, in that order.
+    pub(super) fn began(&self) -> Vec<String> {
+        self.tools().began.lock().expect("nobody panics with it").clone()
     }
 
     pub(super) fn returned(&self) -> Vec<Returned> {

@@ -1,0 +1,183 @@
+//! A table and queues that nobody else uses.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use aws_sdk_sqs::{
+    config::Credentials,
+    types::{Message, QueueAttributeName, SendMessageBatchRequestEntry},
+};
+use mcp_batch::{
+    aws::{
+        clients::Clients,
+        dynamo::{DynamoLedger, DynamoSettings},
+    },
+    job::{JobKey, Namespace},
+    lease::{Ledger as _, Record},
+};
+use mcp_batch_testkit::{MiniStack, SqsQueue};
+use serde_json::{Value, json};
+
+use super::Queue;
+
+/// Far above what any test receives.
+const MAX_RECEIVE_COUNT: usize = 100;
+
+/// A dead letter.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) body: String,
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+/// A table, a queue and a queue of dead letters.
+pub(crate) struct Aws {
+    ministack: MiniStack,
+    clients: Clients,
+    ledger: DynamoLedger,
+    table: String,
+    queue_url: String,
+    dlq_url: String,
+}
+
+impl Aws {
+    pub(super) async fn open(visibility_timeout: Duration, is_fifo: bool) -> Option<Self> {
+        let ministack = MiniStack::start().await?;
+        let clients = clients_at(ministack.endpoint()).await;
+        let table = MiniStack::unique("jobs");
+        create_table(&clients, &table).await;
+        let visibility = (QueueAttributeName::VisibilityTimeout, visibility_timeout.as_secs());
+        let visibility = [(visibility.0, visibility.1.to_string())];
+        let dlq_url = create_queue(&clients, "dead", is_fifo, visibility.clone()).await;
+        let redrive = redrive_policy(&clients, &dlq_url).await;
+        let attributes = visibility.into_iter().chain([redrive]);
+        let queue_url = create_queue(&clients, "jobs", is_fifo, attributes).await;
+        let ledger = DynamoLedger::new(&clients, DynamoSettings::of_table(&table));
+        Some(Self { ministack, clients, ledger, table, queue_url, dlq_url })
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        self.ministack.endpoint()
+    }
+
+    pub(super) fn env(&self) -> [(&'static str, &str); 3] {
+        [
+            ("MCP_BATCH_TABLE", &self.table),
+            ("MCP_BATCH_QUEUE_URL", &self.queue_url),
+            ("MCP_BATCH_DLQ_URL", &self.dlq_url),
+        ]
+    }
+
+    pub(super) async fn source(&self) -> Queue {
+        Queue::new(SqsQueue::new(self.endpoint(), &self.queue_url).await)
+    }
+
+    /// Sends jobs, or what claims to be some, to a standard queue.
+    pub(crate) async fn send(&self, jobs: impl IntoIterator<Item = Value>) {
+        let entry = |(at, job): (usize, Value)| {
+            let entry = SendMessageBatchRequestEntry::builder().id(at.to_string());
+            entry.message_body(job.to_string()).build().expect("an entry")
+        };
+        let entries: Vec<_> = jobs.into_iter().enumerate().map(entry).collect();
+        for entries in entries.chunks(10) {
+            let request = self.clients.sqs.send_message_batch().queue_url(&self.queue_url);
+            let sent = request.set_entries(Some(entries.to_vec())).send().await;
+            assert_eq!(sent.expect("SQS takes messages").successful.len(), entries.len());
+        }
+    }
+
+    /// What the ledger holds of a job.
+    pub(crate) async fn record(&self, id: &str) -> Option<Record> {
+        let key = JobKey::of(&Namespace::default(), &id.parse().expect("a job id"));
+        let records = self.ledger.read(vec![key]).await.expect("the ledger answers");
+        records.into_iter().next().flatten()
+    }
+
+    /// The dead letters that came since the last time.
+    pub(crate) async fn take_dead_letters(&self) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        loop {
+            let messages = self.receive_dead_letters().await;
+            if messages.is_empty() {
+                return letters;
+            }
+            for message in messages {
+                let receipt = message.receipt_handle().expect("a receipt");
+                let request = self.clients.sqs.delete_message().queue_url(&self.dlq_url);
+                request.receipt_handle(receipt).send().await.expect("a deletion");
+                letters.push(Letter::of(message));
+            }
+        }
+    }
+
+    async fn receive_dead_letters(&self) -> Vec<Message> {
+        let request = self.clients.sqs.receive_message().queue_url(&self.dlq_url);
+        let request = request.max_number_of_messages(10).message_attribute_names("All");
+        request.send().await.expect("SQS answers").messages.unwrap_or_default()
+    }
+}
+
+impl Letter {
+    fn of(message: Message) -> Self {
+        let attributes = message.message_attributes.unwrap_or_default().into_iter();
+        let attributes =
+            attributes.map(|(name, value)| (name, value.string_value.expect("a text")));
+        Self { body: message.body.unwrap_or_default(), attributes: attributes.collect() }
+    }
+
+    /// An attribute; empty if there is none.
+    pub(crate) fn attribute(&self, name: &str) -> &str {
+        self.attributes.get(name).map_or("", String::as_str)
+    }
+}
+
+async fn clients_at(endpoint: &str) -> Clients {
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::new(MiniStack::REGION))
+        .credentials_provider(Credentials::new(MiniStack::KEY, MiniStack::KEY, None, None, "test"));
+    Clients::load(loader).await
+}
+
+async fn create_table(clients: &Clients, name: &str) {
+    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
+    let kind =
+        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
+    let request = clients
+        .dynamodb
+        .create_table()
+        .table_name(name)
+        .key_schema(key.build().expect("a key"))
+        .attribute_definitions(kind.build().expect("an attribute"))
+        .billing_mode(BillingMode::PayPerRequest);
+    request.send().await.expect("a table");
+}
+
+async fn create_queue(
+    clients: &Clients,
+    stem: &str,
+    is_fifo: bool,
+    attributes: impl IntoIterator<Item = (QueueAttributeName, String)>,
+) -> String {
+    let suffix = if is_fifo { ".fifo" } else { "" };
+    let request =
+        clients.sqs.create_queue().queue_name(format!("{}{suffix}", MiniStack::unique(stem)));
+    let mut attributes: Vec<_> = attributes.into_iter().collect();
+    if is_fifo {
+        attributes.push((QueueAttributeName::FifoQueue, "true".to_owned()));
+    }
+    let request = request.set_attributes(Some(attributes.into_iter().collect()));
+    request.send().await.expect("a queue").queue_url.expect("its URL")
+}
+
+async fn redrive_policy(clients: &Clients, dlq_url: &str) -> (QueueAttributeName, String) {
+    let request = clients.sqs.get_queue_attributes().queue_url(dlq_url);
+    let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
+    let mut attributes = answer.expect("attributes").attributes.expect("an ARN");
+    let arn = attributes.remove(&QueueAttributeName::QueueArn).expect("an ARN");
+    let policy = json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVE_COUNT});
+    (QueueAttributeName::RedrivePolicy, policy.to_string())
+}

@@ -1,0 +1,121 @@
+//! `mcp-batch poll`: the binary on a queue and a table of MiniStack's.
+
+mod rig;
+
+use mcp_batch_testkit::{Behaviour, Rule};
+
+use self::rig::{HIDDEN, Rig};
+
+#[tokio::test]
+async fn jobs_from_the_queue_are_run_told_and_deleted() {
+    let Some(rig) = Rig::new().await else { return };
+    let ids: Vec<String> = (0..25).map(|n| format!("job-{n}")).collect();
+    rig.send(&ids).await;
+
+    let poll = rig.start().await;
+    rig.receiver.wait_for(ids.len()).await;
+    rig.until_empty().await;
+
+    assert_eq!(rig.succeeded(), ids.iter().cloned().collect());
+    assert_eq!(rig.receiver.distinct_ids(), ids.len());
+    assert_eq!(rig.llm.calls(), ids.len());
+    poll.terminate();
+    assert_eq!(poll.finish().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn after_sigterm_running_jobs_end_and_nothing_new_begins() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.set_default(Behaviour::Hold);
+    let ids = ["a", "b", "c", "d", "e"].map(str::to_owned);
+    rig.send(&ids).await;
+
+    let poll = rig.start_with(&["--concurrency", "2"]).await;
+    rig.llm.wait_for_calls(2).await;
+    assert_eq!(poll.health().await, 200);
+    poll.terminate();
+    poll.wait_for_health(503).await;
+    rig.llm.release(2);
+    let ended = poll.finish().await;
+
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!((rig.llm.calls(), rig.succeeded().len()), (2, 2));
+    rig.until_visible(ids.len() - 2).await;
+}
+
+#[tokio::test]
+async fn a_second_sigterm_gives_running_jobs_back_at_once() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.set_default(Behaviour::Hang);
+    rig.send(&["a".to_owned()]).await;
+
+    let poll = rig.start().await;
+    rig.llm.wait_for_calls(1).await;
+    poll.terminate();
+    poll.wait_for_health(503).await;
+    poll.terminate();
+    assert_eq!(poll.finish().await.code, Some(0));
+
+    rig.until_visible(1).await;
+    rig.llm.set_default(Behaviour::Echo);
+    let _poll = rig.start().await;
+    rig.receiver.wait_for(1).await;
+    assert_eq!(rig.attempts("a"), 2, "the call that was stopped may be billed: it counts");
+}
+
+#[tokio::test]
+async fn a_job_longer_than_the_visibility_timeout_is_not_run_twice() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.set_default(Behaviour::Hold);
+    let beats = rig.proxy.rule(Rule::before("ChangeMessageVisibilityBatch"));
+    rig.send(&["long".to_owned()]).await;
+
+    let first = rig.start().await;
+    rig.llm.wait_for_calls(1).await;
+    // Were it to come back, it would be this one's.
+    let second = rig.start().await;
+    let longer_than_hidden = HIDDEN.as_secs() as usize / 3 * 4;
+    beats.wait_for_hits(longer_than_hidden).await;
+    rig.llm.release(1);
+    rig.receiver.wait_for(1).await;
+    rig.until_empty().await;
+
+    assert_eq!((rig.llm.calls(), rig.attempts("long")), (1, 1));
+    assert_eq!((first.health().await, second.health().await), (200, 200));
+}
+
+#[tokio::test]
+async fn after_kill_9_another_finishes_the_jobs() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.set_default(Behaviour::Hold);
+    let ids = ["a", "b", "c"].map(str::to_owned);
+    rig.send(&ids).await;
+    let first = rig.start().await;
+    rig.llm.wait_for_calls(ids.len()).await;
+    rig.llm.release(1);
+    rig.receiver.wait_for(1).await;
+    first.kill();
+    rig.llm.wait_for_clients_left(2).await;
+
+    rig.llm.set_default(Behaviour::Echo);
+    let _second = rig.start().await;
+    rig.receiver.wait_for(ids.len()).await;
+    rig.until_empty().await;
+
+    assert_eq!(rig.succeeded(), ids.into_iter().collect());
+    assert_eq!(rig.llm.calls(), 3 + 2, "the finished job is not called again");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_at_the_start() {
+    let Some(rig) = Rig::new().await else { return };
+    for (name, told) in [
+        ("MCP_BATCH_QUEUE_URL", "MCP_BATCH_QUEUE_URL: expected the URL of an SQS queue"),
+        ("MCP_BATCH_TABLE", "MCP_BATCH_TABLE: expected the name of a DynamoDB table"),
+        ("MCP_BATCH_LLM_URL", "MCP_BATCH_LLM_URL: expected an http or https URL"),
+    ] {
+        let ended = rig.command().env(name, "").finish().await;
+        assert_eq!(ended.code, Some(2), "{name}");
+        assert!(ended.stderr.contains(told), "{name}: {}", ended.stderr);
+    }
+}

@@ -1,0 +1,132 @@
+//! When a message is hidden and when it is sent anew.
+
+use std::time::Duration;
+
+use mcp_batch::queue::{Message, NewMessage, Queue};
+use mcp_batch_testkit::{Fault, Rule};
+
+use super::{LONG, entries, in_group, receive};
+use crate::{
+    lease_helpers::START,
+    queue::store::{SqsRig, message},
+};
+
+/// One second more than the visibility budget.
+const LATER: Duration = Duration::from_secs(121);
+
+async fn sent_and_received(rig: &SqsRig, message: NewMessage) -> Message {
+    rig.queue().send(vec![message]).await.expect("sent");
+    let received = receive(&rig.queue(), 1).await.remove(0);
+    rig.proxy.forget();
+    received
+}
+
+#[tokio::test]
+async fn waits_are_rounded_up_to_whole_seconds_and_none_stays_none() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let waits = [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(119_001)];
+    for (wait, seconds) in waits.into_iter().zip([0, 1, 120]) {
+        let received = sent_and_received(&rig, message("a")).await;
+        assert!(rig.queue().defer(vec![(received.clone(), wait)]).await.expect("ok").is_empty());
+        let entries = entries(&rig, "ChangeMessageVisibilityBatch");
+        assert_eq!(entries[0]["VisibilityTimeout"], seconds);
+        rig.queue().delete(vec![received.receipt]).await.expect("deleted");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_visibility_budget_is_sent_anew_with_all_that_must_last() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let received = sent_and_received(&rig, in_group("{}", "tenant-1")).await;
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
+    let replayed = Message { trace: Some(trace.to_owned()), replay_of: Some(4), ..received };
+
+    let sent_anew = rig.queue().defer(vec![(replayed.clone(), LATER)]).await.expect("ok");
+
+    assert_eq!(sent_anew, [replayed.receipt], "the caller deletes it");
+    assert_eq!(rig.counts().await, [0, 1, 1]);
+    let entry = entries(&rig, "SendMessageBatch").remove(0);
+    assert_eq!((&entry["DelaySeconds"], &entry["MessageBody"]), (&121.into(), &"{}".into()));
+    assert_eq!(entry["MessageGroupId"], "tenant-1");
+    assert_eq!(entry["MessageAttributes"]["first_seen"]["StringValue"], START.rfc3339());
+    assert_eq!(entry["MessageAttributes"]["epoch"]["StringValue"], "4");
+    assert_eq!(entry["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"], trace);
+    assert_eq!(rig.proxy.count("ChangeMessageVisibilityBatch"), 0);
+}
+
+#[tokio::test]
+async fn a_wait_longer_than_any_delay_is_as_long_as_a_delay_may_be() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let received = sent_and_received(&rig, message("a")).await;
+    rig.queue().defer(vec![(received, Duration::from_secs(7200))]).await.expect("ok");
+    assert_eq!(entries(&rig, "SendMessageBatch")[0]["DelaySeconds"], 900);
+}
+
+#[tokio::test]
+async fn a_message_received_fifty_times_is_sent_anew_and_counts_from_one() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let received = sent_and_received(&rig, message("a")).await;
+    let often = |receive_count| Message { receive_count, ..received.clone() };
+
+    let sent_anew = rig.queue().defer(vec![(often(49), LONG)]).await.expect("ok");
+    assert!(sent_anew.is_empty());
+    let sent_anew = rig.queue().defer(vec![(often(50), Duration::ZERO)]).await.expect("ok");
+    assert_eq!(sent_anew, std::slice::from_ref(&received.receipt));
+
+    let again = receive(&rig.queue(), 1).await.remove(0);
+    assert_ne!(again.id, received.id);
+    assert_eq!((again.receive_count, again.first_seen), (1, START));
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_anew_is_hidden_instead() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let received = sent_and_received(&rig, message("a")).await;
+    let refused = Fault::Refused(403, "AccessDeniedException");
+    rig.proxy.rule(Rule::before("SendMessageBatch").fail(refused));
+
+    let sent_anew = rig.queue().defer(vec![(received, LATER)]).await.expect("ok");
+
+    assert!(sent_anew.is_empty());
+    let entries = entries(&rig, "ChangeMessageVisibilityBatch");
+    assert_eq!(entries[0]["VisibilityTimeout"], 121);
+    assert_eq!(rig.counts().await, [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn only_those_that_were_sent_anew_are_to_be_deleted() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let queue = rig.queue();
+    queue.send((0..40).map(|n| message(format!("{n}"))).collect()).await.expect("sent");
+    let received = receive(&queue, 40).await;
+    rig.proxy.rule(Rule::before("SendMessageBatch").fail_entries(0.7, 3));
+    let waits = [Duration::from_secs(60), LATER];
+    let deferred: Vec<_> = received.into_iter().zip(waits.into_iter().cycle()).collect();
+
+    let sent_anew = queue.defer(deferred.clone()).await.expect("never an error");
+
+    assert!((1..20).contains(&sent_anew.len()), "{}", sent_anew.len());
+    let later = |(message, wait): &(Message, Duration)| {
+        *wait == LATER && sent_anew.contains(&message.receipt)
+    };
+    assert_eq!(deferred.iter().filter(|message| later(message)).count(), sent_anew.len());
+    assert_eq!(rig.counts().await, [0, 40, sent_anew.len()], "each is there, hidden or delayed");
+    queue.delete(sent_anew.clone()).await.expect("deleted");
+    assert_eq!(rig.counts().await, [0, 40 - sent_anew.len(), sent_anew.len()]);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_anew_on_a_fifo_queue() {
+    let Some(rig) = SqsRig::fifo().await else { return };
+    let received = sent_and_received(&rig, in_group("a", "g")).await;
+    let often = Message { receive_count: 80, ..received };
+    let hour = Duration::from_secs(3600);
+
+    for (wait, seconds) in [(Duration::ZERO, 0), (hour * 2, 7200), (hour * 20, 36_000)] {
+        rig.proxy.forget();
+        assert!(rig.queue().defer(vec![(often.clone(), wait)]).await.expect("ok").is_empty());
+        let entries = entries(&rig, "ChangeMessageVisibilityBatch");
+        assert_eq!(entries[0]["VisibilityTimeout"], seconds);
+        assert_eq!(rig.proxy.count("SendMessageBatch"), 0);
+    }
+}

@@ -1,0 +1,134 @@
+//! Dead letters: within SQS's limits, and on their way back.
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::Bytes;
+use mcp_batch::{
+    error::{ErrorClass, JobError},
+    queue::{Burial, DeadLetter, Message, Queue},
+};
+use mcp_batch_testkit::{Fault, Rule};
+
+use super::{MIB, receive};
+use crate::{lease_helpers::START, queue::store::SqsRig};
+
+fn letter(body: impl Into<Bytes>, message: impl Into<String>) -> DeadLetter {
+    DeadLetter {
+        body: body.into(),
+        group: Some("tenant-1".to_owned()),
+        error: JobError::new(ErrorClass::Permanent, "filtered", message),
+        job_id: Some("a".to_owned()),
+        tool: Some("summarize".to_owned()),
+        attempts: 3,
+        epoch: Some(4),
+        first_seen: START,
+    }
+}
+
+/// Body and attributes of the one dead letter.
+async fn lies_there(rig: &SqsRig) -> (String, HashMap<String, String>) {
+    let mut letters = rig.raw_letters().await;
+    assert_eq!(letters.len(), 1);
+    let letter = letters.remove(0);
+    let attributes = letter.message_attributes.unwrap_or_default().into_iter();
+    let attributes = attributes.filter_map(|(name, value)| Some((name, value.string_value?)));
+    (letter.body.unwrap_or_default(), attributes.collect())
+}
+
+fn bytes(body: &str, attributes: &HashMap<String, String>) -> usize {
+    let attribute = |(name, value): (&String, &String)| name.len() + "String".len() + value.len();
+    body.len() + attributes.iter().map(attribute).sum::<usize>()
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_cannot_be_sent_is_an_error_without_its_body() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    rig.proxy.rule(Rule::before("sqs").fail(Fault::Refused(403, "AccessDeniedException")));
+    let error = rig.queue().bury(letter("the body", "no")).await.expect_err("refused").to_string();
+    assert!(error.contains("AccessDeniedException"), "{error}");
+    assert!(!error.contains("the body"), "{error}");
+}
+
+#[tokio::test]
+async fn without_a_place_for_dead_letters_the_message_is_left_to_the_queue() {
+    let Some(mut rig) = SqsRig::standard().await else { return };
+    rig.settings.dead_letter_url = None;
+    let burial = rig.queue().bury(letter("{}", "no")).await.expect("no error");
+    assert_eq!((burial, rig.proxy.count("sqs")), (Burial::LeftToQueue, 0));
+}
+
+#[tokio::test]
+async fn a_long_reason_is_shortened_between_characters_to_what_the_body_leaves() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let body = "x".repeat(MIB - 1000);
+    rig.queue().bury(letter(body.clone(), "ä".repeat(MIB))).await.expect("buried");
+
+    let (kept, attributes) = lies_there(&rig).await;
+    assert!(kept == body);
+    assert_eq!(attributes.len(), 8);
+    assert!((MIB - 1..=MIB).contains(&bytes(&kept, &attributes)));
+    assert!(attributes["error_message"].chars().all(|c| c == 'ä'));
+}
+
+#[tokio::test]
+async fn a_body_of_nearly_full_size_keeps_the_class_and_the_epoch_of_its_reason() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let body = "x".repeat(MIB - 45);
+    rig.queue().bury(letter(body.clone(), "no")).await.expect("buried");
+
+    let (kept, attributes) = lies_there(&rig).await;
+    assert!(kept == body);
+    let expected = [("error_class", "permanent"), ("epoch", "4")];
+    assert_eq!(attributes, expected.map(|(name, value)| (name.into(), value.into())).into());
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_text_is_kept_as_far_as_it_is_and_says_so() {
+    for (body, kept, told) in
+        [(&b"{\"a\": \"\0\xff\"}"[..], "{\"a\": \"??\"}", "question marks"), (b"", "?", "empty")]
+    {
+        let Some(rig) = SqsRig::standard().await else { return };
+        rig.queue().bury(letter(body, "refused: \0")).await.expect("buried");
+        let (text, attributes) = lies_there(&rig).await;
+        assert_eq!((&*text, attributes.len()), (kept, 9), "ten at most");
+        assert!(attributes["body_altered"].contains(told));
+        assert_eq!(attributes["error_message"], "refused: ?");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_reason_is_left_out() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    rig.queue().bury(letter("{}", "")).await.expect("buried");
+    let (_, attributes) = lies_there(&rig).await;
+    assert!(!attributes.contains_key("error_message"));
+    assert_eq!(attributes.len(), 7);
+}
+
+#[tokio::test]
+async fn a_fifo_queue_of_dead_letters_takes_those_without_a_group_and_the_same_twice() {
+    let Some(rig) = SqsRig::fifo().await else { return };
+    let ungrouped = DeadLetter { group: None, ..letter("{}", "no") };
+    for letter in [ungrouped.clone(), ungrouped, letter("{}", "no")] {
+        rig.queue().bury(letter).await.expect("buried");
+    }
+    assert_eq!(rig.raw_letters().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_redriven_dead_letter_asks_for_a_replay_however_often_it_is_deferred() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    rig.queue().bury(letter("{}", "no")).await.expect("buried");
+    rig.redrive().await;
+
+    let redriven = receive(&rig.queue(), 1).await.remove(0);
+    assert_eq!((&redriven.body[..], redriven.replay_of), (&b"{}"[..], Some(4)));
+    assert_eq!(redriven.group.as_deref(), Some("tenant-1"));
+    assert_ne!(redriven.first_seen, START, "it begins anew");
+
+    let often = Message { receive_count: 50, ..redriven.clone() };
+    let sent_anew = rig.queue().defer(vec![(often, Duration::ZERO)]).await.expect("ok");
+    rig.queue().delete(sent_anew).await.expect("deleted");
+    let again = receive(&rig.queue(), 1).await.remove(0);
+    assert_eq!((again.replay_of, again.first_seen), (Some(4), redriven.first_seen));
+}
