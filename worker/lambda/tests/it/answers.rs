@@ -118,7 +118,8 @@ async fn whatever_else_a_record_lacks_the_invocation_succeeds_and_its_neighbour_
     let Some(rig) = Rig::start().await else { return };
     let whole = Record::new("whole", job("a")).json();
     let fields = whole.as_object().expect("an object").keys().filter(|name| *name != "messageId");
-    for (at, (field, is_null)) in fields.flat_map(|name| [(name, false), (name, true)]).enumerate() {
+    for (at, (field, is_null)) in fields.flat_map(|name| [(name, false), (name, true)]).enumerate()
+    {
         let (id, neighbour) = (format!("lacking-{at}"), format!("neighbour-{at}"));
         let mut lacking = Record::new(&id, job(&id)).json();
         match is_null {

@@ -11,6 +11,10 @@
 //! | `load.rs` | 5,000 records under one bound |
 //! | `hosts.rs` | the same on MiniStack's own Lambda |
 //! | `cost.rs` | requests and write units a job |
+//! | `crashes.rs` | a process killed at each step of a job's life |
+//! | `blame.rs` | a job that kills its process, and its neighbours |
+//! | `faults.rs` | an AWS that fails often |
+//! | `frozen.rs` | nothing runs on between invocations |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod event;
@@ -22,7 +26,11 @@ mod deadline;
 mod deferrals;
 mod fifo;
 mod hosts;
-mod load;
 mod letters;
+mod load;
 
+mod blame;
 mod cost;
+mod crashes;
+mod faults;
+mod frozen;
