@@ -16,7 +16,7 @@ use tokio::runtime;
 
 use super::{
     setup::{AwsPorts, AwsWorker, Fallback},
-    sqs::Envelope,
+    sqs::{Envelope, is_fifo},
 };
 use crate::{
     batch::{BatchAnswer, Order, Stop, Worker},
@@ -116,7 +116,7 @@ async fn work_off(
 /// Only FIFO queues keep an order; fair queues put groups on standard ones as well.
 fn order(event: &SqsEvent) -> Order {
     let arn = event.records.first().and_then(|record| record.event_source_arn.as_deref());
-    match arn.is_some_and(|arn| arn.ends_with(".fifo")) {
+    match arn.is_some_and(is_fifo) {
         true => Order::WithinGroups,
         false => Order::Any,
     }
@@ -140,9 +140,10 @@ fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
 /// not in the batch (Lambda developer guide, "Implementing partial batch responses"): so these are
 /// the batch's own, each once.
 fn response(answer: BatchAnswer) -> SqsBatchResponse {
-    let returned: BTreeSet<_> = answer.returned.into_iter().collect();
     let mut response = SqsBatchResponse::default();
-    returned.into_iter().for_each(|id| response.add_failure(id));
+    for id in answer.returned.into_iter().collect::<BTreeSet<_>>() {
+        response.add_failure(id);
+    }
     response
 }
 

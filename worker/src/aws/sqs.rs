@@ -76,9 +76,9 @@ impl SqsQueue {
 }
 
 /// "The name of a FIFO queue must end with the `.fifo` suffix" (`CreateQueue`, API reference).
-/// A group tells nothing: fair queues have them on standard queues.
-fn is_fifo(queue_url: &str) -> bool {
-    queue_url.strip_suffix(".fifo").is_some()
+/// URL and ARN end with the name. A group tells nothing: fair queues have them on standard queues.
+pub(super) fn is_fifo(queue: &str) -> bool {
+    queue.strip_suffix(".fifo").is_some()
 }
 
 impl Queue for SqsQueue {

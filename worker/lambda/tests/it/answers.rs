@@ -66,9 +66,11 @@ async fn the_fixtures_are_answered_as_written_down() {
 async fn a_record_without_an_id_fails_the_invocation_before_any_job_is_run() {
     let Some(rig) = Rig::start().await else { return };
     for id in [Value::Null, "".into()] {
-        let mut event: Value =
-            serde_json::from_str(&event(&[Record::new("a", job("a")), Record::new("b", job("b"))]))
-                .expect("an event");
+        let mut event: Value = serde_json::from_str(&event(&[
+            Record::new("a", &job("a")),
+            Record::new("b", &job("b")),
+        ]))
+        .expect("an event");
         event["Records"][1]["messageId"] = id;
         let failed = rig.lambda.invoke(&event.to_string(), LONG).await;
         let Invocation::Error { kind, message } = failed else { unreachable!("{failed:?}") };
@@ -94,7 +96,7 @@ async fn where_every_job_fails_all_ids_come_back_and_the_invocation_succeeds() {
     let Some(rig) = Rig::start().await else { return };
     rig.llm.set_default(Behaviour::throttled("1"));
     let records: Vec<Record> =
-        (0..30).map(|n| Record::new(&format!("m-{n}"), job(&format!("job-{n}")))).collect();
+        (0..30).map(|n| Record::new(&format!("m-{n}"), &job(&format!("job-{n}")))).collect();
     let listed = answer(&rig, &records).await;
     assert_eq!(listed.len(), records.len(), "each once");
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), ids(&records));
@@ -104,8 +106,8 @@ async fn where_every_job_fails_all_ids_come_back_and_the_invocation_succeeds() {
 async fn one_body_that_is_no_job_costs_its_neighbours_nothing() {
     let Some(rig) = Rig::start().await else { return };
     let bad = ["", "{", "null", "[]", "\u{0}", "{\"id\": \"a\"}", "🦀", "\"job\""];
-    let good = (0..bad.len()).map(|n| Record::new(&format!("good-{n}"), job(&format!("job-{n}"))));
-    let bad = bad.iter().enumerate().map(|(n, body)| Record::new(&format!("bad-{n}"), body));
+    let good = (0..bad.len()).map(|n| Record::new(&format!("good-{n}"), &job(&format!("job-{n}"))));
+    let bad = bad.iter().enumerate().map(|(n, body)| Record::new(&format!("bad-{n}"), *body));
     let records: Vec<Record> = good.zip(bad).flat_map(|(good, bad)| [good, bad]).collect();
 
     assert!(answer(&rig, &records).await.is_empty(), "the bad ones are dead letters");
@@ -116,17 +118,17 @@ async fn one_body_that_is_no_job_costs_its_neighbours_nothing() {
 #[tokio::test]
 async fn whatever_else_a_record_lacks_the_invocation_succeeds_and_its_neighbour_is_run() {
     let Some(rig) = Rig::start().await else { return };
-    let whole = Record::new("whole", job("a")).json();
+    let whole = Record::new("whole", &job("a")).json();
     let fields = whole.as_object().expect("an object").keys().filter(|name| *name != "messageId");
     for (at, (field, is_null)) in fields.flat_map(|name| [(name, false), (name, true)]).enumerate()
     {
         let (id, neighbour) = (format!("lacking-{at}"), format!("neighbour-{at}"));
-        let mut lacking = Record::new(&id, job(&id)).json();
+        let mut lacking = Record::new(&id, &job(&id)).json();
         match is_null {
             true => lacking[field] = Value::Null,
             false => drop(lacking.as_object_mut().expect("an object").remove(field)),
         }
-        let neighbour = Record::new(&neighbour, job(&neighbour)).json();
+        let neighbour = Record::new(&neighbour, &job(&neighbour)).json();
         let event = json!({"Records": [lacking, neighbour]}).to_string();
         let answer = rig.lambda.invoke(&event, LONG).await;
         assert!(matches!(answer, Invocation::Response(_)), "{field}: {answer:?}");
@@ -139,7 +141,7 @@ async fn whatever_else_a_record_lacks_the_invocation_succeeds_and_its_neighbour_
 async fn one_message_that_comes_twice_in_an_event_is_listed_once() {
     let Some(rig) = Rig::start().await else { return };
     rig.llm.set_default(Behaviour::throttled("1"));
-    let records = [Record::new("a", job("a")), Record::new("a", job("a"))];
+    let records = [Record::new("a", &job("a")), Record::new("a", &job("a"))];
     assert_eq!(answer(&rig, &records).await, ["a"]);
 }
 

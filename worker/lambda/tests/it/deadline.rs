@@ -34,7 +34,7 @@ async fn what_there_is_no_time_for_comes_back_at_once_and_what_is_finished_does_
     // Jobs may begin in the first second; none of their calls is over by then.
     rig.llm.set_default(Behaviour::Slow(Duration::from_millis(1_200)));
     let records: Vec<Record> =
-        (0..40).map(|n| Record::new(&format!("m-{n}"), job(&format!("m-{n}")))).collect();
+        (0..40).map(|n| Record::new(&format!("m-{n}"), &job(&format!("m-{n}")))).collect();
 
     let answer = rig.lambda.invoke(&event(&records), TIMEOUT).await.json();
     let returned: BTreeSet<String> = listed(&answer).into_iter().collect();
@@ -60,7 +60,7 @@ async fn a_job_that_must_be_stopped_is_interrupted_and_nothing_of_it_wakes_later
     let slow_claim = Rule::before("dynamodb").nth(1).delay(Duration::from_millis(1_500));
     rig.proxy.rule(slow_claim);
 
-    let records = [Record::new("slow", job("slow"))];
+    let records = [Record::new("slow", &job("slow"))];
     let answer = rig.lambda.invoke(&event(&records), TIMEOUT).await.json();
     assert_eq!(listed(&answer), ["slow"]);
     assert_eq!(hidden_s(&rig.proxy.calls())["receipt-slow"], 0);
@@ -71,7 +71,7 @@ async fn a_job_that_must_be_stopped_is_interrupted_and_nothing_of_it_wakes_later
 
     rig.proxy.forget();
     rig.llm.release(1);
-    let answer = rig.lambda.invoke(&event(&[Record::new("next", job("next"))]), TIMEOUT).await;
+    let answer = rig.lambda.invoke(&event(&[Record::new("next", &job("next"))]), TIMEOUT).await;
     assert!(listed(&answer.json()).is_empty());
     assert_eq!((rig.llm.calls(), rig.lambda.starts()), (2, 1));
     let key = |call: &AwsCall| call.keys.clone();
@@ -79,7 +79,7 @@ async fn a_job_that_must_be_stopped_is_interrupted_and_nothing_of_it_wakes_later
     assert_eq!(touched.len(), 1, "the next invocation is about its own job alone: {touched:?}");
 
     rig.llm.script(text_of("slow"), [Behaviour::Echo]);
-    let again = Record { receive_count: 2, ..Record::new("slow", job("slow")) };
+    let again = Record { receive_count: 2, ..Record::new("slow", &job("slow")) };
     let answer = rig.lambda.invoke(&event(&[again]), TIMEOUT).await.json();
     assert!(listed(&answer).is_empty());
     let record = rig.aws.record("slow").await.expect("it is done");
@@ -93,7 +93,7 @@ async fn a_job_that_is_never_answered_fails_alone() {
     let Some(rig) = setup.start().await else { return };
     rig.llm.script(text_of("hangs"), [Behaviour::Hang]);
     let ids = ["a", "hangs", "b"];
-    let records = ids.map(|id| Record::new(id, job(id)));
+    let records = ids.map(|id| Record::new(id, &job(id)));
 
     let answer = rig.lambda.invoke(&event(&records), TIMEOUT).await.json();
     assert_eq!(listed(&answer), ["hangs"]);

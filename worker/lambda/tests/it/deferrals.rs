@@ -75,9 +75,9 @@ async fn a_job_that_somebody_else_runs_is_done_after_200_deferrals() {
     rig.llm.set_default(Behaviour::Hold);
     let (owner, other) = (&rig.lambda, &RuntimeApi::start(rig.function.clone()).await);
     let job = rig.job_with_callback("a");
-    let mut copy = Timeless::new(&rig, &[job.clone()]);
+    let mut copy = Timeless::new(&rig, std::slice::from_ref(&job));
 
-    let first = event(&[Record::new("first", job)]);
+    let first = event(&[Record::new("first", &job)]);
     let work = owner.invoke(&first, HOURS);
     let defer = async {
         rig.llm.wait_for_calls(1).await;

@@ -18,7 +18,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// A message of a standard queue that is received for the first time.
-    pub(crate) fn new(id: &str, body: impl ToString) -> Self {
+    pub(crate) fn new(id: &str, body: &(impl ToString + ?Sized)) -> Self {
         Self {
             id: id.to_owned(),
             body: body.to_string(),

@@ -104,7 +104,7 @@ async fn a_group_on_a_standard_queue_changes_nothing() {
     rig.llm.set_default(Behaviour::Hold);
     rig.llm.script(text_of("b"), [Behaviour::throttled("1")]);
     let ids = ["a", "b", "c", "d"];
-    let records = ids.map(|id| Record::new(id, of_group(id, id)).in_group("tenant"));
+    let records = ids.map(|id| Record::new(id, &of_group(id, id)).in_group("tenant"));
 
     let event = event(&records);
     let work = rig.lambda.invoke(&event, Duration::from_secs(60));

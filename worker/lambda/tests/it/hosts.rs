@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use mcp_batch_testkit::Behaviour;
+use mcp_batch_testkit::{Behaviour, Received};
 
 use crate::rig::{Rig, job, text_of};
 
@@ -35,7 +35,7 @@ async fn a_hundred_jobs_are_run_and_told_once() {
         rig.aws.send(jobs).await;
         host.work_off(&mut rig).await;
 
-        let told: Vec<_> = rig.receiver.deliveries().iter().map(|told| told.json()).collect();
+        let told: Vec<_> = rig.receiver.deliveries().iter().map(Received::json).collect();
         assert!(told.iter().all(|told| told["type"] == "job.succeeded"), "{host:?}");
         let told: BTreeSet<_> = told
             .iter()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mcp_batch_testkit::Behaviour;
+use mcp_batch_testkit::{Behaviour, Received};
 use serde_json::{Value, json};
 
 use crate::rig::{Letter, Rig, Setup, job, text_of, with_callback};
@@ -94,7 +94,7 @@ async fn a_dead_letter_that_is_put_back_is_run_once_and_its_new_outcome_told() {
         rig.work_off().await;
     }
     assert_eq!(rig.llm.calls(), 2, "one run, and one replay of it");
-    let told: Vec<Value> = rig.receiver.deliveries().iter().map(|told| told.json()).collect();
+    let told: Vec<Value> = rig.receiver.deliveries().iter().map(Received::json).collect();
     let told: Vec<_> = told.iter().map(|told| (&told["type"], &told["data"]["attempts"])).collect();
     let (failed, succeeded) = (json!("job.failed"), json!("job.succeeded"));
     assert_eq!(told, [(&failed, &json!(1)), (&succeeded, &json!(1))]);

@@ -28,7 +28,7 @@ async fn of_5000_records_no_more_are_run_at_once_than_the_bound_says() {
         .env("MCP_BATCH_LLM_URL", llm.url())
         .env("MCP_BATCH_CONCURRENCY", AT_ONCE.to_string());
     let lambda = RuntimeApi::start(function).await;
-    let record = |n| Record::new(&format!("m-{n}"), job(&format!("job-{n}")));
+    let record = |n| Record::new(&format!("m-{n}"), &job(&format!("job-{n}")));
     let event = event(&(0..RECORDS).map(record).collect::<Vec<_>>());
     assert!(event.len() < 6 * 1024 * 1024, "Lambda hands over no more");
 

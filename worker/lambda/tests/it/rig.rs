@@ -107,7 +107,7 @@ impl Setup {
         let source = source.expect("a mapping that AWS takes");
         let timeout = self.timeout;
         let receiver = Receiver::start().await;
-        Some(Rig { aws, proxy, llm, receiver, variables, function, lambda, source, timeout })
+        Some(Rig { aws, proxy, llm, receiver, variables, timeout, function, lambda, source })
     }
 
     fn queues(&self) -> Queues {

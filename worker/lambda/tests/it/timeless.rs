@@ -27,12 +27,12 @@ impl<'a> Timeless<'a> {
     pub(crate) fn new(rig: &'a Rig, jobs: &[Value]) -> Self {
         let mut queue = Self { rig, messages: Vec::new(), sent: 0 };
         for job in jobs {
-            queue.take_in(job.to_string(), BTreeMap::new());
+            queue.take_in(&job.to_string(), BTreeMap::new());
         }
         queue
     }
 
-    fn take_in(&mut self, body: String, attributes: BTreeMap<String, String>) {
+    fn take_in(&mut self, body: &str, attributes: BTreeMap<String, String>) {
         self.sent += 1;
         let record = Record::new(&format!("message-{}", self.sent), body);
         let record = Record { attributes, arn: self.arn().to_owned(), ..record };
@@ -45,7 +45,7 @@ impl<'a> Timeless<'a> {
     }
 
     fn is_fifo(&self) -> bool {
-        self.arn().ends_with(".fifo")
+        self.arn().strip_suffix(".fifo").is_some()
     }
 
     /// How many messages there are.
@@ -71,7 +71,7 @@ impl<'a> Timeless<'a> {
             let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
             let text = |value: &Value| value["StringValue"].as_str().unwrap_or_default().to_owned();
             let attributes = attributes.map(|(name, value)| (name.clone(), text(value))).collect();
-            self.take_in(entry["MessageBody"].as_str().expect("a body").to_owned(), attributes);
+            self.take_in(entry["MessageBody"].as_str().expect("a body"), attributes);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The shortest visibility timeout there is.
-pub(super) const HIDDEN: Duration = Duration::from_secs(6);
+const HIDDEN: Duration = Duration::from_secs(6);
 
 pub(super) struct Rig {
     pub(super) llm: FakeLlm,
@@ -143,8 +143,8 @@ impl Poll {
     async fn new(running: Running) -> Self {
         running.wait_until_it_says("/healthz").await;
         let stderr = running.stderr();
-        let said = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let address = said.filter_map(|line| Some(line["address"].as_str()?.to_owned())).next();
+        let mut said = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let address = said.find_map(|line| Some(line["address"].as_str()?.to_owned()));
         Self { running, health: address.expect("where it answers") }
     }
 
