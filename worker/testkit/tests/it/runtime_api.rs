@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mcp_batch_testkit::{Function, Invocation, RuntimeApi, wait_until};
+use mcp_batch_testkit::{Function, Invocation, RuntimeApi, wait_until, wait_until_async};
 use serde_json::json;
 
 /// Time enough for any answer here.
@@ -123,8 +123,12 @@ async fn a_frozen_process_does_nothing_until_the_next_invocation() {
     wait_until("the other ticks on", || ticks(&awake) > others + 100).await;
     assert_eq!(ticks(&lambda), seen);
 
-    lambda.invoke("{}", LONG).await.json();
-    wait_until("it ticks again", || ticks(&lambda) > seen).await;
+    // Each invocation wakes it for a moment.
+    wait_until_async("it ticks again", async || {
+        lambda.invoke("{}", LONG).await.json();
+        ticks(&lambda) > seen
+    })
+    .await;
 }
 
 #[tokio::test]
