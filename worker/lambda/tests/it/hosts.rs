@@ -37,8 +37,10 @@ async fn a_hundred_jobs_are_run_and_told_once() {
 
         let told: Vec<_> = rig.receiver.deliveries().iter().map(|told| told.json()).collect();
         assert!(told.iter().all(|told| told["type"] == "job.succeeded"), "{host:?}");
-        let told: BTreeSet<_> =
-            told.iter().map(|told| told["data"]["id"].as_str().expect("an id").to_owned()).collect();
+        let told: BTreeSet<_> = told
+            .iter()
+            .map(|told| told["data"]["id"].as_str().expect("an id").to_owned())
+            .collect();
         assert_eq!(told, ids, "{host:?}");
         assert_eq!(rig.llm.calls_by_id().into_values().collect::<BTreeSet<_>>(), [1].into());
         assert_eq!((rig.llm.calls(), rig.receiver.distinct_ids()), (100, 100), "{host:?}");

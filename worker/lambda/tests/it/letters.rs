@@ -125,7 +125,10 @@ async fn an_invalid_dead_letter_that_is_put_back_is_not_swallowed() {
 
     let letters = rig.aws.take_dead_letters().await;
     assert_eq!(letters.len(), 1);
-    assert_eq!((&letters[0].body, reason(&letters[0])["error_code"]), (&first.body, "unknown_tool"));
+    assert_eq!(
+        (&letters[0].body, reason(&letters[0])["error_code"]),
+        (&first.body, "unknown_tool")
+    );
 }
 
 #[tokio::test]

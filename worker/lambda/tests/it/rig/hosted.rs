@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use super::Rig;
 
 /// Stored, not compressed: nobody waits for a download.
-const ZIP: &str = "import sys, zipfile; zipfile.ZipFile(sys.argv[2], 'w').write(sys.argv[1], 'bootstrap')";
+const ZIP: &str =
+    "import sys, zipfile; zipfile.ZipFile(sys.argv[2], 'w').write(sys.argv[1], 'bootstrap')";
 
 /// Creates function and mapping. The mapping begins to poll at once.
 pub(super) async fn deploy(rig: &Rig, timeout: Duration) {
