@@ -19,8 +19,9 @@ check:
 	cargo check -p mcp-batch --no-default-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-# Speed and memory of the release binary against a loopback LLM.
+# Speed and memory of the binaries, that of the command line and that of Lambda, on loopback.
 bench:
+	cargo build --profile dist --bin mcp-batch-lambda
 	cargo bench -p mcp-batch
 
 # A minute of hostile bytes for the job parser (needs nightly Rust and cargo-fuzz).

@@ -47,7 +47,7 @@ use crate::{
 pub const DEFAULT_REQUESTS: usize = 64;
 
 /// Finished jobs that are remembered, where nothing else is said: at most about 2 MB.
-pub const DEFAULT_REMEMBERED: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+pub const DEFAULT_REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
 /// Where the ledger lies and what it may use.
 #[derive(Clone, Debug)]

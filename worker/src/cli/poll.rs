@@ -16,10 +16,6 @@ use crate::{
     poller::{Poller, PollerSettings},
 };
 
-/// How long received messages stay hidden between two beats of the heart: what a worker that died
-/// holds up, and no more.
-const HIDDEN: Duration = Duration::from_secs(120);
-
 /// Three beats may fail before a message is somebody else's.
 const BEATS: u32 = 4;
 
@@ -56,6 +52,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     concurrency: Option<String>,
 
+    /// How long a message stays hidden between two beats of the heart, of which there are four: what
+    /// a worker that died holds up, and no more [env: MCP_BATCH_VISIBILITY_TIMEOUT_S] [default:
+    /// 120].
+    #[arg(long, value_name = "SECONDS")]
+    visibility_timeout_s: Option<String>,
+
     /// Where GET /healthz is answered: 200 while the queue answers, 503 otherwise and while
     /// stopping.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
@@ -77,6 +79,7 @@ impl Args {
             .with("MCP_BATCH_DLQ_URL", self.dlq_url.as_ref())
             .with("MCP_BATCH_TABLE", self.table.as_ref())
             .with("MCP_BATCH_CONCURRENCY", self.concurrency.as_ref())
+            .with("MCP_BATCH_VISIBILITY_TIMEOUT_S", self.visibility_timeout_s.as_ref())
     }
 
     fn fallback(&self) -> Fallback {
@@ -86,19 +89,17 @@ impl Args {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let heartbeat = Heartbeat { every: HIDDEN / BEATS, lasts: HIDDEN };
-    let aws = AwsWorker::open(
-        args.source(),
-        config::DEFAULT_CONCURRENCY,
-        args.fallback(),
-        Some(heartbeat),
-    )
-    .await?;
-    let poller = Poller::new(aws.worker().clone(), settings(&aws, &args));
+    let source = args.source();
+    let hidden = config::visibility_timeout(&source)?;
+    let heartbeat = Some(Heartbeat { every: hidden / BEATS, lasts: hidden });
+    let concurrency = config::DEFAULT_CONCURRENCY;
+    let aws = AwsWorker::open(source, concurrency, args.fallback(), heartbeat).await?;
+    let poller = Poller::new(aws.worker().clone(), settings(&aws, &args, hidden));
     let stop = Stop::default();
     let listener = TcpListener::bind(args.health).await;
     let listener =
         listener.with_context(|| format!("--health: cannot listen on {}", args.health))?;
+    tracing::info!(address = %listener.local_addr()?, "GET /healthz is answered");
     let health = health::serve(listener, poller.in_vain_since(), stop.clone());
     let running = poller.run(&stop);
     tokio::pin!(health, running);
@@ -118,12 +119,12 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn settings(aws: &AwsWorker, args: &Args) -> PollerSettings {
+fn settings(aws: &AwsWorker, args: &Args, hidden: Duration) -> PollerSettings {
     PollerSettings {
         concurrency: aws.concurrency(),
         batch_size: aws.concurrency().clamp(1, 100),
         wait: LONG_POLL,
-        visibility_timeout: HIDDEN,
+        visibility_timeout: hidden,
         batch_time: BATCH_TIME,
         drain: Duration::from_secs(args.drain_s),
     }

@@ -1,10 +1,15 @@
 //! What the worker needs to know of its place on AWS. Endpoint, region and credentials come from
 //! the standard AWS variables.
 
+use std::time::Duration;
+
 use super::{
     llm::http_url,
     source::{ConfigError, Source, required},
 };
+
+/// An hour: a worker that died should not hold its jobs up for longer.
+const LONGEST_HIDDEN_S: u64 = 3_600;
 
 /// What the Lambda binary does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +65,13 @@ pub fn aws(source: &Source) -> Result<AwsSettings, ConfigError> {
         dlq_url: source.parse("MCP_BATCH_DLQ_URL", queue, self::queue_url)?,
         results_bucket: source.parse("MCP_BATCH_RESULTS_BUCKET", bucket, lower)?,
     })
+}
+
+/// `MCP_BATCH_VISIBILITY_TIMEOUT_S`: how long `poll` hides a message between two beats of its heart,
+/// and so how long a worker that died holds its jobs up; 120 s.
+pub fn visibility_timeout(source: &Source) -> Result<Duration, ConfigError> {
+    let given = source.number("MCP_BATCH_VISIBILITY_TIMEOUT_S", 6..=LONGEST_HIDDEN_S)?;
+    Ok(Duration::from_secs(given.unwrap_or(120)))
 }
 
 /// The characters that AWS takes in names of tables (any case, underscores) and of buckets.

@@ -1,6 +1,7 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
 //! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS with an [`AwsProxy`] in front
-//! of it, and [`RuntimeApi`] with [`EventSource`] for what no emulator of Lambda gets right.
+//! of it, [`FakeAws`] where AWS has to be fast and need not be right, and [`RuntimeApi`] with
+//! [`EventSource`] for what no emulator of Lambda gets right.
 //!
 //! `MiniStack` is somebody else's program. The others are real HTTP servers on 127.0.0.1, each on a
 //! thread and a runtime of its own: a test that blocks its runtime, or pauses its clock, does not
@@ -26,10 +27,12 @@
 //! | `llm/behaviour.rs` | all it can be told to do |
 //! | `llm/marker.rs` | the same, told from inside a prompt: `[[429:3]]` |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
+//! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
 //! | `aws_proxy.rs` | what goes to AWS: seen, priced, and made to fail |
 //! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
 //! | `event_source.rs` | the mapping from SQS to Lambda, rule by rule |
+//! | `cpu.rs` | which CPU a thread runs on |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
     clippy::expect_used,
@@ -41,7 +44,11 @@ use std::time::{Duration, Instant};
 
 mod aws_proxy;
 
+mod cpu;
+
 mod event_source;
+
+mod fake_aws;
 
 mod llm;
 
@@ -57,9 +64,11 @@ pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
 pub use crate::aws_proxy::{AwsCall, AwsProxy, Fault, Rule, Units, Watch};
+pub use crate::cpu::run_on_cpu;
 pub use crate::event_source::{
     EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,
 };
+pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
 pub use crate::ministack::MiniStack;
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};

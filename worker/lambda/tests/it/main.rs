@@ -3,6 +3,12 @@
 //!
 //! | file | what is shown |
 //! |---|---|
+//! | `answers.rs` | which messages come back, whatever an event holds |
+//! | `deadline.rs` | what becomes of what is not finished when the time is over |
+//! | `fifo.rs` | order within a group, groups at once |
+//! | `deferrals.rs` | 200 of each kind, and then success |
+//! | `letters.rs` | dead letters with their reasons, and back again |
+//! | `hosts.rs` | the same on MiniStack's own Lambda |
 //! | `cost.rs` | requests and write units a job |
 //! | `crashes.rs` | a process killed at each step of a job's life |
 //! | `blame.rs` | a job that kills its process, and its neighbours |
@@ -10,7 +16,16 @@
 //! | `frozen.rs` | nothing runs on between invocations |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod event;
 mod rig;
+mod timeless;
+
+mod answers;
+mod deadline;
+mod deferrals;
+mod fifo;
+mod hosts;
+mod letters;
 
 mod blame;
 mod cost;

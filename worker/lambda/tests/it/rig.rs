@@ -2,21 +2,24 @@
 
 mod aws;
 
+mod hosted;
+
 mod jobs;
 
 mod source;
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
     time::{Duration, Instant},
 };
 
 use mcp_batch_testkit::{
     AwsProxy, EventSource, FakeLlm, Function, Mapping, PATIENCE, Receiver, Report, RuntimeApi,
-    Source as _,
+    Source as _, wait_until_async,
 };
 use serde_json::Value;
+
+use self::aws::Queues;
 
 pub(crate) use self::{
     aws::{Aws, Letter},
@@ -30,17 +33,20 @@ const LLM_TIMEOUT: Duration = Duration::from_secs(2);
 /// The function's timeout: enough for a call, its settling and the answer, with 3 s to begin in.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
+/// The files that a function may have open on Lambda.
+const OPEN_FILES: u32 = 1_024;
+
 /// How often a queue is asked whose messages are all hidden.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// What a test may choose.
 #[must_use]
 pub(crate) struct Setup {
-    env: Vec<(OsString, OsString)>,
+    env: Vec<(String, String)>,
     timeout: Duration,
     batch_size: usize,
     is_fifo: bool,
-    open_files: Option<u32>,
+    max_receives: Option<u32>,
 }
 
 impl Default for Setup {
@@ -50,7 +56,7 @@ impl Default for Setup {
             timeout: TIMEOUT,
             batch_size: 10,
             is_fifo: false,
-            open_files: None,
+            max_receives: None,
         };
         setup.env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT.as_secs().to_string())
     }
@@ -58,7 +64,7 @@ impl Default for Setup {
 
 impl Setup {
     /// Sets a variable of the function's.
-    pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
@@ -76,40 +82,44 @@ impl Setup {
     }
 
     /// With FIFO queues.
-    #[expect(dead_code, reason = "for tests of FIFO queues")]
     pub(crate) fn fifo(mut self) -> Self {
         self.is_fifo = true;
         self
     }
 
-    /// The function's limit of open files.
-    #[expect(dead_code, reason = "for tests of large batches")]
-    pub(crate) fn open_files(mut self, open_files: u32) -> Self {
-        self.open_files = Some(open_files);
+    /// Receives before the queue's own redrive policy takes a message.
+    pub(crate) fn max_receives(mut self, max_receives: u32) -> Self {
+        self.max_receives = Some(max_receives);
         self
     }
 
     /// Starts everything. `None` where there is no MiniStack to be had: the test has to return.
     pub(crate) async fn start(self) -> Option<Rig> {
-        let aws = Aws::open(self.timeout, self.is_fifo).await?;
+        let aws = Aws::open(self.queues()).await?;
         let proxy = AwsProxy::start(aws.endpoint()).await;
-        let llm = FakeLlm::start().await;
-        let lambda = RuntimeApi::start(self.function(&aws, &proxy, &llm)).await;
+        let llm = FakeLlm::builder().record(true).start().await;
+        let variables = self.variables(&aws, &llm);
+        let function = function(&proxy, &variables);
+        let lambda = RuntimeApi::start(function.clone()).await;
         let source = EventSource::create(aws.source().await, self.mapping());
         let source = source.expect("a mapping that AWS takes");
-        Some(Rig { aws, proxy, llm, receiver: Receiver::start().await, lambda, source })
+        let timeout = self.timeout;
+        let receiver = Receiver::start().await;
+        Some(Rig { aws, proxy, llm, receiver, variables, function, lambda, source, timeout })
     }
 
-    fn function(&self, aws: &Aws, proxy: &AwsProxy, llm: &FakeLlm) -> Function {
-        let function = Function::new(env!("CARGO_BIN_EXE_mcp-batch-lambda"))
-            .envs(proxy.env())
-            .envs(aws.env())
-            .env("MCP_BATCH_LLM_URL", llm.url())
-            .envs(self.env.iter().map(|(name, value)| (name, value)));
-        match self.open_files {
-            Some(open_files) => function.open_files(open_files),
-            None => function,
+    fn queues(&self) -> Queues {
+        Queues {
+            visibility_timeout: self.timeout,
+            is_fifo: self.is_fifo,
+            max_receives: self.max_receives,
         }
+    }
+
+    fn variables(&self, aws: &Aws, llm: &FakeLlm) -> Vec<(String, String)> {
+        let places = aws.env().into_iter().chain([("MCP_BATCH_LLM_URL", llm.url())]);
+        let places = places.map(|(name, value)| (name.to_owned(), value));
+        places.chain(self.env.iter().cloned()).collect()
     }
 
     fn mapping(&self) -> Mapping {
@@ -121,6 +131,12 @@ impl Setup {
     }
 }
 
+fn function(proxy: &AwsProxy, variables: &[(String, String)]) -> Function {
+    let function = Function::new(env!("CARGO_BIN_EXE_mcp-batch-lambda")).open_files(OPEN_FILES);
+    let variables = variables.iter().map(|(name, value)| (name, value));
+    function.envs(proxy.env()).envs(variables)
+}
+
 /// A function at work. It goes to AWS through the proxy; the test and the event source go there
 /// directly.
 pub(crate) struct Rig {
@@ -128,6 +144,10 @@ pub(crate) struct Rig {
     pub(crate) proxy: AwsProxy,
     pub(crate) llm: FakeLlm,
     pub(crate) receiver: Receiver,
+    variables: Vec<(String, String)>,
+    timeout: Duration,
+    /// What `lambda` runs.
+    pub(crate) function: Function,
     pub(crate) lambda: RuntimeApi,
     pub(crate) source: EventSource<Queue>,
 }
@@ -146,6 +166,13 @@ impl Rig {
     /// One batch, as soon as there are messages for it.
     pub(crate) async fn batch(&mut self) -> Report {
         next_batch(&mut self.source, &self.lambda).await
+    }
+
+    /// Lets MiniStack host the function, and waits until the queue holds nothing any more.
+    pub(crate) async fn work_off_in_ministack(&self) {
+        hosted::deploy(self, self.timeout).await;
+        let is_empty = async || self.source.queue().remaining().await == 0;
+        wait_until_async("the queue is empty", is_empty).await;
     }
 
     /// Batch after batch, until the queue holds nothing any more, hidden messages included.

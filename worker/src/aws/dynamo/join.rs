@@ -16,10 +16,18 @@ use super::{
     table::Expression,
 };
 use crate::{
+    error::JobError,
     fan_in::{BatchKey, BatchRecord, Places},
     job::Membership,
     lease::{Claim, ClaimRequest, LedgerError, Record},
 };
+
+/// A claim for a place in a batch.
+struct Join<'a> {
+    request: &'a ClaimRequest,
+    membership: &'a Membership,
+    batch: BatchKey,
+}
 
 /// What the table knows of a job, its batch and the place it asks for.
 #[derive(Default)]
@@ -29,23 +37,31 @@ struct Seen {
     place: Option<Place>,
 }
 
-impl Seen {
-    fn places(&self) -> Places {
-        Places {
-            holder: self.place.as_ref().map(|place| place.job),
-            highest: self.batch.as_ref().and_then(|batch| batch.highest),
-        }
+impl Join<'_> {
+    fn index(&self) -> u64 {
+        self.membership.index()
     }
 
-    /// The batch as its item will be, with `joined` as its record.
-    fn batch_with(&self, joined: BatchRecord, index: u64) -> KnownBatch {
-        let highest = self.batch.as_ref().and_then(|batch| batch.highest);
-        let highest = match joined.size {
-            Some(_) => highest,
-            None => highest.max(Some(index)),
+    /// The second after which neither place nor batch is needed.
+    fn expires_s(&self) -> i64 {
+        self.request.now.plus(self.request.record_lives).seconds() + 1
+    }
+
+    /// The batch as it is afterwards, or why the job has no place in it.
+    fn batch_after(&self, seen: &Seen) -> Result<KnownBatch, JobError> {
+        let (old, highest) = match &seen.batch {
+            Some(batch) => (Some(batch.record.clone()), batch.highest),
+            None => (None, None),
         };
-        let version = self.batch.as_ref().map_or_else(|| fastrand::u64(..), |old| old.version);
-        KnownBatch { record: joined, highest, version }
+        let places = Places { holder: seen.place.as_ref().map(|place| place.job), highest };
+        let Self { request, membership, .. } = self;
+        let record = BatchRecord::join(old, places, request.key, membership, request.now)?;
+        let highest = match record.size {
+            Some(_) => highest,
+            None => highest.max(Some(self.index())),
+        };
+        let version = seen.batch.as_ref().map_or_else(|| fastrand::u64(..), |old| old.version);
+        Ok(KnownBatch { record, highest, version })
     }
 }
 
@@ -57,23 +73,19 @@ impl DynamoLedger {
         membership: &Membership,
     ) -> Result<Claim, Failure> {
         let batch = BatchKey::of(&request.namespace, membership.id());
+        let join = Join { request, membership, batch };
         let mut patience = Patience::new("claim");
         loop {
-            let seen = self.look_around(request, batch, membership.index()).await?;
-            let old = seen.job.as_ref().map(|known| known.record.clone());
-            let step = Record::claim(old, request);
+            let seen = self.look_around(&join).await?;
+            let step = Record::claim(seen.job.as_ref().map(|job| job.record.clone()), request);
             if matches!(step.answer, Claim::Conflict(_)) {
                 return Ok(step.answer);
             }
-            let old = seen.batch.as_ref().map(|batch| batch.record.clone());
-            let joined =
-                BatchRecord::join(old, seen.places(), request.key, membership, request.now);
-            let joined = match joined {
-                Ok(joined) => seen.batch_with(joined, membership.index()),
+            let after = match join.batch_after(&seen) {
+                Ok(after) => after,
                 Err(misplaced) => return Ok(Claim::Misplaced(misplaced)),
             };
-            let writes =
-                self.joining(request, membership, &seen, step.write, batch, &joined).await?;
+            let writes = self.joining(&join, &seen, step.write, &after).await?;
             if writes.is_empty() || self.table.transact(writes).await? {
                 return Ok(step.answer);
             }
@@ -81,16 +93,11 @@ impl DynamoLedger {
         }
     }
 
-    async fn look_around(
-        &self,
-        request: &ClaimRequest,
-        batch: BatchKey,
-        index: u64,
-    ) -> Result<Seen, LedgerError> {
+    async fn look_around(&self, join: &Join<'_>) -> Result<Seen, LedgerError> {
         let pks = [
-            item::pk(request.key),
-            batch_item::batch_pk(batch),
-            batch_item::place_pk(batch, index),
+            item::pk(join.request.key),
+            batch_item::batch_pk(join.batch),
+            batch_item::place_pk(join.batch, join.index()),
         ];
         let mut seen = Seen::default();
         for item in self.table.get_many(&pks).await? {
@@ -103,78 +110,80 @@ impl DynamoLedger {
         Ok(seen)
     }
 
-    /// The writes of one claim: none if it changes nothing.
+    /// The writes of one claim: none if it changes nothing. A job that gets a place is written even
+    /// if the claim itself leaves it as it is, since it knows its places.
     async fn joining(
         &self,
-        request: &ClaimRequest,
-        membership: &Membership,
+        join: &Join<'_>,
         seen: &Seen,
         write: Option<Record>,
-        batch: BatchKey,
-        joined: &KnownBatch,
+        after: &KnownBatch,
     ) -> Result<Vec<TransactWriteItem>, Failure> {
-        let known = seen.job.as_ref();
         let is_new = seen.place.is_none();
+        let stays = seen.job.as_ref().map(|job| job.record.clone()).filter(|_| is_new);
         let mut writes = Vec::new();
-        let stays = known.map(|known| known.record.clone()).filter(|_| is_new);
         let mut counts = BTreeMap::new();
         if let Some(record) = write.or(stays) {
+            let is_counted = record.state.is_counted();
+            let mut places = seen.job.as_ref().map_or_else(Vec::new, |job| job.places.clone());
+            if is_new {
+                places.push(batch_item::place_pk(join.batch, join.index()));
+                writes.push(self.new_place(join, is_counted)?);
+            }
             let mut item = self.item(&record, fastrand::u64(..)).await?;
-            let mut places = known.map_or_else(Vec::new, |known| known.places.clone());
-            if record.state.is_counted() {
+            if is_counted {
                 counts = batches_of(&places)?;
-                writes.extend(self.counted_places(&places)?);
+                let known = seen.job.as_ref().map_or(&[][..], |job| &job.places);
+                writes.extend(self.counted_places(known)?);
             } else {
-                if is_new {
-                    places.push(batch_item::place_pk(batch, membership.index()));
-                }
                 put_places(&mut item, &places);
             }
-            if is_new {
-                let is_counted = record.state.is_counted();
-                let place = Place { index: membership.index(), job: request.key, is_counted };
-                let expires_s = request.now.plus(request.record_lives).seconds() + 1;
-                let place = batch_item::of_place(batch, &place, expires_s);
-                writes.push(self.table.replace(place, Replaces::Nothing.condition())?);
-                if is_counted {
-                    *counts.entry(batch_item::batch_pk(batch)).or_default() += 1;
-                }
-            }
-            writes.push(self.table.replace(item, Replaces::of(known).condition())?);
+            let condition = Replaces::of(seen.job.as_ref()).condition();
+            writes.push(self.table.replace(item, condition)?);
         }
-        let count = counts.remove(&batch_item::batch_pk(batch)).unwrap_or(0);
-        writes.extend(self.batch_change(request, seen.batch.as_ref(), batch, joined, count)?);
-        for (batch, count) in counts {
-            writes.push(self.count_in(batch, count)?);
+        let count = counts.remove(&batch_item::batch_pk(join.batch)).unwrap_or(0);
+        writes.extend(self.batch_change(join, seen.batch.as_ref(), after, count)?);
+        for (other, count) in counts {
+            writes.push(self.count_in(other, count)?);
         }
         Ok(writes)
+    }
+
+    fn new_place(
+        &self,
+        join: &Join<'_>,
+        is_counted: bool,
+    ) -> Result<TransactWriteItem, LedgerError> {
+        let place = Place { index: join.index(), job: join.request.key, is_counted };
+        let item = batch_item::of_place(join.batch, &place, join.expires_s());
+        self.table.replace(item, Replaces::Nothing.condition())
     }
 
     /// What becomes of the batch's own item: it is opened, learns its size or a higher place, is
     /// counted up, or is left alone.
     fn batch_change(
         &self,
-        request: &ClaimRequest,
+        join: &Join<'_>,
         old: Option<&KnownBatch>,
-        key: BatchKey,
-        joined: &KnownBatch,
+        after: &KnownBatch,
         count: u64,
     ) -> Result<Option<TransactWriteItem>, LedgerError> {
         let Some(old) = old else {
-            let kept_until_s = request.now.plus(request.record_lives).seconds() + 1;
-            let record = BatchRecord { counted: count, ..joined.record.clone() };
-            let opened = KnownBatch { record, ..*joined };
-            let item = batch_item::of_batch(key, &opened, kept_until_s);
+            let record = BatchRecord { counted: count, ..after.record.clone() };
+            let opened = KnownBatch { record, ..*after };
+            let item = batch_item::of_batch(join.batch, &opened, join.expires_s());
             return self.table.replace(item, Replaces::Nothing.condition()).map(Some);
         };
-        let (update, new) = match (joined.record.size, joined.highest) {
+        let (update, new) = match (after.record.size, after.highest) {
             (Some(size), _) if old.record.size.is_none() => {
                 ("SET batch_size = :new ADD counted :count", size)
             }
             (None, Some(highest)) if old.highest < Some(highest) => {
                 ("SET highest = :new ADD counted :count", highest)
             }
-            _ if count > 0 => return self.count_in(batch_item::batch_pk(key), count).map(Some),
+            _ if count > 0 => {
+                return self.count_in(batch_item::batch_pk(join.batch), count).map(Some);
+            }
             _ => return Ok(None),
         };
         let condition = Expression {
@@ -185,7 +194,7 @@ impl DynamoLedger {
                 (":highest", number(old.highest.unwrap_or(0))),
             ],
         };
-        self.table.change(batch_item::batch_pk(key), update, condition).map(Some)
+        self.table.change(batch_item::batch_pk(join.batch), update, condition).map(Some)
     }
 
     /// Counts a job that ends in the places where it is not counted yet.

@@ -60,6 +60,7 @@ fn act(event: &Value, head: &str) -> (&'static str, String) {
         }
         "variable" => json!(env::var(with.as_str().unwrap_or_default()).ok()),
         "open-files" => json!(open_files()),
+        "cpus" => json!(cpus()),
         "head" => json!(header(head, with.as_str().unwrap_or_default())),
         _ => event.clone(),
     };
@@ -71,6 +72,13 @@ fn open_files() -> Option<String> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     Some(line.split_whitespace().next()?.to_owned())
+}
+
+/// Which CPUs it may run on, as `/proc` says.
+fn cpus() -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let cpus = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(cpus.trim().to_owned())
 }
 
 fn ask(api: &str, method: &str, path: &str, body: &str) -> (String, String) {

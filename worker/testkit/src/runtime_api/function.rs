@@ -17,6 +17,7 @@ pub struct Function {
     binary: PathBuf,
     env: Vec<(OsString, OsString)>,
     open_files: Option<u32>,
+    pub(super) cpu: Option<usize>,
     pub(super) freezes: bool,
 }
 
@@ -24,7 +25,7 @@ impl Function {
     /// The function whose `bootstrap` is this binary. Its environment is what Lambda sets, and
     /// nothing of the test's.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), env: Vec::new(), open_files: None, freezes: true }
+        Self { binary: binary.into(), env: Vec::new(), open_files: None, cpu: None, freezes: true }
     }
 
     /// Sets a variable.
@@ -45,6 +46,12 @@ impl Function {
     /// shell sets the limit first, which takes a millisecond.
     pub fn open_files(mut self, open_files: u32) -> Self {
         self.open_files = Some(open_files);
+        self
+    }
+
+    /// Lets it run on this CPU alone, where that can be done.
+    pub fn on_cpu(mut self, cpu: usize) -> Self {
+        self.cpu = Some(cpu);
         self
     }
 

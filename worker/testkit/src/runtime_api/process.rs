@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use super::Function;
+use crate::cpu::start_on;
 use crate::server::lock;
 
 /// What Linux counts CPU time in, whatever the kernel's own clock.
@@ -48,7 +49,7 @@ impl Process {
         let mut command = function.command(address);
         command.stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
         let started = Instant::now();
-        let child = command.spawn()?;
+        let child = start_on(function.cpu, || command.spawn())?;
         // It still has the ends that are written to: without this the output would never end.
         drop(command);
         let pid = Pid::from_child(&child);

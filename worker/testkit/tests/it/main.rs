@@ -9,6 +9,8 @@ mod client;
 
 mod event_source;
 
+mod fake_aws;
+
 mod fake_llm_binary;
 
 mod function;

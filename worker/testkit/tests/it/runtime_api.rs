@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mcp_batch_testkit::{Function, Invocation, RuntimeApi, wait_until};
+use mcp_batch_testkit::{Function, Invocation, RuntimeApi, wait_until, wait_until_async};
 use serde_json::json;
 
 /// Time enough for any answer here.
@@ -46,6 +46,20 @@ async fn a_function_finds_lambdas_variables_and_limits_and_none_of_the_tests() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
     let left = Duration::from_millis(deadline_ms).saturating_sub(now);
     assert!(!left.is_zero() && left <= LONG, "{left:?}");
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_function_runs_on_the_cpu_it_was_given_and_the_test_does_not() {
+    let ask = async |function: Function| {
+        let lambda = RuntimeApi::start(function).await;
+        lambda.invoke(r#"{"do": "cpus"}"#, LONG).await.json()
+    };
+    let all = ask(function()).await;
+    let first = all.as_str().and_then(|all| all.split(['-', ',']).next()).expect("a CPU");
+    let cpu = first.parse().expect("the number of a CPU");
+    assert_eq!(ask(function().on_cpu(cpu)).await, first);
+    assert_eq!(ask(function()).await, all);
 }
 
 #[tokio::test]
@@ -123,8 +137,12 @@ async fn a_frozen_process_does_nothing_until_the_next_invocation() {
     wait_until("the other ticks on", || ticks(&awake) > others + 100).await;
     assert_eq!(ticks(&lambda), seen);
 
-    lambda.invoke("{}", LONG).await.json();
-    wait_until("it ticks again", || ticks(&lambda) > seen).await;
+    // One invocation may be too short for it.
+    wait_until_async("it ticks again", async || {
+        lambda.invoke("{}", LONG).await.json();
+        ticks(&lambda) > seen
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -37,16 +37,26 @@ impl Ports for SqsPorts {
     type Tools = Diary;
 }
 
-/// A tool that writes down whom it was called for, and fails those that ask for it.
+/// A tool that writes down when each call began and ended, and fails those that ask for it.
 #[derive(Default)]
 struct Diary {
-    calls: Mutex<Vec<String>>,
+    entries: Mutex<Vec<Entry>>,
     gate: Arc<Gate>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+enum Entry {
+    Began(String),
+    Ended(String),
+}
+
 impl Diary {
-    fn calls(&self) -> Vec<String> {
-        self.calls.lock().expect("nobody panics with it").clone()
+    fn note(&self, entry: Entry) {
+        self.entries.lock().expect("nobody panics with it").push(entry);
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().expect("nobody panics with it").clone()
     }
 }
 
@@ -56,7 +66,10 @@ impl Tools for Diary {
     }
 
     async fn call(&self, job: &Job, _: &CallContext) -> Result<Outcome, ToolError> {
-        self.calls.lock().expect("nobody panics with it").push(job.id().as_str().to_owned());
+        self.note(Entry::Began(job.id().to_string()));
+        // Time enough for another call to begin, if it may.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.note(Entry::Ended(job.id().to_string()));
         if job.input().to_value()["fail"] == true {
             let error = JobError::new(ErrorClass::Permanent, "as_told", "it failed as told");
             return Err(ToolError::free(error));
@@ -143,7 +156,8 @@ async fn a_dead_job_without_a_place_for_dead_letters_is_told_and_left_to_the_que
         assert_eq!((answer.finished, answer.returned), (vec![], vec![message.id.clone()]));
     }
 
-    assert_eq!((worker.environment().tools.calls().len(), receiver.count()), (1, 1));
+    let calls = worker.environment().tools.entries().len() / 2;
+    assert_eq!((calls, receiver.count()), (1, 1));
     assert_eq!(bench.rig.proxy.count("sqs"), 0, "neither deferred nor deleted");
 
     let queue_url = bench.rig.settings.queue_url.clone();
@@ -165,17 +179,21 @@ async fn the_poller_works_off_each_group_of_a_fifo_queue_in_its_order() {
     let (poller, stop) = (Poller::new(worker.clone(), settings), Stop::default());
 
     let stopping = async {
-        let done = || worker.environment().tools.calls().len() == ids.len();
+        let done = || worker.environment().tools.entries().len() == 2 * ids.len();
         wait_until("all jobs have run", done).await;
         wait_until_async("all are deleted", async || bench.rig.counts().await == [0, 0, 0]).await;
         stop.drain();
     };
     tokio::join!(poller.run(&stop), stopping);
 
-    let calls = worker.environment().tools.calls();
+    let entries = worker.environment().tools.entries();
     for group in ["a", "b", "c"] {
-        let of_group: Vec<_> = calls.iter().filter(|id| id.starts_with(group)).collect();
-        assert_eq!(of_group.len(), 10);
-        assert!(of_group.is_sorted(), "{of_group:?}");
+        let is_of_group = |entry: &&Entry| match entry {
+            Entry::Began(id) | Entry::Ended(id) => id.starts_with(group),
+        };
+        let in_turn = ids.iter().filter(|id| id.starts_with(group));
+        let in_turn = in_turn.flat_map(|id| [Entry::Began(id.clone()), Entry::Ended(id.clone())]);
+        let of_group: Vec<_> = entries.iter().filter(is_of_group).cloned().collect();
+        assert_eq!(of_group, in_turn.collect::<Vec<_>>());
     }
 }

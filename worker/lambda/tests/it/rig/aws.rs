@@ -8,7 +8,10 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_sqs::{
     config::Credentials,
-    types::{Message, QueueAttributeName, SendMessageBatchRequestEntry},
+    types::{
+        Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+        SendMessageBatchRequestEntry,
+    },
 };
 use mcp_batch::{
     aws::{
@@ -23,20 +26,30 @@ use serde_json::{Value, json};
 
 use super::Queue;
 
-/// Far above what any test receives.
-const MAX_RECEIVE_COUNT: usize = 100;
+/// What a queue's redrive policy says where its followers are not counted, and where they are.
+const MAX_RECEIVES: u32 = 100;
+const MAX_RECEIVES_FIFO: u32 = 1_000;
+
+/// What the queues are to be like.
+pub(super) struct Queues {
+    pub(super) visibility_timeout: Duration,
+    pub(super) is_fifo: bool,
+    /// Receives before the queue's own redrive policy takes a message.
+    pub(super) max_receives: Option<u32>,
+}
 
 /// A dead letter.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub(crate) body: String,
+    pub(crate) group: Option<String>,
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
 /// A table, a queue and a queue of dead letters.
 pub(crate) struct Aws {
     ministack: MiniStack,
-    clients: Clients,
+    pub(super) clients: Clients,
     ledger: DynamoLedger,
     table: String,
     queue_url: String,
@@ -44,15 +57,18 @@ pub(crate) struct Aws {
 }
 
 impl Aws {
-    pub(super) async fn open(visibility_timeout: Duration, is_fifo: bool) -> Option<Self> {
+    pub(super) async fn open(queues: Queues) -> Option<Self> {
+        let Queues { visibility_timeout, is_fifo, max_receives } = queues;
         let ministack = MiniStack::start().await?;
         let clients = clients_at(ministack.endpoint()).await;
         let table = MiniStack::unique("jobs");
         create_table(&clients, &table).await;
         let visibility = (QueueAttributeName::VisibilityTimeout, visibility_timeout.as_secs());
         let visibility = [(visibility.0, visibility.1.to_string())];
+        let usual = if is_fifo { MAX_RECEIVES_FIFO } else { MAX_RECEIVES };
+        let max_receives = max_receives.unwrap_or(usual);
         let dlq_url = create_queue(&clients, "dead", is_fifo, visibility.clone()).await;
-        let redrive = redrive_policy(&clients, &dlq_url).await;
+        let redrive = redrive_policy(&clients, &dlq_url, max_receives).await;
         let attributes = visibility.into_iter().chain([redrive]);
         let queue_url = create_queue(&clients, "jobs", is_fifo, attributes).await;
         let ledger = DynamoLedger::new(&clients, DynamoSettings::of_table(&table));
@@ -63,11 +79,11 @@ impl Aws {
         self.ministack.endpoint()
     }
 
-    pub(super) fn env(&self) -> [(&'static str, &str); 3] {
+    pub(super) fn env(&self) -> [(&'static str, String); 3] {
         [
-            ("MCP_BATCH_TABLE", &self.table),
-            ("MCP_BATCH_QUEUE_URL", &self.queue_url),
-            ("MCP_BATCH_DLQ_URL", &self.dlq_url),
+            ("MCP_BATCH_TABLE", self.table.clone()),
+            ("MCP_BATCH_QUEUE_URL", self.queue_url.clone()),
+            ("MCP_BATCH_DLQ_URL", self.dlq_url.clone()),
         ]
     }
 
@@ -87,6 +103,33 @@ impl Aws {
             let sent = request.set_entries(Some(entries.to_vec())).send().await;
             assert_eq!(sent.expect("SQS takes messages").successful.len(), entries.len());
         }
+    }
+
+    /// Sends a body to a group of a FIFO queue.
+    pub(crate) async fn send_to_group(&self, group: &str, body: &str) {
+        let request = self.clients.sqs.send_message().queue_url(&self.queue_url);
+        let request = request.message_body(body).message_group_id(group);
+        let request = request.message_deduplication_id(MiniStack::unique("message"));
+        request.send().await.expect("SQS takes a message");
+    }
+
+    /// Sends a dead letter as the console's redrive does: body and attributes as they are, under a
+    /// new message id.
+    pub(crate) async fn put_back(&self, letter: &Letter) {
+        let attribute = |(name, value): (&String, &String)| {
+            let text = MessageAttributeValue::builder().data_type("String").string_value(value);
+            (name.clone(), text.build().expect("an attribute"))
+        };
+        let request = self.clients.sqs.send_message().queue_url(&self.queue_url);
+        let request = request.message_body(&letter.body);
+        let attributes = letter.attributes.iter().map(attribute).collect();
+        let request = request.set_message_attributes(Some(attributes));
+        request.send().await.expect("SQS takes a message");
+    }
+
+    /// The queue's URL, as the function knows it.
+    pub(crate) fn queue_url(&self) -> &str {
+        &self.queue_url
     }
 
     /// What the ledger holds of a job.
@@ -116,6 +159,7 @@ impl Aws {
     async fn receive_dead_letters(&self) -> Vec<Message> {
         let request = self.clients.sqs.receive_message().queue_url(&self.dlq_url);
         let request = request.max_number_of_messages(10).message_attribute_names("All");
+        let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
         request.send().await.expect("SQS answers").messages.unwrap_or_default()
     }
 }
@@ -125,7 +169,12 @@ impl Letter {
         let attributes = message.message_attributes.unwrap_or_default().into_iter();
         let attributes =
             attributes.map(|(name, value)| (name, value.string_value.expect("a text")));
-        Self { body: message.body.unwrap_or_default(), attributes: attributes.collect() }
+        let mut system = message.attributes.unwrap_or_default();
+        Self {
+            body: message.body.unwrap_or_default(),
+            group: system.remove(&MessageSystemAttributeName::MessageGroupId),
+            attributes: attributes.collect(),
+        }
     }
 
     /// An attribute; empty if there is none.
@@ -173,11 +222,15 @@ async fn create_queue(
     request.send().await.expect("a queue").queue_url.expect("its URL")
 }
 
-async fn redrive_policy(clients: &Clients, dlq_url: &str) -> (QueueAttributeName, String) {
+async fn redrive_policy(
+    clients: &Clients,
+    dlq_url: &str,
+    max_receives: u32,
+) -> (QueueAttributeName, String) {
     let request = clients.sqs.get_queue_attributes().queue_url(dlq_url);
     let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
     let mut attributes = answer.expect("attributes").attributes.expect("an ARN");
     let arn = attributes.remove(&QueueAttributeName::QueueArn).expect("an ARN");
-    let policy = json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVE_COUNT});
+    let policy = json!({"deadLetterTargetArn": arn, "maxReceiveCount": max_receives});
     (QueueAttributeName::RedrivePolicy, policy.to_string())
 }

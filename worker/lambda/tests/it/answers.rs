@@ -1,0 +1,156 @@
+//! The partial batch response: which messages come back, whatever an event holds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use mcp_batch_testkit::{Behaviour, Invocation};
+use serde_json::{Value, json};
+
+use crate::{
+    event::{Record, event, listed},
+    rig::{Rig, Setup, job, text_of},
+};
+
+/// Far longer than any invocation here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Hands these records to the function.
+async fn answer(rig: &Rig, records: &[Record]) -> Vec<String> {
+    listed(&rig.lambda.invoke(&event(records), LONG).await.json())
+}
+
+fn ids(records: &[Record]) -> BTreeSet<String> {
+    records.iter().map(|record| record.id.clone()).collect()
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+/// `events.expected.json`: by the event's name, what is to be answered.
+fn expected() -> BTreeMap<String, Value> {
+    let text = fs::read_to_string(fixtures().join("events.expected.json"));
+    serde_json::from_str(&text.expect("the fixture")).expect("an object")
+}
+
+fn texts(list: &Value) -> BTreeSet<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_fixtures_are_answered_as_written_down() {
+    let Some(rig) = Rig::start().await else { return };
+    for (name, expected) in expected() {
+        let path = fixtures().join("events").join(format!("{name}.json"));
+        let event = fs::read_to_string(path).expect("the fixture");
+        let event = event.replace("http://127.0.0.1:5678", &rig.receiver.url(""));
+        let invocation = rig.lambda.invoke(&event, LONG).await;
+        if expected["error"] == true {
+            assert!(matches!(invocation, Invocation::Error { .. }), "{name}: {invocation:?}");
+            continue;
+        }
+        let listed: BTreeSet<String> = listed(&invocation.json()).into_iter().collect();
+        let (must, may) = (texts(&expected["failures"]), texts(&expected["may_fail"]));
+        assert!(listed.is_superset(&must), "{name}: {listed:?}");
+        assert!(listed.is_subset(&must.union(&may).cloned().collect()), "{name}: {listed:?}");
+    }
+    assert_eq!(rig.lambda.starts(), 1, "no event takes the process with it");
+}
+
+#[tokio::test]
+async fn a_record_without_an_id_fails_the_invocation_before_any_job_is_run() {
+    let Some(rig) = Rig::start().await else { return };
+    for id in [Value::Null, "".into()] {
+        let mut event: Value =
+            serde_json::from_str(&event(&[Record::new("a", job("a")), Record::new("b", job("b"))]))
+                .expect("an event");
+        event["Records"][1]["messageId"] = id;
+        let failed = rig.lambda.invoke(&event.to_string(), LONG).await;
+        let Invocation::Error { kind, message } = failed else { unreachable!("{failed:?}") };
+        assert_eq!(kind, "InvalidEvent");
+        assert!(message.contains("messageId"), "{message}");
+    }
+    assert_eq!((rig.llm.calls(), rig.proxy.calls().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_event_that_is_none_of_sqs_is_an_error_and_an_empty_one_a_success() {
+    let Some(rig) = Rig::start().await else { return };
+    for event in ["{}", r#"{"Records": null}"#, r#"{"Records": 7}"#, r#"{"records": []}"#, "[]"] {
+        let invocation = rig.lambda.invoke(event, LONG).await;
+        assert!(matches!(invocation, Invocation::Error { .. }), "{event}: {invocation:?}");
+    }
+    assert!(answer(&rig, &[]).await.is_empty());
+    assert_eq!(rig.lambda.starts(), 1);
+}
+
+#[tokio::test]
+async fn where_every_job_fails_all_ids_come_back_and_the_invocation_succeeds() {
+    let Some(rig) = Rig::start().await else { return };
+    rig.llm.set_default(Behaviour::throttled("1"));
+    let records: Vec<Record> =
+        (0..30).map(|n| Record::new(&format!("m-{n}"), job(&format!("job-{n}")))).collect();
+    let listed = answer(&rig, &records).await;
+    assert_eq!(listed.len(), records.len(), "each once");
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), ids(&records));
+}
+
+#[tokio::test]
+async fn one_body_that_is_no_job_costs_its_neighbours_nothing() {
+    let Some(rig) = Rig::start().await else { return };
+    let bad = ["", "{", "null", "[]", "\u{0}", "{\"id\": \"a\"}", "🦀", "\"job\""];
+    let good = (0..bad.len()).map(|n| Record::new(&format!("good-{n}"), job(&format!("job-{n}"))));
+    let bad = bad.iter().enumerate().map(|(n, body)| Record::new(&format!("bad-{n}"), body));
+    let records: Vec<Record> = good.zip(bad).flat_map(|(good, bad)| [good, bad]).collect();
+
+    assert!(answer(&rig, &records).await.is_empty(), "the bad ones are dead letters");
+    assert_eq!(rig.llm.calls(), records.len() / 2);
+    assert_eq!(rig.aws.take_dead_letters().await.len(), records.len() / 2);
+}
+
+#[tokio::test]
+async fn one_message_that_comes_twice_in_an_event_is_listed_once() {
+    let Some(rig) = Rig::start().await else { return };
+    rig.llm.set_default(Behaviour::throttled("1"));
+    let records = [Record::new("a", job("a")), Record::new("a", job("a"))];
+    assert_eq!(answer(&rig, &records).await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_message_of_full_size_is_run_and_one_that_is_no_job_keeps_its_body() {
+    const FULL: usize = 1_048_576;
+    let Some(rig) = Rig::start().await else { return };
+    let mut large = job("large");
+    let rest = FULL - large.to_string().len();
+    large["input"]["text"] = format!("{}{}", text_of("large"), "x".repeat(rest)).into();
+    assert_eq!(large.to_string().len(), FULL);
+    let no_job = "y".repeat(FULL);
+    let records = [Record::new("large", &large), Record::new("no-job", &no_job)];
+
+    assert!(answer(&rig, &records).await.is_empty());
+    assert_eq!(rig.llm.calls_containing(&text_of("large")), 1);
+    let letters = rig.aws.take_dead_letters().await;
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].body == no_job, "the reason gives way to the body");
+}
+
+#[tokio::test]
+async fn of_5000_records_no_more_are_run_at_once_than_the_bound_says() {
+    const AT_ONCE: usize = 50;
+    let setup = Setup::default().env("MCP_BATCH_CONCURRENCY", AT_ONCE.to_string());
+    let Some(rig) = setup.start().await else { return };
+    let records: Vec<Record> =
+        (0..5_000).map(|n| Record::new(&format!("m-{n}"), job(&format!("job-{n}")))).collect();
+    let event = event(&records);
+    assert!(event.len() < 6 * 1024 * 1024, "Lambda hands over no more");
+    let answer = rig.lambda.invoke(&event, LONG).await.json();
+
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    assert_eq!((rig.llm.calls(), rig.llm.calls_by_id().len()), (5_000, 5_000));
+    assert!(rig.llm.max_in_flight() <= AT_ONCE, "{}", rig.llm.max_in_flight());
+}
