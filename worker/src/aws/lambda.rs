@@ -116,9 +116,9 @@ async fn work_off(
 /// Only FIFO queues keep an order; fair queues put groups on standard ones as well.
 fn order(event: &SqsEvent) -> Order {
     let arn = event.records.first().and_then(|record| record.event_source_arn.as_deref());
-    match arn.is_some_and(|arn| arn.ends_with(".fifo")) {
-        true => Order::WithinGroups,
-        false => Order::Any,
+    match arn.and_then(|arn| arn.strip_suffix(".fifo")) {
+        Some(_) => Order::WithinGroups,
+        None => Order::Any,
     }
 }
 
@@ -142,7 +142,9 @@ fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
 fn response(answer: BatchAnswer) -> SqsBatchResponse {
     let returned: BTreeSet<_> = answer.returned.into_iter().collect();
     let mut response = SqsBatchResponse::default();
-    returned.into_iter().for_each(|id| response.add_failure(id));
+    for id in returned {
+        response.add_failure(id);
+    }
     response
 }
 
