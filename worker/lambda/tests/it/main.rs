@@ -10,6 +10,10 @@
 //! | `letters.rs` | dead letters with their reasons, and back again |
 //! | `hosts.rs` | the same on MiniStack's own Lambda |
 //! | `cost.rs` | requests and write units a job |
+//! | `crashes.rs` | a process killed at each step of a job's life |
+//! | `blame.rs` | a job that kills its process, and its neighbours |
+//! | `faults.rs` | an AWS that fails often |
+//! | `frozen.rs` | nothing runs on between invocations |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod event;
@@ -23,4 +27,8 @@ mod fifo;
 mod hosts;
 mod letters;
 
+mod blame;
 mod cost;
+mod crashes;
+mod faults;
+mod frozen;

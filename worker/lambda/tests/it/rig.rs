@@ -8,7 +8,10 @@ mod jobs;
 
 mod source;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use mcp_batch_testkit::{
     AwsProxy, EventSource, FakeLlm, Function, Mapping, PATIENCE, Receiver, Report, RuntimeApi,
@@ -162,13 +165,7 @@ impl Rig {
 
     /// One batch, as soon as there are messages for it.
     pub(crate) async fn batch(&mut self) -> Report {
-        let since = Instant::now();
-        loop {
-            match self.source.poll(&self.lambda).await {
-                Some(report) => return report,
-                None => pause(since).await,
-            }
-        }
+        next_batch(&mut self.source, &self.lambda).await
     }
 
     /// Lets MiniStack host the function, and waits until the queue holds nothing any more.
@@ -180,17 +177,43 @@ impl Rig {
 
     /// Batch after batch, until the queue holds nothing any more, hidden messages included.
     pub(crate) async fn work_off(&mut self) -> Vec<Report> {
-        let mut reports = Vec::new();
-        let mut since = Instant::now();
-        loop {
-            match self.source.poll(&self.lambda).await {
-                Some(report) => {
-                    reports.push(report);
-                    since = Instant::now();
-                }
-                None if self.source.queue().remaining().await == 0 => return reports,
-                None => pause(since).await,
+        work_off(&mut self.source, &self.lambda).await
+    }
+
+    /// Fails if what was told under one id was not always the same.
+    pub(crate) fn assert_told_alike(&self) {
+        let mut told = HashMap::new();
+        for delivery in self.receiver.deliveries() {
+            let id = delivery.header("webhook-id").expect("an id").to_owned();
+            let first = told.entry(id).or_insert_with(|| delivery.body().clone());
+            assert_eq!(first, delivery.body());
+        }
+    }
+}
+
+/// [`Rig::batch`], while the test has other things to do with the rig.
+pub(crate) async fn next_batch(source: &mut EventSource<Queue>, lambda: &RuntimeApi) -> Report {
+    let since = Instant::now();
+    loop {
+        match source.poll(lambda).await {
+            Some(report) => return report,
+            None => pause(since).await,
+        }
+    }
+}
+
+/// [`Rig::work_off`], likewise.
+pub(crate) async fn work_off(source: &mut EventSource<Queue>, lambda: &RuntimeApi) -> Vec<Report> {
+    let mut reports = Vec::new();
+    let mut since = Instant::now();
+    loop {
+        match source.poll(lambda).await {
+            Some(report) => {
+                reports.push(report);
+                since = Instant::now();
             }
+            None if source.queue().remaining().await == 0 => return reports,
+            None => pause(since).await,
         }
     }
 }

@@ -1,0 +1,99 @@
+//! An AWS of whose requests three in ten fail.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use mcp_batch::lease::{CallbackState, DeadLetterState, State};
+use mcp_batch_testkit::{AwsProxy, Behaviour, Fault, Rule};
+
+use crate::rig::{Rig, Setup, text_of};
+
+const JOBS: usize = 200;
+
+/// Every so many-th job fails for good.
+const FAILING: usize = 20;
+
+fn id(at: usize) -> String {
+    let kind = if at.is_multiple_of(FAILING) { "bad" } else { "good" };
+    format!("{kind}-{at}")
+}
+
+/// Three in ten of the requests fail: a tenth is throttled, the rest not carried out, carried out
+/// without an answer, or answered by an error of the service.
+fn disturb(proxy: &AwsProxy) {
+    for (seed, service) in [(1, "dynamodb"), (2, "sqs")] {
+        proxy.rule(Rule::before(service).share(0.11, seed).fail(Fault::Throttled));
+        proxy.rule(Rule::before(service).share(0.06, seed + 10).fail(Fault::Internal));
+        proxy.rule(Rule::before(service).share(0.06, seed + 20).lose());
+        proxy.rule(Rule::after(service).share(0.11, seed + 30).lose());
+    }
+    for operation in ["ChangeMessageVisibilityBatch", "SendMessageBatch"] {
+        proxy.rule(Rule::before(operation).fail_entries(0.3, 50));
+    }
+}
+
+/// No process dies, and outcomes are saved again and again while there is time: so each job is
+/// called exactly once.
+#[tokio::test]
+async fn with_three_in_ten_requests_failing_no_job_is_lost_paid_twice_or_told_wrongly() {
+    let setup = Setup::default().batch_size(JOBS).timeout(Duration::from_secs(10));
+    let Some(mut rig) = setup.start().await else { return };
+    for at in (0..JOBS).step_by(FAILING) {
+        rig.llm.script(text_of(&id(at)), [Behaviour::context_too_long()]);
+    }
+    disturb(&rig.proxy);
+    rig.aws.send((0..JOBS).map(|at| rig.job_with_callback(&id(at)))).await;
+    rig.work_off().await;
+
+    let failed = rig.proxy.calls().iter().filter(|call| call.answered != Some(200)).count();
+    let all = rig.proxy.calls().len();
+    assert!(failed * 4 > all, "{failed} of {all} requests failed");
+    assert_eq!(rig.lambda.starts(), 1, "{}", rig.lambda.logs());
+
+    assert_each_is_paid_once(&rig);
+    assert_each_stands_and_is_told(&rig).await;
+    assert_the_failed_lie_with_the_dead_letters(&rig).await;
+}
+
+fn assert_each_is_paid_once(rig: &Rig) {
+    let paid = rig.llm.calls_by_id();
+    let once: BTreeMap<String, usize> = (0..JOBS).map(|at| (id(at), 1)).collect();
+    assert_eq!(paid, once, "{}", rig.lambda.logs());
+}
+
+async fn assert_each_stands_and_is_told(rig: &Rig) {
+    rig.assert_told_alike();
+    assert_eq!(rig.receiver.distinct_ids(), JOBS);
+    let told = rig.receiver.deliveries().into_iter().map(|delivery| delivery.json());
+    let told: BTreeMap<String, _> = told
+        .map(|event| (event["data"]["id"].as_str().unwrap_or_default().to_owned(), event))
+        .collect();
+    for at in 0..JOBS {
+        let (id, record) = (id(at), rig.aws.record(&id(at)).await.expect("the ledger knows it"));
+        match &record.state {
+            State::Done(result) => {
+                assert!(!at.is_multiple_of(FAILING), "{record:?}");
+                assert_eq!(told[&id]["type"], "job.succeeded");
+                assert_eq!(&told[&id]["data"]["result"], result);
+            }
+            State::Failed(error) => {
+                assert!(at.is_multiple_of(FAILING), "{record:?}");
+                assert_eq!(told[&id]["type"], "job.failed");
+                assert_eq!(told[&id]["data"]["error"]["code"], error.code.as_ref());
+            }
+            _ => unreachable!("{record:?}"),
+        }
+        assert_eq!(record.callback.map(|slot| slot.state), Some(CallbackState::Sent), "{id}");
+        assert_ne!(record.dead_letter, DeadLetterState::Pending, "{id}");
+    }
+}
+
+/// A send whose answer was lost is repeated, so a letter may lie there more than once.
+async fn assert_the_failed_lie_with_the_dead_letters(rig: &Rig) {
+    let letters = rig.aws.take_dead_letters().await;
+    let buried: BTreeSet<_> = letters.iter().map(|letter| letter.attribute("job_id")).collect();
+    let failed: Vec<_> = (0..JOBS).step_by(FAILING).map(id).collect();
+    assert_eq!(buried, failed.iter().map(String::as_str).collect());
+}

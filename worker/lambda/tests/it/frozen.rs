@@ -1,0 +1,35 @@
+//! What one invocation leaves behind for the next in the same process: nothing that runs.
+
+use mcp_batch::lease::CallbackState;
+use mcp_batch_testkit::Reply;
+
+use crate::rig::Rig;
+
+/// The first job's callback is never answered: its delivery is cut off when the invocation's time
+/// is over, and its message comes back. A delivery that still ran would wake in the second one.
+#[tokio::test]
+async fn what_does_not_end_in_its_invocation_does_not_wake_in_the_next() {
+    let Some(mut rig) = Rig::start().await else { return };
+    rig.aws.send([rig.job_with_callback("a")]).await;
+    rig.receiver.respond_with([Reply::hang()]);
+    let first = rig.batch().await;
+    assert_eq!((first.kept.as_slice(), &first.failure), (first.ids.as_slice(), &None));
+    rig.receiver.wait_for_clients_left(1).await;
+    rig.lambda.wait_until_frozen().await;
+
+    rig.aws.send([rig.job_with_callback("b")]).await;
+    let second = rig.batch().await;
+    let told_of = |at: usize| rig.receiver.deliveries()[at].json()["data"]["id"].clone();
+    if second.ids != first.ids {
+        assert_eq!((second.deleted.len(), second.ids.len()), (1, 1));
+        assert_eq!((rig.receiver.count(), told_of(1)), (2, "b".into()));
+        let record = rig.aws.record("a").await.expect("the ledger knows the job");
+        let callback = record.callback.expect("it has a callback");
+        assert_eq!(callback.state, CallbackState::Pending);
+    }
+
+    rig.work_off().await;
+    assert_eq!((rig.receiver.count(), rig.receiver.distinct_ids()), (3, 2));
+    rig.assert_told_alike();
+    assert_eq!((rig.llm.calls(), rig.lambda.starts(), rig.lambda.late_answers()), (2, 1, 0));
+}
