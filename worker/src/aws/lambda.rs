@@ -16,7 +16,7 @@ use tokio::runtime;
 
 use super::{
     setup::{AwsPorts, AwsWorker, Fallback},
-    sqs::{Envelope, is_fifo},
+    sqs::{Envelope, order_of},
 };
 use crate::{
     batch::{BatchAnswer, Order, Stop, Worker},
@@ -113,13 +113,10 @@ async fn work_off(
     Ok(response(answer))
 }
 
-/// Only FIFO queues keep an order; fair queues put groups on standard ones as well.
+/// All records of an event come from one queue.
 fn order(event: &SqsEvent) -> Order {
     let arn = event.records.first().and_then(|record| record.event_source_arn.as_deref());
-    match arn.is_some_and(is_fifo) {
-        true => Order::WithinGroups,
-        false => Order::Any,
-    }
+    arn.map_or(Order::Any, order_of)
 }
 
 fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
@@ -140,10 +137,9 @@ fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
 /// not in the batch (Lambda developer guide, "Implementing partial batch responses"): so these are
 /// the batch's own, each once.
 fn response(answer: BatchAnswer) -> SqsBatchResponse {
+    let returned: BTreeSet<_> = answer.returned.into_iter().collect();
     let mut response = SqsBatchResponse::default();
-    for id in answer.returned.into_iter().collect::<BTreeSet<_>>() {
-        response.add_failure(id);
-    }
+    response.set_failures(returned);
     response
 }
 
