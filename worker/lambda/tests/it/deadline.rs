@@ -13,8 +13,14 @@ use crate::{
     rig::{Setup, job, text_of},
 };
 
-/// The invocation's time: 1 s of it is kept for the answer, 2 s for a job's settling.
-const TIMEOUT: Duration = Duration::from_secs(6);
+/// The invocation's time: 1 s of it is kept for the answer, 2 s for a job's settling. Jobs may begin
+/// in the first 3 s.
+const TIMEOUT: Duration = Duration::from_secs(12);
+const LLM_TIMEOUT_S: &str = "6";
+
+fn setup() -> Setup {
+    Setup::default().env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT_S)
+}
 
 /// The times for which messages were hidden, by receipt.
 fn hidden_s(calls: &[AwsCall]) -> BTreeMap<String, u64> {
@@ -29,10 +35,9 @@ fn hidden_s(calls: &[AwsCall]) -> BTreeMap<String, u64> {
 
 #[tokio::test]
 async fn what_there_is_no_time_for_comes_back_at_once_and_what_is_finished_does_not() {
-    let setup = Setup::default().env("MCP_BATCH_CONCURRENCY", "4");
-    let Some(rig) = setup.env("MCP_BATCH_LLM_TIMEOUT_S", "2").start().await else { return };
-    // Jobs may begin in the first second; none of their calls is over by then.
-    rig.llm.set_default(Behaviour::Slow(Duration::from_millis(1_200)));
+    let Some(rig) = setup().env("MCP_BATCH_CONCURRENCY", "4").start().await else { return };
+    // When the first calls are over, it is too late for others.
+    rig.llm.set_default(Behaviour::Slow(Duration::from_millis(3_200)));
     let records: Vec<Record> =
         (0..40).map(|n| Record::new(&format!("m-{n}"), &job(&format!("m-{n}")))).collect();
 
@@ -53,11 +58,10 @@ async fn what_there_is_no_time_for_comes_back_at_once_and_what_is_finished_does_
 
 #[tokio::test]
 async fn a_job_that_must_be_stopped_is_interrupted_and_nothing_of_it_wakes_later() {
-    let setup = Setup::default().env("MCP_BATCH_LLM_TIMEOUT_S", "2");
-    let Some(rig) = setup.start().await else { return };
+    let Some(rig) = setup().start().await else { return };
     rig.llm.script(text_of("slow"), [Behaviour::Hold]);
     // A ledger so slow that the call begins when there is no time left for all of it.
-    let slow_claim = Rule::before("dynamodb").nth(1).delay(Duration::from_millis(1_500));
+    let slow_claim = Rule::before("dynamodb").nth(1).delay(Duration::from_secs(4));
     rig.proxy.rule(slow_claim);
 
     let records = [Record::new("slow", &job("slow"))];
@@ -89,8 +93,7 @@ async fn a_job_that_must_be_stopped_is_interrupted_and_nothing_of_it_wakes_later
 
 #[tokio::test]
 async fn a_job_that_is_never_answered_fails_alone() {
-    let setup = Setup::default().env("MCP_BATCH_LLM_TIMEOUT_S", "1");
-    let Some(rig) = setup.start().await else { return };
+    let Some(rig) = setup().start().await else { return };
     rig.llm.script(text_of("hangs"), [Behaviour::Hang]);
     let ids = ["a", "hangs", "b"];
     let records = ids.map(|id| Record::new(id, &job(id)));

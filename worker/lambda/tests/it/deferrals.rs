@@ -14,8 +14,10 @@ use crate::{
 /// Of each kind.
 const DEFERRALS: usize = 200;
 
-/// Time enough to begin a job.
-const LONG: Duration = Duration::from_secs(6);
+/// Time enough to begin a job, and too little for it.
+const LONG: Duration = Duration::from_secs(20);
+
+const SHORT: Duration = Duration::from_secs(3);
 
 /// Longer than any job is held here.
 const HOURS: Duration = Duration::from_secs(7_200);
@@ -109,7 +111,7 @@ async fn a_job_that_200_invocations_had_no_time_for_succeeds_in_the_next() {
     let Some(rig) = Rig::start().await else { return };
     let mut queue = Timeless::new(&rig, &[rig.job_with_callback("a")]);
     for _ in 0..DEFERRALS {
-        queue.deliver(&rig.lambda, Duration::from_secs(3)).await;
+        queue.deliver(&rig.lambda, SHORT).await;
         assert_eq!(queue.len(), 1);
     }
     assert_eq!(rig.llm.calls(), 0);
@@ -135,14 +137,39 @@ async fn a_job_behind_another_of_its_fifo_group_succeeds_after_200_deferrals() {
 #[tokio::test]
 async fn a_real_queue_never_takes_a_job_for_being_received_more_often_than_it_allows() {
     const MORE_THAN_ALLOWED: usize = 120;
+    const QUEUES_OWN: Duration = Duration::from_secs(8);
     let Some(rig) = Rig::start().await else { return };
     let throttled = (0..MORE_THAN_ALLOWED).map(|_| Behaviour::throttled("0"));
     rig.llm.script(text_of("a"), throttled.chain([Behaviour::Echo]));
     rig.aws.send([rig.job_with_callback("a")]).await;
 
-    let mapping = Mapping::default().function_timeout(LONG);
+    let mapping = Mapping::default().function_timeout(QUEUES_OWN);
     let mut source = EventSource::create(rig.aws.impatient().await, mapping).expect("sound");
     let reports = source.until_empty(&rig.lambda).await;
     assert!(reports.len() > MORE_THAN_ALLOWED);
     assert_one_attempt(&rig).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_was_put_back_is_still_run_after_it_was_sent_anew() {
+    let Some(mut rig) = Rig::start().await else { return };
+    rig.llm.script(text_of("a"), [Behaviour::filtered_request(), Behaviour::Echo]);
+    rig.aws.send([rig.job_with_callback("a")]).await;
+    rig.work_off().await;
+    let letters = rig.aws.take_dead_letters().await;
+
+    // Another job closes the upstream, before anybody could ask for the replay.
+    rig.llm.script(text_of("b"), [Behaviour::budget_exceeded()]);
+    Timeless::new(&rig, &[job("b")]).deliver(&rig.lambda, LONG).await;
+    let mut queue = Timeless::of(&rig, &letters);
+    for _ in 0..DEFERRALS {
+        queue.deliver(&rig.lambda, LONG).await;
+        assert_eq!(queue.len(), 1);
+    }
+    assert!(queue.sent() > 1, "it was sent anew");
+    rig.lambda.kill().await;
+    queue.until_empty(&rig.lambda, LONG).await;
+    assert_eq!(rig.llm.calls_containing(&text_of("a")), 2);
+    let told = rig.receiver.deliveries().last().expect("a callback").json();
+    assert_eq!(told["type"], "job.succeeded");
 }

@@ -17,8 +17,13 @@ fn of_group(id: &str, group: &str) -> Value {
     job
 }
 
+/// Calls may be held for as long as a busy machine needs.
+fn patient() -> Setup {
+    Setup::default().timeout(Duration::from_secs(30)).env("MCP_BATCH_LLM_TIMEOUT_S", "20")
+}
+
 async fn fifo() -> Option<Rig> {
-    Setup::default().fifo().start().await
+    patient().fifo().start().await
 }
 
 /// Sends a job for each id; its first letter is its group.
@@ -100,7 +105,7 @@ async fn a_poisoned_body_goes_to_the_fifo_dead_letters_and_its_group_goes_on() {
 
 #[tokio::test]
 async fn a_group_on_a_standard_queue_changes_nothing() {
-    let Some(rig) = Rig::start().await else { return };
+    let Some(rig) = patient().start().await else { return };
     rig.llm.set_default(Behaviour::Hold);
     rig.llm.script(text_of("b"), [Behaviour::throttled("1")]);
     let ids = ["a", "b", "c", "d"];

@@ -7,7 +7,7 @@ use mcp_batch_testkit::{AwsCall, RuntimeApi, Source as _};
 use serde_json::Value;
 
 use crate::event::{Record, event};
-use crate::rig::Rig;
+use crate::rig::{Letter, Rig};
 
 /// What AWS wants of a standard queue's redrive policy here, and of a FIFO queue's: a message that
 /// is received more often is lost among the dead letters, without a reason.
@@ -32,6 +32,15 @@ impl<'a> Timeless<'a> {
         queue
     }
 
+    /// With these dead letters, as somebody put them back.
+    pub(crate) fn of(rig: &'a Rig, letters: &[Letter]) -> Self {
+        let mut queue = Self::new(rig, &[]);
+        for letter in letters {
+            queue.take_in(&letter.body, letter.attributes.clone());
+        }
+        queue
+    }
+
     fn take_in(&mut self, body: &str, attributes: BTreeMap<String, String>) {
         self.sent += 1;
         let record = Record::new(&format!("message-{}", self.sent), body);
@@ -46,6 +55,11 @@ impl<'a> Timeless<'a> {
 
     fn is_fifo(&self) -> bool {
         self.arn().strip_suffix(".fifo").is_some()
+    }
+
+    /// How many messages were ever sent to it.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent
     }
 
     /// How many messages there are.
