@@ -16,7 +16,7 @@ use tokio::runtime;
 
 use super::{
     setup::{AwsPorts, AwsWorker, Fallback},
-    sqs::Envelope,
+    sqs::{Envelope, order_of},
 };
 use crate::{
     batch::{BatchAnswer, Order, Stop, Worker},
@@ -113,13 +113,10 @@ async fn work_off(
     Ok(response(answer))
 }
 
-/// Only FIFO queues keep an order; fair queues put groups on standard ones as well.
+/// All records of an event come from one queue.
 fn order(event: &SqsEvent) -> Order {
     let arn = event.records.first().and_then(|record| record.event_source_arn.as_deref());
-    match arn.and_then(|arn| arn.strip_suffix(".fifo")) {
-        Some(_) => Order::WithinGroups,
-        None => Order::Any,
-    }
+    arn.map_or(Order::Any, order_of)
 }
 
 fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
@@ -142,9 +139,7 @@ fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
 fn response(answer: BatchAnswer) -> SqsBatchResponse {
     let returned: BTreeSet<_> = answer.returned.into_iter().collect();
     let mut response = SqsBatchResponse::default();
-    for id in returned {
-        response.add_failure(id);
-    }
+    response.set_failures(returned);
     response
 }
 

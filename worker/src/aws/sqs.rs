@@ -75,10 +75,18 @@ impl SqsQueue {
     }
 }
 
-/// "The name of a FIFO queue must end with the `.fifo` suffix" (`CreateQueue`, API reference).
-/// A group tells nothing: fair queues have them on standard queues.
-fn is_fifo(queue_url: &str) -> bool {
-    queue_url.strip_suffix(".fifo").is_some()
+fn is_fifo(queue: &str) -> bool {
+    order_of(queue) == Order::WithinGroups
+}
+
+/// The order that a queue keeps, by its URL or ARN: "The name of a FIFO queue must end with the
+/// `.fifo` suffix" (`CreateQueue`, API reference). A group tells nothing: fair queues have them on
+/// standard queues.
+pub fn order_of(queue: &str) -> Order {
+    match queue.strip_suffix(".fifo") {
+        Some(_) => Order::WithinGroups,
+        None => Order::Any,
+    }
 }
 
 impl Queue for SqsQueue {
@@ -120,6 +128,6 @@ impl Queue for SqsQueue {
     }
 
     fn order(&self) -> Order {
-        if self.is_fifo() { Order::WithinGroups } else { Order::Any }
+        order_of(&self.settings.queue_url)
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     event::{Record, event, listed},
-    rig::{Rig, Setup, job, text_of},
+    rig::{Rig, job, text_of},
 };
 
 /// Far longer than any invocation here takes.
@@ -114,6 +114,28 @@ async fn one_body_that_is_no_job_costs_its_neighbours_nothing() {
 }
 
 #[tokio::test]
+async fn whatever_else_a_record_lacks_the_invocation_succeeds_and_its_neighbour_is_run() {
+    let Some(rig) = Rig::start().await else { return };
+    let whole = Record::new("whole", job("a")).json();
+    let fields = whole.as_object().expect("an object").keys().filter(|name| *name != "messageId");
+    for (at, (field, is_null)) in fields.flat_map(|name| [(name, false), (name, true)]).enumerate()
+    {
+        let (id, neighbour) = (format!("lacking-{at}"), format!("neighbour-{at}"));
+        let mut lacking = Record::new(&id, job(&id)).json();
+        match is_null {
+            true => lacking[field] = Value::Null,
+            false => drop(lacking.as_object_mut().expect("an object").remove(field)),
+        }
+        let neighbour = Record::new(&neighbour, job(&neighbour)).json();
+        let event = json!({"Records": [lacking, neighbour]}).to_string();
+        let answer = rig.lambda.invoke(&event, LONG).await;
+        assert!(matches!(answer, Invocation::Response(_)), "{field}: {answer:?}");
+        assert!(listed(&answer.json()).is_empty(), "{field}");
+        assert_eq!(rig.llm.calls_containing(&text_of(&format!("neighbour-{at}"))), 1, "{field}");
+    }
+}
+
+#[tokio::test]
 async fn one_message_that_comes_twice_in_an_event_is_listed_once() {
     let Some(rig) = Rig::start().await else { return };
     rig.llm.set_default(Behaviour::throttled("1"));
@@ -137,20 +159,4 @@ async fn a_message_of_full_size_is_run_and_one_that_is_no_job_keeps_its_body() {
     let letters = rig.aws.take_dead_letters().await;
     assert_eq!(letters.len(), 1);
     assert!(letters[0].body == no_job, "the reason gives way to the body");
-}
-
-#[tokio::test]
-async fn of_5000_records_no_more_are_run_at_once_than_the_bound_says() {
-    const AT_ONCE: usize = 50;
-    let setup = Setup::default().env("MCP_BATCH_CONCURRENCY", AT_ONCE.to_string());
-    let Some(rig) = setup.start().await else { return };
-    let records: Vec<Record> =
-        (0..5_000).map(|n| Record::new(&format!("m-{n}"), job(&format!("job-{n}")))).collect();
-    let event = event(&records);
-    assert!(event.len() < 6 * 1024 * 1024, "Lambda hands over no more");
-    let answer = rig.lambda.invoke(&event, LONG).await.json();
-
-    assert_eq!(answer, json!({"batchItemFailures": []}));
-    assert_eq!((rig.llm.calls(), rig.llm.calls_by_id().len()), (5_000, 5_000));
-    assert!(rig.llm.max_in_flight() <= AT_ONCE, "{}", rig.llm.max_in_flight());
 }

@@ -8,6 +8,7 @@
 //! | `fifo.rs` | order within a group, groups at once |
 //! | `deferrals.rs` | 200 of each kind, and then success |
 //! | `letters.rs` | dead letters with their reasons, and back again |
+//! | `load.rs` | 5,000 records under one bound |
 //! | `hosts.rs` | the same on MiniStack's own Lambda |
 //! | `cost.rs` | requests and write units a job |
 //! | `crashes.rs` | a process killed at each step of a job's life |
@@ -26,6 +27,7 @@ mod deferrals;
 mod fifo;
 mod hosts;
 mod letters;
+mod load;
 
 mod blame;
 mod cost;

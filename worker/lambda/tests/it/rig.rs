@@ -4,6 +4,8 @@ mod aws;
 
 mod hosted;
 
+mod impatient;
+
 mod jobs;
 
 mod source;

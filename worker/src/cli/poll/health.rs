@@ -33,3 +33,22 @@ fn judge(in_vain: Duration, stop: &Stop) -> (StatusCode, &'static str) {
         (StatusCode::OK, "ok\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_well_until_the_queue_has_not_answered_for_a_minute() {
+        let stop = Stop::default();
+        let status = |in_vain_s| judge(Duration::from_secs(in_vain_s), &stop).0.as_u16();
+        assert_eq!([0, 59, 60, 61, 3_600].map(status), [200, 200, 200, 503, 503]);
+    }
+
+    #[test]
+    fn it_is_not_to_be_sent_to_any_more_once_it_stops() {
+        let stop = Stop::default();
+        stop.drain();
+        assert_eq!(judge(Duration::ZERO, &stop).0.as_u16(), 503);
+    }
+}

@@ -24,7 +24,7 @@ use mcp_batch::{
 use mcp_batch_testkit::{MiniStack, SqsQueue};
 use serde_json::{Value, json};
 
-use super::Queue;
+use super::{Queue, impatient::Impatient};
 
 /// What a queue's redrive policy says where its followers are not counted, and where they are.
 const MAX_RECEIVES: u32 = 100;
@@ -89,6 +89,12 @@ impl Aws {
 
     pub(super) async fn source(&self) -> Queue {
         Queue::new(SqsQueue::new(self.endpoint(), &self.queue_url).await)
+    }
+
+    /// The queue without the waiting.
+    pub(crate) async fn impatient(&self) -> Impatient {
+        let queue = SqsQueue::new(self.endpoint(), &self.queue_url).await;
+        Impatient::new(queue, self.clients.sqs.clone())
     }
 
     /// Sends jobs, or what claims to be some, to a standard queue.
