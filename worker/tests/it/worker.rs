@@ -5,6 +5,7 @@ mod groups;
 mod many;
 mod replays;
 mod rig;
+mod side_by_side;
 mod suspects;
 mod turns;
 
