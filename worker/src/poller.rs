@@ -1,7 +1,7 @@
 //! The worker outside Lambda: receives from any queue, hands batches to the core as Lambda's event
 //! source would, and deletes what is finished.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -84,6 +84,21 @@ impl<P: Ports> Poller<P> {
 
     /// Receives and works until `stop` drains; returns when nothing runs any more.
     pub async fn run(&self, stop: &Stop) {
+        tokio::select! {
+            () = self.work(stop) => {}
+            never = self.interrupt_when_overdue(stop) => match never {},
+        }
+    }
+
+    /// The time to drain begins with the stop, even if a receive still waits by then.
+    async fn interrupt_when_overdue(&self, stop: &Stop) -> Infallible {
+        stop.draining().await;
+        sleep(self.settings.drain).await;
+        stop.interrupt();
+        pending().await
+    }
+
+    async fn work(&self, stop: &Stop) {
         let mut batches = JoinSet::new();
         while let Some(messages) = self.next_batch(stop).await {
             while batches.try_join_next().is_some() {}
@@ -96,12 +111,7 @@ impl<P: Ports> Poller<P> {
                 ));
             }
         }
-        tokio::select! {
-            () = join_all(&mut batches) => return,
-            () = sleep(self.settings.drain) => stop.interrupt(),
-            () = stop.interrupting() => {}
-        }
-        join_all(&mut batches).await;
+        while batches.join_next().await.is_some() {}
     }
 
     /// The next messages, as soon as there is room for them; `None` once the poller stops. A
@@ -134,10 +144,6 @@ impl<P: Ports> Poller<P> {
     fn deadline(&self) -> Deadline {
         Deadline::after(self.settings.batch_time)
     }
-}
-
-async fn join_all(batches: &mut JoinSet<()>) {
-    while batches.join_next().await.is_some() {}
 }
 
 async fn work_off<P: Ports>(

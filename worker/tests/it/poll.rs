@@ -64,6 +64,24 @@ async fn a_second_sigterm_gives_running_jobs_back_at_once() {
 }
 
 #[tokio::test]
+async fn what_is_still_running_when_the_time_to_drain_is_over_is_given_back() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.set_default(Behaviour::Hang);
+    rig.send(&["a".to_owned()]).await;
+
+    let poll = rig.start_with(&["--drain-s", "1"]).await;
+    rig.llm.wait_for_calls(1).await;
+    let receives = rig.proxy.rule(Rule::after("ReceiveMessage").hold());
+    poll.terminate();
+    rig.llm.wait_for_clients_left(1).await;
+    assert!(receives.hits() <= 1, "nobody waited for the receive that was under way");
+    rig.proxy.clear_rules();
+    receives.release(1);
+    assert_eq!(poll.finish().await.code, Some(0));
+    rig.until_visible(1).await;
+}
+
+#[tokio::test]
 async fn a_job_longer_than_the_visibility_timeout_is_not_run_twice() {
     let Some(rig) = Rig::new().await else { return };
     rig.llm.set_default(Behaviour::Hold);

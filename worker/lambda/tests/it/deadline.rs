@@ -1,16 +1,14 @@
 //! The invocation's deadline: what is finished stays so, what is not comes back in time, and
 //! nothing lives on.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use mcp_batch_testkit::{AwsCall, Behaviour, Rule};
 
 use crate::{
     event::{Record, event, listed},
     rig::{Setup, job, text_of},
+    wire::hidden_s,
 };
 
 /// The invocation's time: 1 s of it is kept for the answer, 2 s for a job's settling. Jobs may begin
@@ -20,17 +18,6 @@ const LLM_TIMEOUT_S: &str = "6";
 
 fn setup() -> Setup {
     Setup::default().env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT_S)
-}
-
-/// The times for which messages were hidden, by receipt.
-fn hidden_s(calls: &[AwsCall]) -> BTreeMap<String, u64> {
-    let changes = calls.iter().filter(|call| call.is("ChangeMessageVisibilityBatch"));
-    let entries = changes.flat_map(|call| call.body["Entries"].as_array().into_iter().flatten());
-    let hidden = entries.map(|entry| {
-        let receipt = entry["ReceiptHandle"].as_str().expect("a receipt").to_owned();
-        (receipt, entry["VisibilityTimeout"].as_u64().expect("seconds"))
-    });
-    hidden.collect()
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 //! | `deadline.rs` | what becomes of what is not finished when the time is over |
 //! | `fifo.rs` | order within a group, groups at once |
 //! | `deferrals.rs` | 200 of each kind, and then success |
+//! | `waits.rs` | for how long a message is given back, and by which means |
 //! | `letters.rs` | dead letters with their reasons, and back again |
 //! | `load.rs` | 5,000 records under one bound |
 //! | `hosts.rs` | the same on MiniStack's own Lambda |
@@ -21,6 +22,7 @@
 mod event;
 mod rig;
 mod timeless;
+mod wire;
 
 mod answers;
 mod deadline;
@@ -29,6 +31,7 @@ mod fifo;
 mod hosts;
 mod letters;
 mod load;
+mod waits;
 
 mod blame;
 mod cost;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mcp_batch_testkit::{AwsCall, RuntimeApi, Source as _};
+use mcp_batch_testkit::{RuntimeApi, Source as _};
 use serde_json::Value;
 
 use crate::event::{Record, event};
 use crate::rig::{Letter, Rig};
+use crate::wire::sent_to;
 
 /// What AWS wants of a standard queue's redrive policy here, and of a FIFO queue's: a message that
 /// is received more often is lost among the dead letters, without a reason.
@@ -98,10 +99,4 @@ impl<'a> Timeless<'a> {
         }
         deliveries
     }
-}
-
-fn sent_to<'a>(queue_url: &'a str, calls: &'a [AwsCall]) -> impl Iterator<Item = &'a Value> {
-    let sends = calls.iter().filter(|call| call.is("SendMessageBatch"));
-    let sends = sends.filter(move |call| call.body["QueueUrl"] == queue_url);
-    sends.flat_map(|call| call.body["Entries"].as_array().into_iter().flatten())
 }
