@@ -103,8 +103,8 @@ pub enum Lost {
     TakeOver,
     /// Leaves it: [`Claim::Suspect`].
     Leave,
-    /// Takes it over to be run alone. The lost attempt counts only if it was running alone already:
-    /// then there is nobody else to blame.
+    /// Takes it over to be run alone, beside jobs above suspicion. The lost attempt counts only if it
+    /// was running alone already: then it is the likeliest to blame.
     RunAlone,
 }
 

@@ -6,18 +6,25 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt,
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
 
 /// Starts logging at the level of `MCP_BATCH_LOG` (`warn`). Inputs, results and secrets are not
 /// logged at any level.
 pub fn init() {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter(own_level())).with_writer(io::stderr);
+    let filter = filter(own_level());
+    let layer = fmt::layer().with_writer(io::stderr);
     // A second start in one process keeps the first.
     let _ = if io::stderr().is_terminal() {
-        builder.with_target(false).try_init()
+        registry().with(layer.with_target(false).with_filter(filter)).try_init()
     } else {
-        builder.json().flatten_event(true).try_init()
+        registry().with(layer.json().flatten_event(true).with_filter(filter)).try_init()
     };
 }
 
@@ -25,17 +32,49 @@ pub fn init() {
 /// of Lambda's own control.
 pub fn init_in_lambda() {
     let level = own_level().or_else(|| env::var("AWS_LAMBDA_LOG_LEVEL").ok());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level));
-    let _ = builder.with_writer(io::stderr).json().flatten_event(true).try_init();
+    let layer = fmt::layer().with_writer(io::stderr).json().flatten_event(true);
+    let _ = registry().with(layer.with_filter(filter(level))).try_init();
 }
 
 fn own_level() -> Option<String> {
     env::var("MCP_BATCH_LOG").ok().filter(|level| !level.is_empty())
 }
 
-/// `warn` where nothing, or nothing sensible, is asked for. `FATAL` is Lambda's word for less than
-/// `ERROR`, which is the least there is.
-fn filter(level: Option<String>) -> EnvFilter {
-    let level = level.map(|level| level.to_lowercase().replace("fatal", "error"));
-    level.and_then(|level| EnvFilter::try_new(level).ok()).unwrap_or_else(|| EnvFilter::new("warn"))
+/// The level is ours alone: libraries log whole requests, with all they hold, at their lower ones.
+fn filter(level: Option<String>) -> Targets {
+    let level = level.and_then(|level| parse(&level)).unwrap_or(LevelFilter::WARN);
+    let others = level.min(LevelFilter::WARN);
+    Targets::new().with_default(others).with_target("mcp_batch", level)
+}
+
+/// `None` for what is no level. `FATAL` is Lambda's word for less than `ERROR`, the least there is.
+fn parse(level: &str) -> Option<LevelFilter> {
+    match level.eq_ignore_ascii_case("fatal") {
+        true => Some(LevelFilter::ERROR),
+        false => level.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_low_level_is_ours_and_not_that_of_libraries_which_log_requests() {
+        let filter = filter(Some("trace".to_owned()));
+        assert!(filter.would_enable("mcp_batch::run", &Level::TRACE));
+        assert!(filter.would_enable("aws_smithy_runtime", &Level::WARN));
+        assert!(!filter.would_enable("aws_smithy_runtime", &Level::INFO));
+    }
+
+    #[test]
+    fn lambdas_words_are_levels_too_and_nonsense_is_a_warning() {
+        let of = |level: &str| filter(Some(level.to_owned()));
+        assert!(!of("FATAL").would_enable("mcp_batch", &Level::WARN));
+        assert!(of("DEBUG").would_enable("mcp_batch", &Level::DEBUG));
+        assert!(of("loud").would_enable("mcp_batch", &Level::WARN));
+        assert!(!of("loud").would_enable("mcp_batch", &Level::INFO));
+    }
 }

@@ -31,6 +31,10 @@ use crate::{
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection is kept that nobody uses. LiteLLM's server closes it after 5 s, and a call
+/// that meets that has perhaps been made.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
 /// LiteLLM gives up by itself this much before we do, so that nothing is billed afterwards.
 const UPSTREAM_GIVES_UP_EARLIER: Duration = Duration::from_secs(1);
 
@@ -105,6 +109,7 @@ impl LlmClient {
     pub fn new(settings: LlmSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_CONNECTION)
             .redirect(Policy::none())
             .no_proxy()
             .build()
