@@ -17,6 +17,8 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo check -p mcp-batch --no-default-features
+	@# The Lambda binary knows neither database nor command line.
+	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table|axum) '
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 # Speed and memory of the binaries, that of the command line and that of Lambda, on loopback.
