@@ -25,7 +25,7 @@ async fn what_does_not_end_in_its_invocation_does_not_wake_in_the_next() {
     rig.receiver.wait_for_clients_left(1).await;
     rig.lambda.wait_until_frozen().await;
 
-    let second = event(&[Record::new("m-b", rig.job_with_callback("b"))]);
+    let second = event(&[Record::new("m-b", &rig.job_with_callback("b"))]);
     let answer = rig.lambda.invoke(&second, TIMEOUT).await.json();
     assert!(listed(&answer).is_empty(), "{answer}");
     assert_eq!(rig.receiver.count(), 2);
