@@ -43,27 +43,20 @@ async fn start(setup: Setup, jobs: usize) -> Option<Rig> {
     Some(rig)
 }
 
-/// No process dies, and outcomes are saved again and again while there is time: so each job is
-/// called exactly once.
 #[tokio::test]
 async fn with_three_in_ten_requests_failing_no_job_is_lost_paid_twice_or_told_wrongly() {
     const JOBS: usize = 200;
-    let setup = Setup::default().batch_size(JOBS).timeout(Duration::from_secs(10));
+    let setup = Setup::default().batch_size(50).timeout(Duration::from_secs(10));
     let Some(mut rig) = start(setup, JOBS).await else { return };
     rig.work_off().await;
 
     assert_eq!(rig.lambda.starts(), 1, "{}", rig.lambda.logs());
     assert_three_in_ten_failed(&rig.proxy);
-    let once: BTreeMap<String, usize> = (0..JOBS).map(|at| (id(at), 1)).collect();
-    assert_eq!(rig.llm.calls_by_id(), once, "{}", rig.lambda.logs());
-    assert_each_stands_and_is_told(&rig, JOBS).await;
-    assert_the_failed_lie_with_the_dead_letters(&rig, JOBS).await;
+    assert_all_is_well(&rig, JOBS).await;
 }
 
-/// A call is repeated only where a process died that had the job, which the ledger counts as a call
-/// of unknown cost. It may count more: a process can die between its claim and its call.
 #[tokio::test]
-async fn where_processes_die_as_well_a_job_is_called_once_more_for_each_that_had_it_at_most() {
+async fn with_processes_that_die_as_well_no_job_is_lost_paid_twice_or_told_wrongly() {
     const JOBS: usize = 20;
     const CALLS_AT_DEATH: [usize; 2] = [5, 16];
     let setup = Setup::default().timeout(Duration::from_secs(6));
@@ -79,14 +72,7 @@ async fn where_processes_die_as_well_a_job_is_called_once_more_for_each_that_had
     tokio::join!(work_off(source, lambda), kill);
 
     assert_eq!(rig.lambda.starts(), 1 + CALLS_AT_DEATH.len());
-    let calls = rig.llm.calls_by_id();
-    for at in 0..JOBS {
-        let record = rig.aws.record(&id(at)).await.expect("the ledger knows the job");
-        let lost = usize::try_from(record.usage.unpriced_calls).expect("a few");
-        assert!((1..=1 + lost).contains(&calls[&id(at)]), "{record:?}: {calls:?}");
-    }
-    assert_each_stands_and_is_told(&rig, JOBS).await;
-    assert_the_failed_lie_with_the_dead_letters(&rig, JOBS).await;
+    assert_all_is_well(&rig, JOBS).await;
 }
 
 /// By the share of each rule; a quarter, to leave room for chance.
@@ -94,6 +80,25 @@ fn assert_three_in_ten_failed(proxy: &AwsProxy) {
     let calls = proxy.calls();
     let failed = calls.iter().filter(|call| call.answered != Some(200)).count();
     assert!(failed * 4 > calls.len(), "{failed} of {} requests failed", calls.len());
+}
+
+async fn assert_all_is_well(rig: &Rig, jobs: usize) {
+    assert_nothing_is_paid_twice(rig, jobs).await;
+    assert_each_stands_and_is_told(rig, jobs).await;
+    assert_the_failed_lie_with_the_dead_letters(rig, jobs).await;
+}
+
+/// A call is made again only if nobody can know the outcome of the one before: its process died, or
+/// the invocation ended before the ledger took it. The ledger counts these as calls of unknown cost;
+/// it may count one more where a process died between a claim and its call.
+async fn assert_nothing_is_paid_twice(rig: &Rig, jobs: usize) {
+    let calls = rig.llm.calls_by_id();
+    for at in 0..jobs {
+        let record = rig.aws.record(&id(at)).await.expect("the ledger knows the job");
+        let lost = usize::try_from(record.usage.unpriced_calls).expect("a few");
+        let called = calls[&id(at)];
+        assert!((1..=1 + lost).contains(&called), "{called} calls, {record:?}");
+    }
 }
 
 async fn assert_each_stands_and_is_told(rig: &Rig, jobs: usize) {
