@@ -24,6 +24,11 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// Tries of a request whose failure may pass: lost connections, throttling, 5xx.
 const MAX_ATTEMPTS: u32 = 4;
 
+/// The longest first pause after a throttled try, doubled for each further one. The SDK's own, 1 s,
+/// leaves so few tries before an invocation ends that a paid outcome may not be saved; how many
+/// tries there are in all is bounded by the SDK's quota of retries.
+const THROTTLED_PAUSE: Duration = Duration::from_millis(100);
+
 /// Clients that share connections, credentials, timeouts and the rules of retrying.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -46,10 +51,7 @@ impl Clients {
     /// Clients as `loader` says, with this program's connections, timeouts and retries.
     pub async fn load(loader: ConfigLoader) -> Self {
         let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let loader = loader
-            .http_client(http)
-            .timeout_config(timeouts())
-            .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
+        let loader = loader.http_client(http).timeout_config(timeouts()).retry_config(retries());
         Self::of(&loader.load().await)
     }
 
@@ -62,6 +64,10 @@ impl Clients {
             secrets: aws_sdk_secretsmanager::Client::new(config),
         }
     }
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(THROTTLED_PAUSE)
 }
 
 fn timeouts() -> TimeoutConfig {

@@ -1,8 +1,10 @@
 //! What a job costs at DynamoDB, counted on the wire by DynamoDB's rules.
 
+use std::time::Duration;
+
 use mcp_batch_testkit::{AwsProxy, Behaviour};
 
-use crate::rig::{Rig, job, text_of};
+use crate::rig::{Rig, Setup, job, text_of};
 
 /// Requests to DynamoDB, and write units.
 fn cost(proxy: &AwsProxy) -> (usize, u64) {
@@ -58,7 +60,8 @@ async fn a_finished_duplicate_costs_nothing_in_the_same_process_and_one_request_
 
 #[tokio::test]
 async fn a_finished_job_that_comes_back_is_read_and_not_written() {
-    let Some(mut rig) = Rig::start().await else { return };
+    let setup = Setup::default().timeout(Duration::from_secs(6));
+    let Some(mut rig) = setup.start().await else { return };
     rig.aws.send([rig.job_with_callback("a")]).await;
     rig.source.queue().forget_a_deletion();
     rig.batch().await;

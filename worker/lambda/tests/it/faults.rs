@@ -8,12 +8,10 @@ use std::{
 use mcp_batch::lease::{CallbackState, DeadLetterState, State};
 use mcp_batch_testkit::{AwsProxy, Behaviour, Fault, Rule};
 
-use crate::rig::{Rig, Setup, text_of};
-
-const JOBS: usize = 200;
+use crate::rig::{Rig, Setup, text_of, work_off};
 
 /// Every so many-th job fails for good.
-const FAILING: usize = 20;
+const FAILING: usize = 10;
 
 fn id(at: usize) -> String {
     let kind = if at.is_multiple_of(FAILING) { "bad" } else { "good" };
@@ -34,43 +32,78 @@ fn disturb(proxy: &AwsProxy) {
     }
 }
 
+/// A function at work on that many jobs with callbacks, by such an AWS.
+async fn start(setup: Setup, jobs: usize) -> Option<Rig> {
+    let rig = setup.start().await?;
+    for at in (0..jobs).step_by(FAILING) {
+        rig.llm.script(text_of(&id(at)), [Behaviour::context_too_long()]);
+    }
+    disturb(&rig.proxy);
+    rig.aws.send((0..jobs).map(|at| rig.job_with_callback(&id(at)))).await;
+    Some(rig)
+}
+
 /// No process dies, and outcomes are saved again and again while there is time: so each job is
 /// called exactly once.
 #[tokio::test]
 async fn with_three_in_ten_requests_failing_no_job_is_lost_paid_twice_or_told_wrongly() {
+    const JOBS: usize = 200;
     let setup = Setup::default().batch_size(JOBS).timeout(Duration::from_secs(10));
-    let Some(mut rig) = setup.start().await else { return };
-    for at in (0..JOBS).step_by(FAILING) {
-        rig.llm.script(text_of(&id(at)), [Behaviour::context_too_long()]);
-    }
-    disturb(&rig.proxy);
-    rig.aws.send((0..JOBS).map(|at| rig.job_with_callback(&id(at)))).await;
+    let Some(mut rig) = start(setup, JOBS).await else { return };
     rig.work_off().await;
 
-    let failed = rig.proxy.calls().iter().filter(|call| call.answered != Some(200)).count();
-    let all = rig.proxy.calls().len();
-    assert!(failed * 4 > all, "{failed} of {all} requests failed");
     assert_eq!(rig.lambda.starts(), 1, "{}", rig.lambda.logs());
-
-    assert_each_is_paid_once(&rig);
-    assert_each_stands_and_is_told(&rig).await;
-    assert_the_failed_lie_with_the_dead_letters(&rig).await;
-}
-
-fn assert_each_is_paid_once(rig: &Rig) {
-    let paid = rig.llm.calls_by_id();
+    assert_three_in_ten_failed(&rig.proxy);
     let once: BTreeMap<String, usize> = (0..JOBS).map(|at| (id(at), 1)).collect();
-    assert_eq!(paid, once, "{}", rig.lambda.logs());
+    assert_eq!(rig.llm.calls_by_id(), once, "{}", rig.lambda.logs());
+    assert_each_stands_and_is_told(&rig, JOBS).await;
+    assert_the_failed_lie_with_the_dead_letters(&rig, JOBS).await;
 }
 
-async fn assert_each_stands_and_is_told(rig: &Rig) {
+/// A call is repeated only where a process died that had the job, which the ledger counts as a call
+/// of unknown cost. It may count more: a process can die between its claim and its call.
+#[tokio::test]
+async fn where_processes_die_as_well_a_job_is_called_once_more_for_each_that_had_it_at_most() {
+    const JOBS: usize = 20;
+    const CALLS_AT_DEATH: [usize; 2] = [5, 16];
+    let setup = Setup::default().timeout(Duration::from_secs(6));
+    let setup = setup.env("MCP_BATCH_MAX_ATTEMPTS", "10");
+    let Some(mut rig) = start(setup, JOBS).await else { return };
+    let Rig { source, lambda, llm, .. } = &mut rig;
+    let kill = async {
+        for calls in CALLS_AT_DEATH {
+            llm.wait_for_calls(calls).await;
+            lambda.kill().await;
+        }
+    };
+    tokio::join!(work_off(source, lambda), kill);
+
+    assert_eq!(rig.lambda.starts(), 1 + CALLS_AT_DEATH.len());
+    let calls = rig.llm.calls_by_id();
+    for at in 0..JOBS {
+        let record = rig.aws.record(&id(at)).await.expect("the ledger knows the job");
+        let lost = usize::try_from(record.usage.unpriced_calls).expect("a few");
+        assert!((1..=1 + lost).contains(&calls[&id(at)]), "{record:?}: {calls:?}");
+    }
+    assert_each_stands_and_is_told(&rig, JOBS).await;
+    assert_the_failed_lie_with_the_dead_letters(&rig, JOBS).await;
+}
+
+/// By the share of each rule; a quarter, to leave room for chance.
+fn assert_three_in_ten_failed(proxy: &AwsProxy) {
+    let calls = proxy.calls();
+    let failed = calls.iter().filter(|call| call.answered != Some(200)).count();
+    assert!(failed * 4 > calls.len(), "{failed} of {} requests failed", calls.len());
+}
+
+async fn assert_each_stands_and_is_told(rig: &Rig, jobs: usize) {
     rig.assert_told_alike();
-    assert_eq!(rig.receiver.distinct_ids(), JOBS);
+    assert_eq!(rig.receiver.distinct_ids(), jobs);
     let told = rig.receiver.deliveries().into_iter().map(|delivery| delivery.json());
     let told: BTreeMap<String, _> = told
         .map(|event| (event["data"]["id"].as_str().unwrap_or_default().to_owned(), event))
         .collect();
-    for at in 0..JOBS {
+    for at in 0..jobs {
         let (id, record) = (id(at), rig.aws.record(&id(at)).await.expect("the ledger knows it"));
         match &record.state {
             State::Done(result) => {
@@ -91,9 +124,9 @@ async fn assert_each_stands_and_is_told(rig: &Rig) {
 }
 
 /// A send whose answer was lost is repeated, so a letter may lie there more than once.
-async fn assert_the_failed_lie_with_the_dead_letters(rig: &Rig) {
+async fn assert_the_failed_lie_with_the_dead_letters(rig: &Rig, jobs: usize) {
     let letters = rig.aws.take_dead_letters().await;
     let buried: BTreeSet<_> = letters.iter().map(|letter| letter.attribute("job_id")).collect();
-    let failed: Vec<_> = (0..JOBS).step_by(FAILING).map(id).collect();
+    let failed: Vec<_> = (0..jobs).step_by(FAILING).map(id).collect();
     assert_eq!(buried, failed.iter().map(String::as_str).collect());
 }

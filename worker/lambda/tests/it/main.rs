@@ -15,6 +15,7 @@
 //! | `crashes.rs` | a process killed at each step of a job's life |
 //! | `blame.rs` | a job that kills its process, and its neighbours |
 //! | `faults.rs` | an AWS that fails often |
+//! | `late.rs` | what a dead process sent, and arrives late |
 //! | `frozen.rs` | nothing runs on between invocations |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
@@ -37,3 +38,4 @@ mod cost;
 mod crashes;
 mod faults;
 mod frozen;
+mod late;
