@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_batch_testkit::{Behaviour, Fault, Rule, Source as _};
+use mcp_batch_testkit::{Behaviour, Fault, Rule, Source as _, wait_until};
 use serde_json::Value;
 
 use crate::{
@@ -81,8 +81,8 @@ async fn what_cannot_be_hidden_comes_back_by_the_queues_own_timeout_and_the_log_
     rig.proxy.rule(Rule::before("ChangeMessageVisibilityBatch").fail(refused));
     let wait = wait(&rig, Behaviour::throttled("30")).await;
     assert!(wait.is_listed && wait.sent_anew.is_empty());
-    let logs = rig.lambda.logs();
-    assert!(logs.contains("AccessDenied") && logs.contains("visibility timeout"), "{logs}");
+    let says = |words| rig.lambda.logs().contains(words);
+    wait_until("the log says so", || says("AccessDenied") && says("visibility timeout")).await;
 }
 
 #[tokio::test]
