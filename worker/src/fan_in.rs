@@ -93,6 +93,13 @@ impl BatchRecord {
         (is_due && self.is_complete()).then_some(self)
     }
 
+    /// How long somebody may still be at the delivery of its callback; `None` once nothing is owed,
+    /// or as long as jobs of it run.
+    pub fn owed_after(&self, now: UnixMs) -> Option<Duration> {
+        let is_owed = self.callback.state == CallbackState::Pending && self.is_complete();
+        is_owed.then(|| self.delivery_ends.since(now))
+    }
+
     /// Notes what became of a delivery.
     pub fn note(&mut self, delivery: Delivery) {
         self.callback.note(delivery);
@@ -164,6 +171,12 @@ pub(crate) enum FanIn {
         /// From now.
         again_after: Duration,
     },
+    /// Somebody has taken the delivery for this long: another message, or this one when it was
+    /// received before and was cut off.
+    Taken {
+        /// From now.
+        again_after: Duration,
+    },
 }
 
 /// Delivers the batch's callback if its count is complete. `is_last` says whether it is given up
@@ -177,7 +190,9 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
     let ledger = &environment.ledger;
     let now = environment.clock.now();
     let Some(batch) = ledger.take_batch(key, now, now.plus(DELIVERY_TAKES)).await? else {
-        return Ok(FanIn::Settled);
+        let batch = ledger.batch(key).await?;
+        let again_after = batch.and_then(|batch| batch.owed_after(now));
+        return Ok(again_after.map_or(FanIn::Settled, |again_after| FanIn::Taken { again_after }));
     };
     let members = members(ledger, key, batch.counted).await?;
     let event = event::of_batch(key, &batch, &members);

@@ -43,20 +43,26 @@ impl<P: Ports> Run<'_, P> {
         if let Err(verdict) = self.call_back_if_owed(&subject.job, record).await {
             return verdict;
         }
-        if let Err(verdict) = self.fan_in(subject).await {
+        if let Err(verdict) = self.fan_in(subject, &end).await {
             return verdict;
         }
         self.ended(Some(subject.key), end, burial)
     }
 
-    /// The last job of a batch delivers the batch's callback.
-    async fn fan_in(&self, subject: &Subject) -> Result<(), Verdict> {
+    /// The last job of a batch delivers the batch's callback. Whoever finds that taken is done if
+    /// its job has just ended: another message took it, and comes back should it be cut off.
+    async fn fan_in(&self, subject: &Subject, end: &End<'_>) -> Result<(), Verdict> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
         let policy = &self.environment.policy;
         let is_last = |failures| self.is_last_delivery(failures);
         let delivered = deliver_if_complete(self.environment, membership, is_last).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
+            Ok(FanIn::Taken { .. }) if matches!(end, End::Fresh(_)) => return Ok(()),
+            Ok(FanIn::Taken { again_after }) => {
+                let what = "the batch's callback is being delivered";
+                (what.to_owned(), again_after + jitter(super::SPREAD))
+            }
             Ok(FanIn::NotTaken { failures }) => {
                 let what = "the batch callback's receiver did not take it";
                 (what.to_owned(), policy.backoff.delay(failures, fastrand::f64()))

@@ -1,6 +1,8 @@
 //! The worker in process: its bounds, its deadlines and stops.
 
 mod callbacks;
+mod fan_in;
+mod faulty;
 mod groups;
 mod many;
 mod replays;
