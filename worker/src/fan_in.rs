@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 
 pub use self::event::Member;
 use crate::{
-    clock::UnixMs,
+    clock::{Deadline, UnixMs},
     environment::{Environment, Ports},
     error::{ErrorClass, JobError},
     job::{BatchId, JobKey, Membership, Namespace},
     lease::{CallbackSlot, CallbackState, Delivery, Ledger, LedgerError},
+    webhook::LEAST_TIME,
 };
 
 /// When a batch is closed with what there is, if its first job does not say.
@@ -166,6 +167,8 @@ pub(crate) enum FanIn {
         /// Failed deliveries.
         failures: u32,
     },
+    /// It is owed, and there was no time left to begin with it.
+    NoTime,
     /// It was not its turn; the delivery stays taken for this long.
     NoTurn {
         /// From now.
@@ -179,16 +182,21 @@ pub(crate) enum FanIn {
     },
 }
 
-/// Delivers the batch's callback if its count is complete. `is_last` says whether it is given up
+/// Delivers the batch's callback by `deadline` if its count is complete. `is_last` says whether it is given up
 /// once so many deliveries have failed.
 pub(crate) async fn deliver_if_complete<P: Ports>(
     environment: &Environment<P>,
     membership: &Membership,
+    deadline: Deadline,
     is_last: impl Fn(u32) -> bool,
 ) -> Result<FanIn, LedgerError> {
     let key = BatchKey::of(&environment.policy.namespace, membership.id());
     let ledger = &environment.ledger;
     let now = environment.clock.now();
+    if deadline.time_left() < LEAST_TIME {
+        let owed_after = ledger.batch(key).await?.and_then(|batch| batch.owed_after(now));
+        return Ok(owed_after.map_or(FanIn::Settled, |_| FanIn::NoTime));
+    }
     let Some(batch) = ledger.take_batch(key, now, now.plus(DELIVERY_TAKES)).await? else {
         let batch = ledger.batch(key).await?;
         let again_after = batch.and_then(|batch| batch.owed_after(now));
@@ -197,7 +205,7 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
     let members = members(ledger, key, batch.counted).await?;
     let event = event::of_batch(key, &batch, &members);
     let slot = &batch.callback;
-    let Ok(delivery) = environment.courier.deliver(&slot.callback, &event).await else {
+    let Ok(delivery) = environment.courier.deliver(&slot.callback, &event, deadline).await else {
         return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
     };
     let failures = slot.failures + 1;

@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 
 use super::{Run, Subject, Verdict, jitter};
 use crate::{
+    clock::Deadline,
     environment::{End, Ports},
     error::{ErrorClass, JobError},
     fan_in::{FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
-    webhook::{Event, NoTurn, error_data},
+    webhook::{Event, NotTried, error_data},
 };
 
 /// Quick deliveries of a rejection, which no ledger remembers.
@@ -55,7 +56,9 @@ impl<P: Ports> Run<'_, P> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
         let policy = &self.environment.policy;
         let is_last = |failures| self.is_last_delivery(failures);
-        let delivered = deliver_if_complete(self.environment, membership, is_last).await;
+        let end_of_delivery = self.delivery_deadline();
+        let delivered =
+            deliver_if_complete(self.environment, membership, end_of_delivery, is_last).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
             Ok(FanIn::Taken { .. }) if matches!(end, End::Fresh(_)) => return Ok(()),
@@ -67,6 +70,10 @@ impl<P: Ports> Run<'_, P> {
                 let what = "the batch callback's receiver did not take it";
                 (what.to_owned(), policy.backoff.delay(failures, fastrand::f64()))
             }
+            Ok(FanIn::NoTime) => {
+                let what = "there was no time left to deliver the batch's callback";
+                (what.to_owned(), super::not_started_after(self.stop))
+            }
             Ok(FanIn::NoTurn { again_after }) => {
                 let what = "the batch callback's receiver is busy with others";
                 (what.to_owned(), again_after + jitter(super::SPREAD))
@@ -75,6 +82,11 @@ impl<P: Ports> Run<'_, P> {
         };
         let reason = JobError::new(ErrorClass::Transient, "batch_callback", message);
         Err(self.returned(subject.key, &reason, after))
+    }
+
+    /// What is delivered until then can still be marked.
+    fn delivery_deadline(&self) -> Deadline {
+        self.deadline.minus(self.environment.policy.settle_margin)
     }
 
     /// Whether a delivery that fails for the `failures`th time was the last.
@@ -131,8 +143,9 @@ impl<P: Ports> Run<'_, P> {
         }
         let policy = &self.environment.policy;
         let failures = slot.failures + 1;
-        let delivery = self.environment.courier.deliver(&slot.callback, &event).await;
-        let delivery = delivery.map_err(|NoTurn| self.no_turn(record.key))?;
+        let deadline = self.delivery_deadline();
+        let delivery = self.environment.courier.deliver(&slot.callback, &event, deadline).await;
+        let delivery = delivery.map_err(|why| self.not_tried(record.key, why))?;
         let delivery = delivery.judged(self.is_last_delivery(failures));
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
@@ -151,11 +164,21 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Not counted: nothing is known of the receiver but that it is slow.
-    fn no_turn(&self, key: JobKey) -> Verdict {
-        let message = "the callback's receiver is busy with others";
-        let reason = JobError::new(ErrorClass::Transient, "callback_turn", message);
-        self.returned(key, &reason, TURN_AGAIN + jitter(TURN_AGAIN))
+    /// Not counted: nothing is known of the receiver but that it may be slow.
+    fn not_tried(&self, key: JobKey, why: NotTried) -> Verdict {
+        let (code, message, after) = match why {
+            NotTried::NoTurn => (
+                "callback_turn",
+                "the callback's receiver is busy with others",
+                TURN_AGAIN + jitter(TURN_AGAIN),
+            ),
+            NotTried::NoTime => (
+                "callback_time",
+                "there was no time left to deliver the callback",
+                super::not_started_after(self.stop),
+            ),
+        };
+        self.returned(key, &JobError::new(ErrorClass::Transient, code, message), after)
     }
 
     async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
@@ -216,10 +239,11 @@ impl<P: Ports> Run<'_, P> {
 
     async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
         for _ in 0..REJECTION_TRIES {
-            match self.environment.courier.deliver(callback, event).await {
+            match self.environment.courier.deliver(callback, event, self.delivery_deadline()).await
+            {
                 Ok(Delivery::Sent | Delivery::Dead) => return,
                 Ok(Delivery::Failed) => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
-                Err(NoTurn) => break,
+                Err(NotTried::NoTurn | NotTried::NoTime) => break,
             }
         }
         tracing::warn!(host = callback.host(), "a rejection could not be told to its callback");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_batch::batch::Stop;
+use mcp_batch::{batch::Stop, lease::Repeat};
 use mcp_batch_testkit::{Receiver, Reply};
 use serde_json::{Value, json};
 
@@ -61,6 +61,28 @@ async fn a_batch_whose_deliverer_was_cut_off_is_told_all_the_same() {
     assert_tells(&rig, &jobs).await;
 
     assert_eq!((receiver.count(), receiver.distinct_ids()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_batch_whose_delivery_the_deadline_cuts_off_is_told_soon_after() {
+    let plan = super::plan(1, Repeat::Safe);
+    let rig = Rig::with(4, plan, |policy| policy.settle_margin = Duration::from_secs(1));
+    let receiver = Receiver::start().await;
+    let jobs = [member("a", 0, 1, &receiver)];
+    receiver.respond_with([Reply::hang()]);
+
+    let messages = rig.messages(&jobs).await;
+    let answer = rig.work_off(messages, Duration::from_millis(1900)).await;
+    assert_eq!((answer.returned.len(), receiver.count()), (1, 0), "there is no time for it");
+    let messages = rig.messages(&jobs).await;
+    let answer = rig.work_off(messages, Duration::from_secs(4)).await;
+    assert_eq!((answer.returned.len(), receiver.count()), (1, 1), "it is cut off");
+    // Nobody is at it any more: it need not wait.
+    assert_eq!(rig.process(&jobs).await.finished.len(), 1);
+
+    assert_eq!((receiver.count(), receiver.distinct_ids(), rig.calls()), (2, 1, 1));
+    let codes: Vec<_> = rig.returned().into_iter().map(|returned| returned.code).collect();
+    assert_eq!(codes, ["batch_callback", "batch_callback"]);
 }
 
 #[tokio::test]
