@@ -229,7 +229,7 @@ impl<P: Ports> Run<'_, P> {
             Ok(burial) => burial,
             Err(verdict) => return verdict,
         };
-        if let Some(callback) = callback {
+        if let Some(callback) = callback.filter(|_| self.is_rejected_first(burial)) {
             let first_seen = self.message.first_seen.rfc3339();
             let event = Event::of_rejection(&rejection.data(metadata), &first_seen);
             self.deliver_rejection(callback, &event).await;
@@ -237,6 +237,13 @@ impl<P: Ports> Run<'_, P> {
         self.ended(key, End::Rejected(error), burial)
     }
 
+    /// A letter that was taken ends its message; one that was left to the queue brings it back, and
+    /// nothing else remembers that its callback was told.
+    fn is_rejected_first(&self, burial: Burial) -> bool {
+        burial == Burial::Taken || self.message.receive_count == 1
+    }
+
+    /// Over before the deadline: cut off, the message would come back and be buried once more.
     async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
         for _ in 0..REJECTION_TRIES {
             match self.environment.courier.deliver(callback, event, self.delivery_deadline()).await

@@ -3,8 +3,10 @@
 mod callbacks;
 mod fan_in;
 mod faulty;
+mod graves;
 mod groups;
 mod many;
+mod rejections;
 mod replays;
 mod rig;
 mod side_by_side;

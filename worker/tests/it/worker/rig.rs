@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-use super::faulty::Faulty;
+use super::{faulty::Faulty, graves::Graves};
 
 /// What callbacks are signed with.
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -50,7 +50,7 @@ pub(super) struct RigPorts;
 
 impl Ports for RigPorts {
     type Ledger = Faulty;
-    type Queue = SqliteQueue;
+    type Queue = Graves;
     type Tools = Scripted;
 }
 
@@ -206,7 +206,7 @@ impl Rig {
         let returns = Arc::<Returns>::default();
         let environment = Arc::new(Environment {
             ledger: Faulty::new(SqliteLedger::new(database.clone())),
-            queue: SqliteQueue::shared(database),
+            queue: Graves::new(SqliteQueue::shared(database)),
             tools,
             courier: courier.expect("a courier"),
             clock,
