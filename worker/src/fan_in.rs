@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 
 pub use self::event::Member;
 use crate::{
-    clock::UnixMs,
+    clock::{Deadline, UnixMs},
     environment::{Environment, Ports},
     error::{ErrorClass, JobError},
     job::{BatchId, JobKey, Membership, Namespace},
     lease::{CallbackSlot, CallbackState, Delivery, Ledger, LedgerError},
+    webhook::LEAST_TIME,
 };
 
 /// When a batch is closed with what there is, if its first job does not say.
@@ -93,6 +94,13 @@ impl BatchRecord {
         (is_due && self.is_complete()).then_some(self)
     }
 
+    /// How long somebody may still be at the delivery of its callback; `None` once nothing is owed,
+    /// or as long as jobs of it run.
+    pub fn owed_after(&self, now: UnixMs) -> Option<Duration> {
+        let is_owed = self.callback.state == CallbackState::Pending && self.is_complete();
+        is_owed.then(|| self.delivery_ends.since(now))
+    }
+
     /// Notes what became of a delivery.
     pub fn note(&mut self, delivery: Delivery) {
         self.callback.note(delivery);
@@ -159,30 +167,45 @@ pub(crate) enum FanIn {
         /// Failed deliveries.
         failures: u32,
     },
+    /// It is owed, and there was no time left to begin with it.
+    NoTime,
     /// It was not its turn; the delivery stays taken for this long.
     NoTurn {
         /// From now.
         again_after: Duration,
     },
+    /// Somebody has taken the delivery for this long: another message, or this one when it was
+    /// received before and was cut off.
+    Taken {
+        /// From now.
+        again_after: Duration,
+    },
 }
 
-/// Delivers the batch's callback if its count is complete. `is_last` says whether it is given up
+/// Delivers the batch's callback by `deadline` if its count is complete. `is_last` says whether it is given up
 /// once so many deliveries have failed.
 pub(crate) async fn deliver_if_complete<P: Ports>(
     environment: &Environment<P>,
     membership: &Membership,
+    deadline: Deadline,
     is_last: impl Fn(u32) -> bool,
 ) -> Result<FanIn, LedgerError> {
     let key = BatchKey::of(&environment.policy.namespace, membership.id());
     let ledger = &environment.ledger;
     let now = environment.clock.now();
+    if deadline.time_left() < LEAST_TIME {
+        let owed_after = ledger.batch(key).await?.and_then(|batch| batch.owed_after(now));
+        return Ok(owed_after.map_or(FanIn::Settled, |_| FanIn::NoTime));
+    }
     let Some(batch) = ledger.take_batch(key, now, now.plus(DELIVERY_TAKES)).await? else {
-        return Ok(FanIn::Settled);
+        let batch = ledger.batch(key).await?;
+        let again_after = batch.and_then(|batch| batch.owed_after(now));
+        return Ok(again_after.map_or(FanIn::Settled, |again_after| FanIn::Taken { again_after }));
     };
     let members = members(ledger, key, batch.counted).await?;
     let event = event::of_batch(key, &batch, &members);
     let slot = &batch.callback;
-    let Ok(delivery) = environment.courier.deliver(&slot.callback, &event).await else {
+    let Ok(delivery) = environment.courier.deliver(&slot.callback, &event, deadline).await else {
         return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
     };
     let failures = slot.failures + 1;

@@ -16,7 +16,12 @@ pub use self::{
     event::{Event, data, error_data},
     sign::{SecretError, SigningSecret},
 };
-use crate::{clock::Clock, job::Callback, lease::Delivery, secret::Secrets};
+use crate::{
+    clock::{Clock, Deadline},
+    job::Callback,
+    lease::Delivery,
+    secret::Secrets,
+};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection is kept that nobody uses: Node's servers, n8n among them, close it after
 /// 5 s, and a delivery that meets that has failed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// With less time than this nothing is posted: it would count as a failure of the receiver's.
+pub(crate) const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// How callbacks are sent.
 #[derive(Clone, Copy, Debug)]
@@ -64,16 +72,20 @@ pub struct Courier {
     clock: Clock,
 }
 
-/// It was not delivered, since too many others are on their way there.
+/// Why nothing was posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoTurn;
+pub enum NotTried {
+    /// Too many others are on their way there.
+    NoTurn,
+    /// The deadline is less than 1 s away.
+    NoTime,
+}
 
 impl Courier {
     /// A courier that signs with the present keys of `secrets`.
     pub fn new(settings: CourierSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(settings.timeout)
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_max_idle_per_host(settings.per_host)
             .redirect(Policy::none())
@@ -84,19 +96,29 @@ impl Courier {
         Ok(Self { http, turns, settings, secrets, clock })
     }
 
-    /// One try to deliver, once it is its turn. The timestamp is this try's, the id the event's.
-    pub async fn deliver(&self, callback: &Callback, event: &Event) -> Result<Delivery, NoTurn> {
-        let turn = timeout(self.settings.longest_wait, self.turns.next(callback.address()));
-        let _turn = turn.await.map_err(|_| NoTurn)?;
-        Ok(self.post(callback, event).await)
+    /// One try to deliver, once it is its turn; it ends at `deadline` at the latest. The timestamp is
+    /// this try's, the id the event's.
+    pub async fn deliver(
+        &self,
+        callback: &Callback,
+        event: &Event,
+        deadline: Deadline,
+    ) -> Result<Delivery, NotTried> {
+        let can_wait = deadline.time_left().checked_sub(LEAST_TIME).ok_or(NotTried::NoTime)?;
+        let longest_wait = self.settings.longest_wait.min(can_wait);
+        let turn = timeout(longest_wait, self.turns.next(callback.address()));
+        let _turn = turn.await.map_err(|_| NotTried::NoTurn)?;
+        let time = self.settings.timeout.min(deadline.time_left());
+        Ok(self.post(callback, event, time).await)
     }
 
-    async fn post(&self, callback: &Callback, event: &Event) -> Delivery {
+    async fn post(&self, callback: &Callback, event: &Event, time: Duration) -> Delivery {
         let timestamp = self.clock.now().seconds();
         let keys = self.secrets.current();
         let mut request = self
             .http
             .post(callback.expose_url())
+            .timeout(time)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &event.id)
             .header("webhook-timestamp", timestamp);

@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 
 use super::{Run, Subject, Verdict, jitter};
 use crate::{
+    clock::Deadline,
     environment::{End, Ports},
     error::{ErrorClass, JobError},
     fan_in::{FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
-    webhook::{Event, NoTurn, error_data},
+    webhook::{Event, NotTried, error_data},
 };
 
 /// Quick deliveries of a rejection, which no ledger remembers.
@@ -43,23 +44,35 @@ impl<P: Ports> Run<'_, P> {
         if let Err(verdict) = self.call_back_if_owed(&subject.job, record).await {
             return verdict;
         }
-        if let Err(verdict) = self.fan_in(subject).await {
+        if let Err(verdict) = self.fan_in(subject, &end).await {
             return verdict;
         }
         self.ended(Some(subject.key), end, burial)
     }
 
-    /// The last job of a batch delivers the batch's callback.
-    async fn fan_in(&self, subject: &Subject) -> Result<(), Verdict> {
+    /// The last job of a batch delivers the batch's callback. Whoever finds that taken is done if
+    /// its job has just ended: another message took it, and comes back should it be cut off.
+    async fn fan_in(&self, subject: &Subject, end: &End<'_>) -> Result<(), Verdict> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
         let policy = &self.environment.policy;
         let is_last = |failures| self.is_last_delivery(failures);
-        let delivered = deliver_if_complete(self.environment, membership, is_last).await;
+        let end_of_delivery = self.delivery_deadline();
+        let delivered =
+            deliver_if_complete(self.environment, membership, end_of_delivery, is_last).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
+            Ok(FanIn::Taken { .. }) if matches!(end, End::Fresh(_)) => return Ok(()),
+            Ok(FanIn::Taken { again_after }) => {
+                let what = "the batch's callback is being delivered";
+                (what.to_owned(), again_after + jitter(super::SPREAD))
+            }
             Ok(FanIn::NotTaken { failures }) => {
                 let what = "the batch callback's receiver did not take it";
                 (what.to_owned(), policy.backoff.delay(failures, fastrand::f64()))
+            }
+            Ok(FanIn::NoTime) => {
+                let what = "there was no time left to deliver the batch's callback";
+                (what.to_owned(), super::not_started_after(self.stop))
             }
             Ok(FanIn::NoTurn { again_after }) => {
                 let what = "the batch callback's receiver is busy with others";
@@ -69,6 +82,11 @@ impl<P: Ports> Run<'_, P> {
         };
         let reason = JobError::new(ErrorClass::Transient, "batch_callback", message);
         Err(self.returned(subject.key, &reason, after))
+    }
+
+    /// What is delivered until then can still be marked.
+    fn delivery_deadline(&self) -> Deadline {
+        self.deadline.minus(self.environment.policy.settle_margin)
     }
 
     /// Whether a delivery that fails for the `failures`th time was the last.
@@ -125,8 +143,9 @@ impl<P: Ports> Run<'_, P> {
         }
         let policy = &self.environment.policy;
         let failures = slot.failures + 1;
-        let delivery = self.environment.courier.deliver(&slot.callback, &event).await;
-        let delivery = delivery.map_err(|NoTurn| self.no_turn(record.key))?;
+        let deadline = self.delivery_deadline();
+        let delivery = self.environment.courier.deliver(&slot.callback, &event, deadline).await;
+        let delivery = delivery.map_err(|why| self.not_tried(record.key, why))?;
         let delivery = delivery.judged(self.is_last_delivery(failures));
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
@@ -145,11 +164,21 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Not counted: nothing is known of the receiver but that it is slow.
-    fn no_turn(&self, key: JobKey) -> Verdict {
-        let message = "the callback's receiver is busy with others";
-        let reason = JobError::new(ErrorClass::Transient, "callback_turn", message);
-        self.returned(key, &reason, TURN_AGAIN + jitter(TURN_AGAIN))
+    /// Not counted: nothing is known of the receiver but that it may be slow.
+    fn not_tried(&self, key: JobKey, why: NotTried) -> Verdict {
+        let (code, message, after) = match why {
+            NotTried::NoTurn => (
+                "callback_turn",
+                "the callback's receiver is busy with others",
+                TURN_AGAIN + jitter(TURN_AGAIN),
+            ),
+            NotTried::NoTime => (
+                "callback_time",
+                "there was no time left to deliver the callback",
+                super::not_started_after(self.stop),
+            ),
+        };
+        self.returned(key, &JobError::new(ErrorClass::Transient, code, message), after)
     }
 
     async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
@@ -200,7 +229,7 @@ impl<P: Ports> Run<'_, P> {
             Ok(burial) => burial,
             Err(verdict) => return verdict,
         };
-        if let Some(callback) = callback {
+        if let Some(callback) = callback.filter(|_| self.is_rejected_first(burial)) {
             let first_seen = self.message.first_seen.rfc3339();
             let event = Event::of_rejection(&rejection.data(metadata), &first_seen);
             self.deliver_rejection(callback, &event).await;
@@ -208,12 +237,20 @@ impl<P: Ports> Run<'_, P> {
         self.ended(key, End::Rejected(error), burial)
     }
 
+    /// A letter that was taken ends its message; one that was left to the queue brings it back, and
+    /// nothing else remembers that its callback was told.
+    fn is_rejected_first(&self, burial: Burial) -> bool {
+        burial == Burial::Taken || self.message.receive_count == 1
+    }
+
+    /// Over before the deadline: cut off, the message would come back and be buried once more.
     async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
         for _ in 0..REJECTION_TRIES {
-            match self.environment.courier.deliver(callback, event).await {
+            match self.environment.courier.deliver(callback, event, self.delivery_deadline()).await
+            {
                 Ok(Delivery::Sent | Delivery::Dead) => return,
                 Ok(Delivery::Failed) => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
-                Err(NoTurn) => break,
+                Err(NotTried::NoTurn | NotTried::NoTime) => break,
             }
         }
         tracing::warn!(host = callback.host(), "a rejection could not be told to its callback");

@@ -1,8 +1,12 @@
 //! The worker in process: its bounds, its deadlines and stops.
 
 mod callbacks;
+mod fan_in;
+mod faulty;
+mod graves;
 mod groups;
 mod many;
+mod rejections;
 mod replays;
 mod rig;
 mod side_by_side;

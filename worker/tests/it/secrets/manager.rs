@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::{Client, primitives::Blob};
 use mcp_batch::{
     aws::secrets,
-    clock::Clock,
+    clock::{Clock, Deadline},
     config::Source,
     job::Callback,
     lease::Delivery,
@@ -73,7 +73,8 @@ async fn a_callback_secret_is_rotated_without_a_restart() {
         hand.turn(Duration::from_mins(5));
         secrets.keep_fresh().await;
         let event = Event::new("job.succeeded", "now", &Map::new(), &[says.as_bytes()]);
-        assert_eq!(courier.deliver(&callback, &event).await, Ok(Delivery::Sent));
+        let deadline = Deadline::after(Duration::from_mins(1));
+        assert_eq!(courier.deliver(&callback, &event, deadline).await, Ok(Delivery::Sent));
     }
 
     let accepts = |secret: &str| {

@@ -1,5 +1,7 @@
 //! Outcomes on their way to their callbacks: stored first, signed, and never paid for again.
 
+use std::time::Duration;
+
 use mcp_batch::{
     batch::{BatchAnswer, Stop},
     lease::{CallbackState, State},
@@ -187,4 +189,42 @@ async fn a_job_that_cannot_be_read_or_has_anothers_id_is_told_so() {
     }
     let record = rig.record("a").await.expect("a record");
     assert_eq!(record.state, State::Done(json!({"did": "answer"})), "the first outcome stands");
+}
+
+/// A call that is over at once, and 1 s to save what became of everything.
+fn hasty() -> Rig {
+    let plan = super::plan(1, mcp_batch::lease::Repeat::Safe);
+    Rig::with(4, plan, |policy| policy.settle_margin = Duration::from_secs(1))
+}
+
+#[tokio::test]
+async fn a_delivery_that_the_deadline_cuts_off_counts_as_failed() {
+    let (rig, receiver) = (hasty(), Receiver::start().await);
+    receiver.set_default(Reply::hang());
+    let messages = rig.messages(&[with_callback(job("a", "answer"), &receiver.url("/"))]).await;
+
+    let answer = rig.work_off(messages, Duration::from_secs(4)).await;
+
+    assert_eq!((counts(&answer), receiver.count()), ((0, 1), 1));
+    let returned = rig.returned();
+    assert_eq!((returned.len(), &*returned[0].code), (1, "callback"));
+    let slot = rig.record("a").await.and_then(|record| record.callback).expect("a callback");
+    assert_eq!((slot.state, slot.failures), (CallbackState::Pending, 1));
+}
+
+#[tokio::test]
+async fn a_delivery_without_time_is_not_tried_and_not_counted() {
+    let (rig, receiver) = (hasty(), Receiver::start().await);
+    let jobs = [with_callback(job("a", "answer"), &receiver.url("/"))];
+    let messages = rig.messages(&jobs).await;
+
+    let answer = rig.work_off(messages, Duration::from_millis(1900)).await;
+
+    assert_eq!((counts(&answer), receiver.count()), ((0, 1), 0));
+    let returned = rig.returned().remove(0);
+    assert_eq!(returned.code, "callback_time");
+    assert!(returned.after <= Duration::from_secs(5), "{returned:?}");
+    let slot = rig.record("a").await.and_then(|record| record.callback).expect("a callback");
+    assert_eq!((slot.state, slot.failures), (CallbackState::Pending, 0));
+    assert_eq!((counts(&rig.process(&jobs).await), receiver.count()), ((1, 0), 1));
 }

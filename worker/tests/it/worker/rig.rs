@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use mcp_batch::{
     batch::{BatchAnswer, Order, Stop, Worker},
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, UnixMs},
     config::Source,
     environment::{Environment, Observation, Observer, Policy, Ports},
     error::{ErrorClass, JobError},
@@ -27,6 +27,8 @@ use mcp_batch_testkit::wait_until;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinHandle};
+
+use super::{faulty::Faulty, graves::Graves};
 
 /// What callbacks are signed with.
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -47,8 +49,8 @@ pub(super) fn with_callback(mut job: Value, url: &str) -> Value {
 pub(super) struct RigPorts;
 
 impl Ports for RigPorts {
-    type Ledger = SqliteLedger;
-    type Queue = SqliteQueue;
+    type Ledger = Faulty;
+    type Queue = Graves;
     type Tools = Scripted;
 }
 
@@ -143,10 +145,18 @@ impl Observer for Returns {
     }
 }
 
+/// The system's clock, moved on by so many milliseconds.
+fn movable_clock() -> (Clock, Arc<AtomicI64>) {
+    let (system, ahead_ms) = (Clock::system(), Arc::<AtomicI64>::default());
+    let ahead = Arc::clone(&ahead_ms);
+    (Clock::new(move || UnixMs(system.now().0 + ahead.load(SeqCst))), ahead_ms)
+}
+
 /// The worker and all around it.
 pub(super) struct Rig {
     pub(super) worker: Worker<RigPorts>,
     returns: Arc<Returns>,
+    ahead_ms: Arc<AtomicI64>,
     _folder: TempDir,
 }
 
@@ -176,7 +186,7 @@ impl Rig {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
-        let clock = Clock::system();
+        let (clock, ahead_ms) = movable_clock();
         let database = Database::open(&folder.path().join("a.db"), clock.clone());
         let database = database.expect("a new ledger");
         let source = Source::default().with("MCP_BATCH_CALLBACK_SECRETS", Some(SECRET));
@@ -195,15 +205,21 @@ impl Rig {
         };
         let returns = Arc::<Returns>::default();
         let environment = Arc::new(Environment {
-            ledger: SqliteLedger::new(database.clone()),
-            queue: SqliteQueue::shared(database),
+            ledger: Faulty::new(SqliteLedger::new(database.clone())),
+            queue: Graves::new(SqliteQueue::shared(database)),
             tools,
             courier: courier.expect("a courier"),
             clock,
             policy,
             observer: Arc::<Returns>::clone(&returns),
         });
-        Self { worker: Worker::new(environment, concurrency), returns, _folder: folder }
+        let worker = Worker::new(environment, concurrency);
+        Self { worker, returns, ahead_ms, _folder: folder }
+    }
+
+    /// Lets time pass for leases and records; nobody waits.
+    pub(super) fn let_pass(&self, seconds: i64) {
+        self.ahead_ms.fetch_add(seconds * 1000, SeqCst);
     }
 
     pub(super) fn tools(&self) -> &Scripted {

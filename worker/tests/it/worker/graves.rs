@@ -1,0 +1,71 @@
+//! A queue that counts its dead letters, and can be without a place for them.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    time::Duration,
+};
+
+use mcp_batch::{
+    local::SqliteQueue,
+    queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+};
+
+type Answer<T> = Result<T, QueueError>;
+
+/// Everything else is the queue's own.
+pub(super) struct Graves {
+    queue: SqliteQueue,
+    is_missing: AtomicBool,
+    letters: AtomicUsize,
+}
+
+impl Graves {
+    pub(super) fn new(queue: SqliteQueue) -> Self {
+        Self { queue, is_missing: AtomicBool::new(false), letters: AtomicUsize::new(0) }
+    }
+
+    /// From now on dead letters are left to the queue.
+    pub(super) fn take_away(&self) {
+        self.is_missing.store(true, SeqCst);
+    }
+
+    /// Letters that were taken.
+    pub(super) fn letters(&self) -> usize {
+        self.letters.load(SeqCst)
+    }
+}
+
+impl Queue for Graves {
+    async fn send(&self, messages: Vec<NewMessage>) -> Answer<Vec<String>> {
+        self.queue.send(messages).await
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility_timeout: Duration,
+    ) -> Answer<Vec<Message>> {
+        self.queue.receive(max, wait, visibility_timeout).await
+    }
+
+    async fn delete(&self, receipts: Vec<Receipt>) -> Answer<()> {
+        self.queue.delete(receipts).await
+    }
+
+    async fn defer(&self, messages: Vec<(Message, Duration)>) -> Answer<Vec<Receipt>> {
+        self.queue.defer(messages).await
+    }
+
+    async fn extend(&self, receipts: Vec<Receipt>, visibility_timeout: Duration) -> Answer<()> {
+        self.queue.extend(receipts, visibility_timeout).await
+    }
+
+    async fn bury(&self, letter: DeadLetter) -> Answer<Burial> {
+        if self.is_missing.load(SeqCst) {
+            return Ok(Burial::LeftToQueue);
+        }
+        self.letters.fetch_add(1, SeqCst);
+        self.queue.bury(letter).await
+    }
+}
