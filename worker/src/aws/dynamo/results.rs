@@ -14,7 +14,7 @@ use super::{
 use crate::lease::{LedgerError, Record, State};
 
 /// What one write unit pays for.
-pub(super) const WRITE_UNIT: usize = 1024;
+const WRITE_UNIT: usize = 1024;
 
 /// The largest compressed result in an item: DynamoDB's 400 KB, less what the other attributes may
 /// come to, a new callback included.
@@ -109,6 +109,12 @@ impl ResultStore {
         }
         Ok(packed)
     }
+}
+
+/// Whether an item's result takes no more memory than the item: it is text, and not compressed or
+/// elsewhere.
+pub(super) fn is_small(item: &Item) -> bool {
+    item.contains_key(RESULT) && weight(item) <= WRITE_UNIT
 }
 
 /// The result is written, and billed, with its outcome, and once more with its callback's end.

@@ -13,7 +13,7 @@ use crate::lease_helpers::{START, Store, TestJob, completed, usage};
 const CALLBACK: &str = "https://n8n.example.com/";
 
 /// A text that no compression brings below so many bytes.
-fn noise(bytes: usize) -> Value {
+pub(super) fn noise(bytes: usize) -> Value {
     let mut noise = vec![0; bytes];
     fastrand::Rng::with_seed(7).fill(&mut noise);
     STANDARD_NO_PAD.encode(noise).into()
