@@ -46,6 +46,9 @@ use crate::{
 /// Requests at once, where nothing else is said.
 pub const DEFAULT_REQUESTS: usize = 64;
 
+/// Requests to the bucket at once; each may hold a whole result.
+pub const MAX_OBJECT_REQUESTS: usize = 32;
+
 /// Finished jobs that are remembered, where nothing else is said: at most about 2 MB.
 pub const DEFAULT_REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 

@@ -6,8 +6,10 @@ use std::io::Read;
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    MAX_OBJECT_REQUESTS,
     attributes::{Item, Reader, bytes, text, weight},
     failure::{self, Failure, malformed},
 };
@@ -37,11 +39,16 @@ const RESULT_OBJECT: &str = "result_object";
 pub(super) struct ResultStore {
     client: Client,
     bucket: Option<String>,
+    permits: Semaphore,
 }
 
 impl ResultStore {
     pub(super) fn new(client: Client, bucket: Option<String>) -> Self {
-        Self { client, bucket }
+        Self { client, bucket, permits: Semaphore::new(MAX_OBJECT_REQUESTS) }
+    }
+
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
+        self.permits.acquire().await.map_err(LedgerError::of)
     }
 
     /// Adds the record's result to its item; one that goes to the bucket is there before this
@@ -87,6 +94,7 @@ impl ResultStore {
     }
 
     async fn upload(&self, bucket: &str, key: &str, packed: Vec<u8>) -> Result<(), LedgerError> {
+        let _permit = self.permit().await?;
         let request = self.client.put_object().bucket(bucket).key(key);
         let request = request.content_type("application/json").content_encoding("zstd");
         let answer = request.body(ByteStream::from(packed)).send().await;
@@ -97,6 +105,7 @@ impl ResultStore {
         let Some(bucket) = &self.bucket else {
             return Err(malformed(RESULT_OBJECT, "none, since no bucket is set"));
         };
+        let _permit = self.permit().await?;
         let answer = self.client.get_object().bucket(bucket).key(key).send().await;
         let answer = answer.map_err(|error| failure::of_request("GetObject", &error))?;
         let mut body = answer.body;

@@ -2,10 +2,13 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use mcp_batch::{
+    aws::dynamo::MAX_OBJECT_REQUESTS,
     error::ErrorClass,
     lease::{CallbackState, Claim, DeadLetterState, State},
 };
+use mcp_batch_testkit::Rule;
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::DynamoStore;
 use crate::lease_helpers::{START, Store, TestJob, completed, usage};
@@ -26,6 +29,32 @@ async fn finish(store: &DynamoStore, job: &TestJob, result: Value) -> State {
     let read = store.worker().record(job).await;
     assert!(read == saved, "the record came back changed");
     saved.state
+}
+
+/// A result waits for its turn rather than for a connection of its own.
+#[tokio::test]
+async fn no_more_results_than_allowed_are_on_their_way_to_the_bucket_at_once() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let store = store.with_bucket().await;
+    let (proxy, worker) = store.behind_proxy().await;
+    let watch = proxy.rule(Rule::before("s3").hold());
+    let jobs = MAX_OBJECT_REQUESTS + 4;
+    let mut settlements = JoinSet::new();
+    for n in 0..jobs {
+        let lease = worker.own(TestJob::new(&format!("job-{n}")).claim()).await;
+        let worker = worker.clone();
+        settlements.spawn(async move { worker.save(&lease, completed(noise(9_000)), START).await });
+    }
+
+    for hits in 1..=jobs {
+        watch.wait_for_hits(hits.max(MAX_OBJECT_REQUESTS)).await;
+        let most = hits + MAX_OBJECT_REQUESTS - 1;
+        assert!(watch.hits() <= most, "{} were let through", watch.hits());
+        watch.release(1);
+    }
+
+    let records = settlements.join_all().await;
+    assert!(records.iter().all(|record| matches!(record.state, State::Done(_))));
 }
 
 /// Which attribute the result lies in, and its bytes.
