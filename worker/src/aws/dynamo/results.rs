@@ -42,6 +42,16 @@ pub(super) struct ResultStore {
     permits: Semaphore,
 }
 
+/// What became of a result in the bucket.
+enum Outside {
+    /// It lies there under this key.
+    Stored(String),
+    /// There is no bucket, or the item is cheaper.
+    NotWanted,
+    /// The bucket did not take it.
+    Refused,
+}
+
 impl ResultStore {
     pub(super) fn new(client: Client, bucket: Option<String>) -> Self {
         Self { client, bucket, permits: Semaphore::new(MAX_OBJECT_REQUESTS) }
@@ -52,7 +62,7 @@ impl ResultStore {
     }
 
     /// Adds the record's result to its item; one that goes to the bucket is there before this
-    /// returns.
+    /// returns. What the bucket does not take stays in the item if it fits: its call is paid.
     pub(super) async fn put(&self, item: &mut Item, record: &Record) -> Result<(), Failure> {
         let State::Done(result) = &record.state else { return Ok(()) };
         let json = result.to_string();
@@ -64,15 +74,11 @@ impl ResultStore {
             return Ok(());
         }
         let packed = zstd::bulk::compress(json.as_bytes(), LEVEL).map_err(LedgerError::of)?;
-        let (name, value) = match &self.bucket {
-            Some(bucket) if is_cheaper_outside(record, packed.len()) => {
-                let key = object_key(record, &packed);
-                self.upload(bucket, &key, packed).await?;
-                (RESULT_OBJECT, text(key))
-            }
-            _ if packed.len().min(json.len()) > MAX_IN_ITEM => {
-                return Err(Failure::ResultTooLarge(json.len()));
-            }
+        let fits_item = packed.len().min(json.len()) <= MAX_IN_ITEM;
+        let (name, value) = match self.put_outside(record, &packed).await {
+            Outside::Stored(key) => (RESULT_OBJECT, text(key)),
+            Outside::NotWanted if !fits_item => return Err(Failure::ResultTooLarge(json.len())),
+            Outside::Refused if !fits_item => return Err(Failure::ResultNotStored(json.len())),
             _ if packed.len() < json.len() => (RESULT_ZSTD, bytes(packed)),
             _ => (RESULT, text(json)),
         };
@@ -91,6 +97,21 @@ impl ResultStore {
         let Some(key) = item.maybe_text(RESULT_OBJECT)? else { return Ok(None) };
         let packed = self.download(&key).await?;
         unpack(&packed, RESULT_OBJECT).map(Some)
+    }
+
+    async fn put_outside(&self, record: &Record, packed: &[u8]) -> Outside {
+        let Some(bucket) = &self.bucket else { return Outside::NotWanted };
+        if !is_cheaper_outside(record, packed.len()) {
+            return Outside::NotWanted;
+        }
+        let key = object_key(record, packed);
+        match self.upload(bucket, &key, packed.to_vec()).await {
+            Ok(()) => Outside::Stored(key),
+            Err(error) => {
+                tracing::error!(%error, "the bucket for results did not take one");
+                Outside::Refused
+            }
+        }
     }
 
     async fn upload(&self, bucket: &str, key: &str, packed: Vec<u8>) -> Result<(), LedgerError> {

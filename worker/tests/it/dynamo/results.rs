@@ -6,7 +6,7 @@ use mcp_batch::{
     error::ErrorClass,
     lease::{CallbackState, Claim, DeadLetterState, State},
 };
-use mcp_batch_testkit::Rule;
+use mcp_batch_testkit::{Fault, Rule};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -29,6 +29,41 @@ async fn finish(store: &DynamoStore, job: &TestJob, result: Value) -> State {
     let read = store.worker().record(job).await;
     assert!(read == saved, "the record came back changed");
     saved.state
+}
+
+/// S3's answer to a role that may not write there.
+fn denied() -> Fault {
+    Fault::Refused(403, "AccessDenied")
+}
+
+#[tokio::test]
+async fn what_the_bucket_does_not_take_is_kept_in_the_item_if_it_fits() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let store = store.with_bucket().await;
+    let (proxy, worker) = store.behind_proxy().await;
+    proxy.rule(Rule::before("s3").fail(denied()));
+    let job = TestJob::new("a");
+    let lease = worker.own(job.claim()).await;
+
+    worker.save(&lease, completed(noise(20_000)), START).await;
+
+    assert!(worker.record(&job).await.state == State::Done(noise(20_000)));
+    assert_eq!(place(&store, &job).await.0, "result_zstd");
+}
+
+#[tokio::test]
+async fn what_neither_bucket_nor_item_take_fails_the_job_once_and_keeps_its_cost() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let store = store.with_bucket().await;
+    let (proxy, worker) = store.behind_proxy().await;
+    proxy.rule(Rule::before("s3").fail(denied()));
+    let lease = worker.own(TestJob::new("a").claim()).await;
+
+    let record = worker.save(&lease, completed(noise(401 * 1024)), START).await;
+
+    let State::Failed(error) = record.state else { panic!("nothing can keep it") };
+    assert_eq!((error.class, &*error.code), (ErrorClass::Permanent, "result_not_stored"));
+    assert_eq!((record.usage, record.dead_letter), (usage(), DeadLetterState::Pending));
 }
 
 /// A result waits for its turn rather than for a connection of its own.
