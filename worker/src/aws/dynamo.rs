@@ -34,7 +34,6 @@ use self::{
 use super::clients::Clients;
 use crate::{
     clock::UnixMs,
-    error::{ErrorClass, JobError},
     fan_in::{BatchKey, BatchRecord, Member},
     job::JobKey,
     lease::{
@@ -45,6 +44,9 @@ use crate::{
 
 /// Requests at once, where nothing else is said.
 pub const DEFAULT_REQUESTS: usize = 64;
+
+/// Requests to the bucket at once; each may hold a whole result.
+pub const MAX_OBJECT_REQUESTS: usize = 32;
 
 /// Finished jobs that are remembered, where nothing else is said: at most about 2 MB.
 pub const DEFAULT_REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
@@ -144,13 +146,16 @@ impl Ledger for DynamoLedger {
         settlement: Settlement,
         now: UnixMs,
     ) -> Result<Settled, LedgerError> {
-        let settled = self.settle_as(lease, &settlement, now).await;
-        match (settled, settlement) {
-            (Err(Failure::ResultTooLarge(bytes)), Settlement::Complete(outcome)) => {
-                let failed = Settlement::Fail(too_large(bytes), outcome.usage);
+        let failure = match self.settle_as(lease, &settlement, now).await {
+            Ok(settled) => return Ok(settled),
+            Err(failure) => failure,
+        };
+        match (failure.of_result(), settlement) {
+            (Some(error), Settlement::Complete(outcome)) => {
+                let failed = Settlement::Fail(error, outcome.usage);
                 Ok(self.settle_as(lease, &failed, now).await?)
             }
-            (settled, _) => Ok(settled?),
+            _ => Err(failure.into()),
         }
     }
 
@@ -209,11 +214,4 @@ impl Ledger for DynamoLedger {
     async fn read(&self, keys: Vec<JobKey>) -> Result<Vec<Option<Record>>, LedgerError> {
         self.look_at_all(&keys).await
     }
-}
-
-fn too_large(bytes: usize) -> JobError {
-    let message = format!(
-        "the result has {bytes} bytes: expected one that fits the ledger (400 KB compressed), or a bucket for larger ones"
-    );
-    JobError::new(ErrorClass::Permanent, "result_too_large", message)
 }

@@ -72,7 +72,7 @@ impl AwsWorker {
         let concurrency = config::concurrency(source, concurrency)?;
         let settings = config::aws(source)?;
         let courier = config::courier(source)?;
-        connections(concurrency, &courier).check_process()?;
+        connections(concurrency, &settings, &courier).check_process()?;
         // Tries cost little where a message waits in its queue; age ends them.
         let max_callback_failures = u32::MAX;
         let policy = Policy {
@@ -135,10 +135,16 @@ fn queue(clients: &Clients, settings: &AwsSettings) -> SqsQueue {
     SqsQueue::new(clients.sqs.clone(), settings)
 }
 
-fn connections(concurrency: usize, courier: &CourierSettings) -> Connections {
+fn connections(
+    concurrency: usize,
+    settings: &AwsSettings,
+    courier: &CourierSettings,
+) -> Connections {
+    let has_bucket = settings.results_bucket.is_some();
     Connections {
         llm: concurrency,
         ledger: dynamo::DEFAULT_REQUESTS,
+        bucket: if has_bucket { dynamo::MAX_OBJECT_REQUESTS } else { 0 },
         queue: sqs::MAX_REQUESTS,
         callbacks: courier.total(),
     }

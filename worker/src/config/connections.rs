@@ -12,6 +12,8 @@ pub struct Connections {
     pub llm: usize,
     /// To the ledger.
     pub ledger: usize,
+    /// To the bucket for results.
+    pub bucket: usize,
     /// To the queue.
     pub queue: usize,
     /// To receivers of callbacks.
@@ -21,9 +23,9 @@ pub struct Connections {
 impl Connections {
     /// Compares their sum with the process's limit of open files (`ulimit -n`; 1,024 in Lambda).
     pub fn check(&self, open_files: u64) -> Result<(), ConfigError> {
-        let Self { llm, ledger, queue, callbacks } = *self;
+        let Self { llm, ledger, bucket, queue, callbacks } = *self;
         let most = open_files.saturating_sub(OTHER_FILES);
-        let sum = llm + ledger + queue + callbacks;
+        let sum = llm + ledger + bucket + queue + callbacks;
         if sum as u64 <= most {
             return Ok(());
         }
@@ -33,8 +35,8 @@ impl Connections {
                 "at most {most} connections (the limit of {open_files} less {OTHER_FILES})"
             ),
             found: format!(
-                "{sum}: {llm} to the LLM, {ledger} to the ledger, {queue} to the queue, \
-                 {callbacks} to callbacks; lower MCP_BATCH_CONCURRENCY or \
+                "{sum}: {llm} to the LLM, {ledger} to the ledger, {bucket} to the bucket, \
+                 {queue} to the queue, {callbacks} to callbacks; lower MCP_BATCH_CONCURRENCY or \
                  MCP_BATCH_CALLBACK_CONCURRENCY, or raise the limit (ulimit -n)"
             ),
         })

@@ -189,11 +189,13 @@ impl Record {
 
     /// Whether an outcome is still to be handed to somebody.
     pub(crate) fn owes(&self) -> bool {
-        self.dead_letter == DeadLetterState::Pending
-            || self
-                .callback
-                .as_ref()
-                .is_some_and(|slot| slot.state == CallbackState::Pending && self.is_final())
+        self.dead_letter == DeadLetterState::Pending || self.owes_callback()
+    }
+
+    /// Whether a callback is still to be told an outcome.
+    pub(crate) fn owes_callback(&self) -> bool {
+        let slot = self.callback.as_ref().filter(|_| self.is_final());
+        slot.is_some_and(|slot| slot.state == CallbackState::Pending)
     }
 
     /// Whether there is an outcome that stands.

@@ -19,14 +19,16 @@ use crate::{
     error::{ErrorClass, JobError},
     job::Job,
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
+    retry::Backoff,
     tool::{CallContext, CallPlan, ToolError, Tools},
 };
 
 /// A tool keeps its own timeout; this much later its future is dropped.
 const TOOL_GRACE: Duration = Duration::from_millis(500);
 
-/// The pause between tries to save an outcome.
-const SAVE_AGAIN: Duration = Duration::from_millis(200);
+/// The pauses between tries to save an outcome.
+const SAVE_AGAIN: Backoff =
+    Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(5) };
 
 /// A message that somebody else's settlement overtook comes back after this.
 const AFTER_FENCE: Duration = Duration::from_secs(5);
@@ -123,20 +125,23 @@ impl<P: Ports> Run<'_, P> {
         lease: &Lease,
         settlement: Settlement,
     ) -> Result<Box<Record>, Verdict> {
+        let mut failures = 0;
         loop {
             let now = self.environment.clock.now();
             match self.environment.ledger.settle(lease, settlement.clone(), now).await {
                 Ok(Settled::Saved(record)) => return Ok(record),
                 Ok(Settled::Fenced) => return Err(self.fenced(subject)),
-                Err(error) if self.deadline.time_left() < SAVE_AGAIN => {
-                    tracing::error!(%error, "an outcome could not be saved");
-                    let reason =
-                        JobError::new(ErrorClass::Interrupted, "ledger", error.to_string());
-                    return Err(self.returned(subject.key, &reason, self.deadline.time_left()));
-                }
                 Err(error) => {
+                    failures += 1;
+                    let time_left = self.deadline.time_left();
+                    let Some(pause) = save_again(failures, time_left, fastrand::f64()) else {
+                        tracing::error!(%error, "an outcome could not be saved");
+                        let reason =
+                            JobError::new(ErrorClass::Interrupted, "ledger", error.to_string());
+                        return Err(self.returned(subject.key, &reason, time_left));
+                    };
                     tracing::warn!(%error, "an outcome cannot be saved yet");
-                    sleep(SAVE_AGAIN).await;
+                    sleep(pause).await;
                 }
             }
         }
@@ -161,6 +166,13 @@ impl<P: Ports> Run<'_, P> {
     }
 }
 
+/// The pause before the next try to save, if there is time for one: the longest pauses leave half
+/// of that time.
+fn save_again(failures: u32, time_left: Duration, chance: f64) -> Option<Duration> {
+    let pause = SAVE_AGAIN.delay(failures, chance).min(time_left / 2);
+    (time_left >= SAVE_AGAIN.base).then_some(pause)
+}
+
 fn timed_out(after: Duration) -> ToolError {
     let message = format!("the tool did not answer within {} s", after.as_secs_f64());
     ToolError::ambiguous(JobError::new(ErrorClass::Transient, "timeout", message))
@@ -178,4 +190,21 @@ async fn catching_panics(
         })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_between_saves_grow_and_leave_time_for_another_try() {
+        let pause_s = |failures, time_left| {
+            save_again(failures, Duration::from_secs(time_left), 1.0).map(|it| it.as_secs_f64())
+        };
+        let hours = 11 * 3600;
+        let pauses: Vec<_> = (1..=7).filter_map(|failures| pause_s(failures, hours)).collect();
+        assert_eq!(pauses, [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]);
+        assert_eq!(pause_s(7, 2), Some(1.0));
+        assert_eq!(pause_s(1, 0), None);
+    }
 }

@@ -83,14 +83,20 @@ fn callbacks_to_one_host_have_a_bound() {
 #[test]
 fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
     let callbacks = config::courier(&source([])).expect("the default").total();
-    let of = |llm| Connections { llm, ledger: 64, queue: 16, callbacks };
+    let of = |llm| Connections { llm, ledger: 64, bucket: 32, queue: 16, callbacks };
     let llm = |default| config::concurrency(&source([]), default).expect("the default");
     assert!(of(llm(DEFAULT_CONCURRENCY)).check(1024).is_ok());
     assert!(of(llm(LAMBDA_CONCURRENCY)).check(1024).is_ok());
-    assert!(of(756).check(1024).is_ok(), "900 of them");
+    assert!(of(724).check(1024).is_ok(), "900 of them");
 
-    let error = of(757).check(1024).expect_err("one too many").to_string();
-    for told in ["at most 900", "found 901", "757 to the LLM", "lower MCP_BATCH_CONCURRENCY"] {
+    let error = of(725).check(1024).expect_err("one too many").to_string();
+    for told in [
+        "at most 900",
+        "found 901",
+        "725 to the LLM",
+        "32 to the bucket",
+        "lower MCP_BATCH_CONCURRENCY",
+    ] {
         assert!(error.contains(told), "{error}");
     }
     assert!(of(10_000).check(u64::MAX).is_ok(), "there is no limit");

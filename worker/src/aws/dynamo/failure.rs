@@ -5,15 +5,44 @@ use std::{error::Error, fmt::Write};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::lease::LedgerError;
+use crate::{
+    error::{ErrorClass, JobError},
+    lease::LedgerError,
+};
 
 /// Why a transition was not written.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Nothing can keep a result of so many bytes.
     ResultTooLarge(usize),
+    /// Only the bucket could keep a result of so many bytes, and did not take it.
+    ResultNotStored(usize),
     /// The store is out of reach or answers nonsense.
     Ledger(LedgerError),
+}
+
+impl Failure {
+    /// Why the job fails, if its result is what cannot be kept.
+    pub(super) fn of_result(&self) -> Option<JobError> {
+        let (code, message) = match self {
+            Self::ResultTooLarge(bytes) => (
+                "result_too_large",
+                format!(
+                    "the result has {bytes} bytes: expected one that fits the ledger (400 KB \
+                     compressed), or a bucket for larger ones"
+                ),
+            ),
+            Self::ResultNotStored(bytes) => (
+                "result_not_stored",
+                format!(
+                    "the result has {bytes} bytes, more than fits the ledger: expected the bucket \
+                     for such results to take it"
+                ),
+            ),
+            Self::Ledger(_) => return None,
+        };
+        Some(JobError::new(ErrorClass::Permanent, code, message))
+    }
 }
 
 impl From<LedgerError> for Failure {
@@ -25,6 +54,9 @@ impl From<LedgerError> for Failure {
 impl From<Failure> for LedgerError {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::ResultNotStored(bytes) => Self(format!(
+                "a result of {bytes} bytes: expected the bucket to take it, since no item can"
+            )),
             Failure::ResultTooLarge(bytes) => Self(format!(
                 "a result of {bytes} bytes: expected one that fits an item of the table, or a bucket for it"
             )),

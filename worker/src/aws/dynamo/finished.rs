@@ -13,7 +13,7 @@ use crate::{
     lease::{Claim, ClaimRequest, Mark, Record, State, Step},
 };
 
-/// A bounded number of records whose items were small.
+/// A bounded number of records whose results are small.
 pub(super) struct Finished(Mutex<LruCache<JobKey, Record>>);
 
 impl Finished {

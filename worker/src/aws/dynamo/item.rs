@@ -2,7 +2,8 @@
 //! have either, and whole items stay below the kilobyte that one write unit pays for.
 //!
 //! Debts are attributes: `callback_pending` and `dead_letter_pending` are there while something is
-//! owed, so that the update which pays one can tell by the other whether it was the last.
+//! owed, so that the update which pays one can tell by the other whether it was the last. The
+//! latter says until when the letter alone keeps the item.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
@@ -67,7 +68,7 @@ pub(super) fn of_record(record: &Record) -> Result<Item, LedgerError> {
     put("claimed_ms", number(record.claimed.0));
     put("settled_ms", number(record.settled.0));
     put(EXPIRES_MS, number(record.expires.0));
-    put(ttl(record), number(kept_until_s(record)));
+    put_ttl(record, &mut put);
     if let Some(tenant) = &record.tenant {
         put("tenant", text(tenant.as_str()));
     }
@@ -105,17 +106,34 @@ fn put_debts(record: &Record, mut put: impl FnMut(&str, AttributeValue)) {
     }
     match record.dead_letter {
         DeadLetterState::None => {}
-        DeadLetterState::Pending => put(DEAD_LETTER_PENDING, AttributeValue::Bool(true)),
+        DeadLetterState::Pending => {
+            put(DEAD_LETTER_PENDING, number(letter_kept_until_s(record)));
+        }
         DeadLetterState::Sent => put(DEAD_LETTER_SENT, AttributeValue::Bool(true)),
     }
 }
 
-/// What is owed, or waits for a person, is not deleted: its end stands where DynamoDB does not look.
-fn ttl(record: &Record) -> &'static str {
-    match matches!(record.state, State::Held(_)) || record.owes() {
-        true => KEPT_UNTIL_S,
-        false => RECORD_EXPIRES_S,
+/// What is owed to a callback, or waits for a person, is not deleted: its end stands where DynamoDB
+/// does not look. A dead letter that is left to the queue is never told to be there, so it keeps its
+/// item for a while only.
+fn put_ttl(record: &Record, mut put: impl FnMut(&str, AttributeValue)) {
+    let kept_until = number(kept_until_s(record));
+    match record.dead_letter {
+        _ if matches!(record.state, State::Held(_)) || record.owes_callback() => {
+            put(KEPT_UNTIL_S, kept_until);
+        }
+        DeadLetterState::Pending => {
+            put(KEPT_UNTIL_S, kept_until);
+            put(RECORD_EXPIRES_S, number(letter_kept_until_s(record)));
+        }
+        DeadLetterState::None | DeadLetterState::Sent => put(RECORD_EXPIRES_S, kept_until),
     }
+}
+
+/// A record's life after the record itself would have ended: longer than any queue keeps a message.
+fn letter_kept_until_s(record: &Record) -> i64 {
+    kept_until_s(record)
+        .saturating_add(record.expires.since(record.claimed).as_secs().cast_signed())
 }
 
 /// The first whole second at which nobody needs the record any more.

@@ -16,11 +16,15 @@ use super::{
     table::Expression,
 };
 use crate::{
-    error::JobError,
+    error::{ErrorClass, JobError},
     fan_in::{BatchKey, BatchRecord, Places},
     job::Membership,
     lease::{Claim, ClaimRequest, LedgerError, Record},
 };
+
+/// The most places in which a job waits to be counted: all of them, and their batches, are counted
+/// in the transaction that ends it, and such a one has room for 100 items.
+const MAX_PLACES: usize = 20;
 
 /// A claim for a place in a batch.
 struct Join<'a> {
@@ -47,8 +51,22 @@ impl Join<'_> {
         self.request.now.plus(self.request.record_lives).seconds() + 1
     }
 
+    /// Whether the job may have one more place.
+    fn check_places(&self, seen: &Seen) -> Result<(), JobError> {
+        let places = seen.job.as_ref().map_or(0, |job| job.places.len());
+        if seen.place.is_some() || places < MAX_PLACES {
+            return Ok(());
+        }
+        let message = format!(
+            "batch: expected a job with less than {MAX_PLACES} places in batches while it is not \
+             finished, found {places}"
+        );
+        Err(JobError::new(ErrorClass::Invalid, "batch_place", message).at("batch"))
+    }
+
     /// The batch as it is afterwards, or why the job has no place in it.
     fn batch_after(&self, seen: &Seen) -> Result<KnownBatch, JobError> {
+        self.check_places(seen)?;
         let (old, highest) = match &seen.batch {
             Some(batch) => (Some(batch.record.clone()), batch.highest),
             None => (None, None),

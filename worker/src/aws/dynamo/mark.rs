@@ -1,6 +1,7 @@
 //! Notes on hand-offs. A debt that is paid is one update of the item: whether it was the last one,
-//! and the item may expire from now on, is told by whether the other debt's attribute is there. A
-//! TTL attribute that is no number does not count.
+//! and the item may expire from now on, is told by whether the other debt's attribute is there; if
+//! so, its value takes the place of the item's end. That of a callback is no number, which as a TTL
+//! does not count; that of a dead letter is a later end.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 

@@ -6,15 +6,17 @@ use std::io::Read;
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    MAX_OBJECT_REQUESTS,
     attributes::{Item, Reader, bytes, text, weight},
     failure::{self, Failure, malformed},
 };
 use crate::lease::{LedgerError, Record, State};
 
 /// What one write unit pays for.
-pub(super) const WRITE_UNIT: usize = 1024;
+const WRITE_UNIT: usize = 1024;
 
 /// The largest compressed result in an item: DynamoDB's 400 KB, less what the other attributes may
 /// come to, a new callback included.
@@ -37,15 +39,30 @@ const RESULT_OBJECT: &str = "result_object";
 pub(super) struct ResultStore {
     client: Client,
     bucket: Option<String>,
+    permits: Semaphore,
+}
+
+/// What became of a result in the bucket.
+enum Outside {
+    /// It lies there under this key.
+    Stored(String),
+    /// There is no bucket, or the item is cheaper.
+    NotWanted,
+    /// The bucket did not take it.
+    Refused,
 }
 
 impl ResultStore {
     pub(super) fn new(client: Client, bucket: Option<String>) -> Self {
-        Self { client, bucket }
+        Self { client, bucket, permits: Semaphore::new(MAX_OBJECT_REQUESTS) }
+    }
+
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
+        self.permits.acquire().await.map_err(LedgerError::of)
     }
 
     /// Adds the record's result to its item; one that goes to the bucket is there before this
-    /// returns.
+    /// returns. What the bucket does not take stays in the item if it fits: its call is paid.
     pub(super) async fn put(&self, item: &mut Item, record: &Record) -> Result<(), Failure> {
         let State::Done(result) = &record.state else { return Ok(()) };
         let json = result.to_string();
@@ -57,15 +74,11 @@ impl ResultStore {
             return Ok(());
         }
         let packed = zstd::bulk::compress(json.as_bytes(), LEVEL).map_err(LedgerError::of)?;
-        let (name, value) = match &self.bucket {
-            Some(bucket) if is_cheaper_outside(record, packed.len()) => {
-                let key = object_key(record, &packed);
-                self.upload(bucket, &key, packed).await?;
-                (RESULT_OBJECT, text(key))
-            }
-            _ if packed.len().min(json.len()) > MAX_IN_ITEM => {
-                return Err(Failure::ResultTooLarge(json.len()));
-            }
+        let fits_item = packed.len().min(json.len()) <= MAX_IN_ITEM;
+        let (name, value) = match self.put_outside(record, &packed).await {
+            Outside::Stored(key) => (RESULT_OBJECT, text(key)),
+            Outside::NotWanted if !fits_item => return Err(Failure::ResultTooLarge(json.len())),
+            Outside::Refused if !fits_item => return Err(Failure::ResultNotStored(json.len())),
             _ if packed.len() < json.len() => (RESULT_ZSTD, bytes(packed)),
             _ => (RESULT, text(json)),
         };
@@ -86,7 +99,23 @@ impl ResultStore {
         unpack(&packed, RESULT_OBJECT).map(Some)
     }
 
+    async fn put_outside(&self, record: &Record, packed: &[u8]) -> Outside {
+        let Some(bucket) = &self.bucket else { return Outside::NotWanted };
+        if !is_cheaper_outside(record, packed.len()) {
+            return Outside::NotWanted;
+        }
+        let key = object_key(record, packed);
+        match self.upload(bucket, &key, packed.to_vec()).await {
+            Ok(()) => Outside::Stored(key),
+            Err(error) => {
+                tracing::error!(%error, "the bucket for results did not take one");
+                Outside::Refused
+            }
+        }
+    }
+
     async fn upload(&self, bucket: &str, key: &str, packed: Vec<u8>) -> Result<(), LedgerError> {
+        let _permit = self.permit().await?;
         let request = self.client.put_object().bucket(bucket).key(key);
         let request = request.content_type("application/json").content_encoding("zstd");
         let answer = request.body(ByteStream::from(packed)).send().await;
@@ -97,6 +126,7 @@ impl ResultStore {
         let Some(bucket) = &self.bucket else {
             return Err(malformed(RESULT_OBJECT, "none, since no bucket is set"));
         };
+        let _permit = self.permit().await?;
         let answer = self.client.get_object().bucket(bucket).key(key).send().await;
         let answer = answer.map_err(|error| failure::of_request("GetObject", &error))?;
         let mut body = answer.body;
@@ -109,6 +139,12 @@ impl ResultStore {
         }
         Ok(packed)
     }
+}
+
+/// Whether an item's result takes no more memory than the item: it is text, and not compressed or
+/// elsewhere.
+pub(super) fn is_small(item: &Item) -> bool {
+    item.contains_key(RESULT) && weight(item) <= WRITE_UNIT
 }
 
 /// The result is written, and billed, with its outcome, and once more with its callback's end.

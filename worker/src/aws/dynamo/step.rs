@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     DynamoLedger,
-    attributes::{Item, Reader, bytes, number, text, weight},
+    attributes::{Item, Reader, bytes, number, text},
     failure::Failure,
     item::{self, Known, PLACES, VERSION},
     patience::Patience,
-    results::WRITE_UNIT,
+    results,
     table::{Expression, Written},
 };
 use crate::{
@@ -105,7 +105,7 @@ impl DynamoLedger {
     ) -> Result<Saved, Failure> {
         let version = fastrand::u64(..);
         let mut item = self.item(record, version).await?;
-        let is_small = weight(&item) <= WRITE_UNIT;
+        let is_small = results::is_small(&item);
         let refused = match replaces.places() {
             places if places.is_empty() || !record.state.is_counted() => {
                 put_places(&mut item, places);
@@ -160,7 +160,7 @@ impl DynamoLedger {
     }
 
     async fn known(&self, item: Item) -> Result<Known, LedgerError> {
-        let is_small = weight(&item) <= WRITE_UNIT;
+        let is_small = results::is_small(&item);
         let mut item = Reader::new(item);
         let result = self.results.take(&mut item).await?;
         let known = item::to_known(&mut item, result)?;

@@ -5,7 +5,7 @@ use mcp_batch_testkit::{AwsProxy, Rule};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::DynamoStore;
+use super::{DynamoStore, results::noise};
 use crate::lease_helpers::{START, Store, TestJob, Worker, callback, completed, expiry, failed};
 
 const CALLBACK: &str = "https://n8n.example.com/webhook-waiting/4711?signature=0123456789abcdef";
@@ -96,6 +96,26 @@ async fn a_duplicate_of_a_job_finished_here_is_no_request() {
     record.callback.as_mut().expect("a callback").note(Delivery::Sent);
     assert_eq!(*duplicate, record);
     assert_eq!(store.worker().record(&job).await, record, "as it is stored");
+}
+
+/// Else a thousand of them could take gigabytes.
+#[tokio::test]
+async fn a_result_that_is_small_only_where_it_lies_is_not_remembered() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let store = store.with_bucket().await;
+    let (proxy, worker) = store.behind_proxy().await;
+    let in_item = "a".repeat(100_000);
+    let in_bucket = noise(9_000);
+    for (id, result) in [("compressed", in_item.into()), ("object", in_bucket)] {
+        let job = TestJob::new(id);
+        let lease = worker.own(job.claim()).await;
+        worker.save(&lease, completed(result), START).await;
+        bill(&proxy);
+        for duplicate in 1..=2 {
+            assert!(matches!(worker.claim(job.claim()).await, Claim::Finished(_)));
+            assert_eq!(bill(&proxy).0, 1, "duplicate {duplicate} of {id} asks the table");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Batches whose jobs come and end all at once: their transactions meet on the batch's item.
 
-use mcp_batch::lease::{Claim, Settled};
+use mcp_batch::{
+    error::ErrorClass,
+    lease::{Claim, Settled},
+};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -33,6 +36,29 @@ async fn assert_all_are_counted(store: DynamoStore, size: impl Fn(u64) -> Option
     let members = workers[1].members("crowd", 0, 100).await;
     let indices: Vec<_> = members.into_iter().map(|member| member.index).collect();
     assert_eq!(indices, (0..JOBS).collect::<Vec<_>>());
+}
+
+/// The transaction that ends a job counts it in all its places, and has an end.
+#[tokio::test]
+async fn a_job_that_asks_for_too_many_places_is_told_so_and_still_ends() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let member = |n: u64| TestJob::new("a").member_of(&format!("batch-{n}"), 0, 1).claim();
+    let lease = worker.own(member(0)).await;
+    for n in 1..20 {
+        let answer = worker.claim(member(n)).await;
+        assert!(matches!(answer, Claim::Busy { .. }), "{answer:?}");
+    }
+
+    let answer = worker.claim(member(20)).await;
+
+    let Claim::Misplaced(error) = answer else { panic!("{answer:?}") };
+    assert_eq!((error.class, &*error.code), (ErrorClass::Invalid, "batch_place"));
+    assert!(matches!(worker.claim(member(19)).await, Claim::Busy { .. }), "it has that place");
+    worker.save(&lease, completed("yes"), START).await;
+    for n in 0..20 {
+        assert_eq!(worker.batch(&format!("batch-{n}")).await.counted, 1, "batch {n}");
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
-//! What DynamoDB may delete by itself, and when: what is owed to somebody, or waits for a person,
-//! has no number in the TTL attribute.
+//! What DynamoDB may delete by itself, and when: what is owed to a callback, or waits for a person,
+//! has no number in the TTL attribute; what only owes a dead letter has a later one.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use mcp_batch::lease::{Decision, Delivery, Mark, Repeat};
+use mcp_batch::lease::{DeadLetterState, Decision, Delivery, Mark, Repeat};
 
 use super::DynamoStore;
 use crate::lease_helpers::{
-    START, Store, TestJob, callback, completed, expiry, failed, interrupted,
+    RECORD_LIVES, START, Store, TestJob, callback, completed, expiry, failed, interrupted,
 };
 
 const CALLBACK: &str = "https://n8n.example.com/";
@@ -56,20 +56,39 @@ async fn of_two_debts_the_last_one_lets_the_item_expire() {
     let Some(store) = DynamoStore::open().await else { return };
     let worker = store.worker();
     let told = Mark::Callback(callback(CALLBACK), Delivery::Sent);
-    for (id, first, last) in [
-        ("letter-last", told.clone(), Mark::DeadLetterSent),
-        ("callback-last", Mark::DeadLetterSent, told),
+    let letters_end = Some(expiry().plus(RECORD_LIVES).seconds());
+    for (id, first, last, between) in [
+        ("letter-last", told.clone(), Mark::DeadLetterSent, letters_end),
+        ("callback-last", Mark::DeadLetterSent, told, None),
     ] {
         let job = TestJob::new(id).callback(CALLBACK);
         let lease = worker.own(job.claim()).await;
         let record = worker.save(&lease, failed("no"), START).await;
 
-        worker.mark(&record, first).await;
         assert_eq!(ttl(&store, &job).await, None);
+
+        worker.mark(&record, first).await;
+        assert_eq!(ttl(&store, &job).await, between);
         worker.mark(&record, last).await;
 
         assert_expires_in_time(&store, &job).await;
     }
+}
+
+/// Without a queue for dead letters nobody ever tells that one was sent.
+#[tokio::test]
+async fn a_dead_letter_that_stays_owed_keeps_its_item_for_a_second_life_only() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let job = TestJob::new("a");
+    let lease = worker.own(job.claim()).await;
+    let record = worker.save(&lease, failed("no"), START).await;
+    assert_eq!(ttl(&store, &job).await, Some(expiry().plus(RECORD_LIVES).seconds()));
+    assert_eq!(worker.record(&job).await.dead_letter, DeadLetterState::Pending);
+
+    worker.mark(&record, Mark::DeadLetterSent).await;
+
+    assert_expires_in_time(&store, &job).await;
 }
 
 #[tokio::test]

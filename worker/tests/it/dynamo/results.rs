@@ -2,10 +2,13 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use mcp_batch::{
+    aws::dynamo::MAX_OBJECT_REQUESTS,
     error::ErrorClass,
     lease::{CallbackState, Claim, DeadLetterState, State},
 };
+use mcp_batch_testkit::{Fault, Rule};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::DynamoStore;
 use crate::lease_helpers::{START, Store, TestJob, completed, usage};
@@ -13,7 +16,7 @@ use crate::lease_helpers::{START, Store, TestJob, completed, usage};
 const CALLBACK: &str = "https://n8n.example.com/";
 
 /// A text that no compression brings below so many bytes.
-fn noise(bytes: usize) -> Value {
+pub(super) fn noise(bytes: usize) -> Value {
     let mut noise = vec![0; bytes];
     fastrand::Rng::with_seed(7).fill(&mut noise);
     STANDARD_NO_PAD.encode(noise).into()
@@ -26,6 +29,67 @@ async fn finish(store: &DynamoStore, job: &TestJob, result: Value) -> State {
     let read = store.worker().record(job).await;
     assert!(read == saved, "the record came back changed");
     saved.state
+}
+
+/// S3's answer to a role that may not write there.
+fn denied() -> Fault {
+    Fault::Refused(403, "AccessDenied")
+}
+
+#[tokio::test]
+async fn what_the_bucket_does_not_take_is_kept_in_the_item_if_it_fits() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let store = store.with_bucket().await;
+    let (proxy, worker) = store.behind_proxy().await;
+    proxy.rule(Rule::before("s3").fail(denied()));
+    let job = TestJob::new("a");
+    let lease = worker.own(job.claim()).await;
+
+    worker.save(&lease, completed(noise(20_000)), START).await;
+
+    assert!(worker.record(&job).await.state == State::Done(noise(20_000)));
+    assert_eq!(place(&store, &job).await.0, "result_zstd");
+}
+
+#[tokio::test]
+async fn what_neither_bucket_nor_item_take_fails_the_job_once_and_keeps_its_cost() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let store = store.with_bucket().await;
+    let (proxy, worker) = store.behind_proxy().await;
+    proxy.rule(Rule::before("s3").fail(denied()));
+    let lease = worker.own(TestJob::new("a").claim()).await;
+
+    let record = worker.save(&lease, completed(noise(401 * 1024)), START).await;
+
+    let State::Failed(error) = record.state else { panic!("nothing can keep it") };
+    assert_eq!((error.class, &*error.code), (ErrorClass::Permanent, "result_not_stored"));
+    assert_eq!((record.usage, record.dead_letter), (usage(), DeadLetterState::Pending));
+}
+
+/// A result waits for its turn rather than for a connection of its own.
+#[tokio::test]
+async fn no_more_results_than_allowed_are_on_their_way_to_the_bucket_at_once() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let store = store.with_bucket().await;
+    let (proxy, worker) = store.behind_proxy().await;
+    let watch = proxy.rule(Rule::before("s3").hold());
+    let jobs = MAX_OBJECT_REQUESTS + 4;
+    let mut settlements = JoinSet::new();
+    for n in 0..jobs {
+        let lease = worker.own(TestJob::new(&format!("job-{n}")).claim()).await;
+        let worker = worker.clone();
+        settlements.spawn(async move { worker.save(&lease, completed(noise(9_000)), START).await });
+    }
+
+    for hits in 1..=jobs {
+        watch.wait_for_hits(hits.max(MAX_OBJECT_REQUESTS)).await;
+        let most = hits + MAX_OBJECT_REQUESTS - 1;
+        assert!(watch.hits() <= most, "{} were let through", watch.hits());
+        watch.release(1);
+    }
+
+    let records = settlements.join_all().await;
+    assert!(records.iter().all(|record| matches!(record.state, State::Done(_))));
 }
 
 /// Which attribute the result lies in, and its bytes.
