@@ -46,11 +46,10 @@ async fn start(setup: Setup, jobs: usize) -> Option<Rig> {
 #[tokio::test]
 async fn with_three_in_ten_requests_failing_no_job_is_lost_paid_twice_or_told_wrongly() {
     const JOBS: usize = 200;
-    let setup = Setup::default().batch_size(50).timeout(Duration::from_secs(10));
+    let setup = Setup::default().batch_size(100).timeout(Duration::from_secs(10));
     let Some(mut rig) = start(setup, JOBS).await else { return };
     rig.work_off().await;
 
-    assert_eq!(rig.lambda.starts(), 1, "{}", rig.lambda.logs());
     assert_three_in_ten_failed(&rig.proxy);
     assert_all_is_well(&rig, JOBS).await;
 }
