@@ -8,6 +8,7 @@ use std::{fmt, time::Duration};
 
 use sha2::{Digest, Sha256};
 
+use self::event::Account;
 pub use self::event::Member;
 use crate::{
     clock::{Deadline, UnixMs},
@@ -202,8 +203,7 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
         let again_after = batch.and_then(|batch| batch.owed_after(now));
         return Ok(again_after.map_or(FanIn::Settled, |again_after| FanIn::Taken { again_after }));
     };
-    let members = members(ledger, key, batch.counted).await?;
-    let event = event::of_batch(key, &batch, &members);
+    let event = account_of(ledger, key, batch.counted).await?.event(key, &batch);
     let slot = &batch.callback;
     let Ok(delivery) = environment.courier.deliver(&slot.callback, &event, deadline).await else {
         return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
@@ -217,23 +217,23 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
     }
 }
 
-/// Reads until there are exactly the counted members.
-async fn members<L: Ledger>(
+/// Reads, page by page, until there are exactly the counted members.
+async fn account_of<L: Ledger>(
     ledger: &L,
     key: BatchKey,
     counted: u64,
-) -> Result<Vec<Member>, LedgerError> {
-    let mut members = Vec::new();
+) -> Result<Account, LedgerError> {
+    let (mut account, mut from) = (Account::default(), 0);
     loop {
-        let from = members.last().map_or(0, |last: &Member| last.index + 1);
         let page = ledger.members(key, from, READ_AT_ONCE).await?;
-        if page.is_empty() {
-            break;
+        let Some(last) = page.last() else { break };
+        from = last.index + 1;
+        for member in &page {
+            account.add(member);
         }
-        members.extend(page);
     }
-    match members.len() as u64 == counted {
-        true => Ok(members),
-        false => Err(LedgerError(format!("{} of {counted} members were read", members.len()))),
+    match account.members() {
+        members if members == counted => Ok(account),
+        members => Err(LedgerError(format!("{members} of {counted} members were read"))),
     }
 }
