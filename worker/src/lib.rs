@@ -43,6 +43,7 @@ pub mod queue;
 pub mod retry;
 pub mod secret;
 pub mod telemetry;
+mod tls;
 
 #[cfg(feature = "aws")]
 pub mod aws;

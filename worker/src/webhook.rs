@@ -21,6 +21,7 @@ use crate::{
     job::Callback,
     lease::Delivery,
     secret::Secrets,
+    tls,
 };
 
 /// How long connecting may take.
@@ -32,6 +33,9 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 /// With less time than this nothing is posted: it would count as a failure of the receiver's.
 pub(crate) const LEAST_TIME: Duration = Duration::from_secs(1);
+
+/// The most deliveries at once: each holds a connection, which takes some 30 KB.
+const MOST_IN_ALL: usize = 256;
 
 /// How callbacks are sent.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +62,7 @@ impl Default for CourierSettings {
 impl CourierSettings {
     /// Deliveries at once to all hosts together.
     pub fn total(&self) -> usize {
-        self.per_host.max(64)
+        self.per_host.clamp(64, MOST_IN_ALL)
     }
 }
 
@@ -84,10 +88,12 @@ pub enum NotTried {
 impl Courier {
     /// A courier that signs with the present keys of `secrets`.
     pub fn new(settings: CourierSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
+        let tls = tls::config().map_err(|error| error.to_string())?;
         let http = Client::builder()
+            .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(settings.per_host)
+            .pool_max_idle_per_host(settings.per_host.min(MOST_IN_ALL))
             .redirect(Policy::none())
             .no_proxy()
             .build()

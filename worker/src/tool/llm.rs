@@ -26,6 +26,7 @@ use crate::{
     config::Keys,
     error::{ErrorClass, JobError},
     secret::Secrets,
+    tls,
 };
 
 /// How long connecting may take.
@@ -107,7 +108,9 @@ pub(super) struct CallTerms<'a> {
 impl LlmClient {
     /// A client for the endpoint of `settings`, which is shown the present key of `secrets`.
     pub fn new(settings: LlmSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
+        let tls = tls::config().map_err(|error| error.to_string())?;
         let http = Client::builder()
+            .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_CONNECTION)
             .redirect(Policy::none())

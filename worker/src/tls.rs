@@ -1,0 +1,81 @@
+//! TLS towards upstreams and receivers: the machine's own certificates are trusted. They are read
+//! when the first server shows its own, once a process: at a cold start nothing else takes as long.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(ring::default_provider()));
+
+static MACHINES: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::new(verifier);
+
+/// What an HTTP client connects with.
+pub(crate) fn config() -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER));
+    // Dangerous would be a verifier of one's own; this one hands on to rustls's.
+    let builder = builder.with_safe_default_protocol_versions()?.dangerous();
+    Ok(builder.with_custom_certificate_verifier(Arc::new(ReadLater)).with_no_client_auth())
+}
+
+fn verifier() -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let builder =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&PROVIDER));
+    builder.build().map_err(|error| Error::General(format!("the machine's certificates: {error}")))
+}
+
+/// rustls's own verification by the machine's certificates.
+#[derive(Debug)]
+struct ReadLater;
+
+impl ReadLater {
+    fn machines() -> Result<&'static WebPkiServerVerifier, Error> {
+        MACHINES.as_deref().map_err(Clone::clone)
+    }
+}
+
+impl ServerCertVerifier for ReadLater {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verifier = Self::machines()?;
+        verifier.verify_server_cert(certificate, intermediates, name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Self::machines()?.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Self::machines()?.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        PROVIDER.signature_verification_algorithms.supported_schemes()
+    }
+}
