@@ -198,13 +198,12 @@ mod tests {
 
     #[test]
     fn pauses_between_saves_grow_and_leave_time_for_another_try() {
-        let pause_s = |failures, time_left| {
+        let after = |failures, time_left| {
             save_again(failures, Duration::from_secs(time_left), 1.0).map(|it| it.as_secs_f64())
         };
-        let hours = 11 * 3600;
-        let pauses: Vec<_> = (1..=7).filter_map(|failures| pause_s(failures, hours)).collect();
+        let pauses: Vec<_> = (1..=7).filter_map(|failures| after(failures, 39_600)).collect();
         assert_eq!(pauses, [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]);
-        assert_eq!(pause_s(7, 2), Some(1.0));
-        assert_eq!(pause_s(1, 0), None);
+        assert_eq!(after(7, 2), Some(1.0));
+        assert_eq!(after(1, 0), None);
     }
 }

@@ -41,6 +41,21 @@ struct Seen {
     place: Option<Place>,
 }
 
+impl Seen {
+    /// Whether the job has its place already, or may have one more.
+    fn check_places(&self) -> Result<(), JobError> {
+        let places = self.job.as_ref().map_or(0, |job| job.places.len());
+        if self.place.is_some() || places < MAX_PLACES {
+            return Ok(());
+        }
+        let message = format!(
+            "batch: expected a job with less than {MAX_PLACES} places in batches while it is not \
+             finished, found {places}"
+        );
+        Err(JobError::new(ErrorClass::Invalid, "batch_place", message).at("batch"))
+    }
+}
+
 impl Join<'_> {
     fn index(&self) -> u64 {
         self.membership.index()
@@ -51,22 +66,9 @@ impl Join<'_> {
         self.request.now.plus(self.request.record_lives).seconds() + 1
     }
 
-    /// Whether the job may have one more place.
-    fn check_places(&self, seen: &Seen) -> Result<(), JobError> {
-        let places = seen.job.as_ref().map_or(0, |job| job.places.len());
-        if seen.place.is_some() || places < MAX_PLACES {
-            return Ok(());
-        }
-        let message = format!(
-            "batch: expected a job with less than {MAX_PLACES} places in batches while it is not \
-             finished, found {places}"
-        );
-        Err(JobError::new(ErrorClass::Invalid, "batch_place", message).at("batch"))
-    }
-
     /// The batch as it is afterwards, or why the job has no place in it.
     fn batch_after(&self, seen: &Seen) -> Result<KnownBatch, JobError> {
-        self.check_places(seen)?;
+        seen.check_places()?;
         let (old, highest) = match &seen.batch {
             Some(batch) => (Some(batch.record.clone()), batch.highest),
             None => (None, None),
