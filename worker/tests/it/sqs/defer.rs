@@ -49,7 +49,7 @@ async fn a_wait_beyond_the_visibility_budget_is_sent_anew_with_all_that_must_las
     assert_eq!((&entry["DelaySeconds"], &entry["MessageBody"]), (&121.into(), &"{}".into()));
     assert_eq!(entry["MessageGroupId"], "tenant-1");
     assert_eq!(entry["MessageAttributes"]["first_seen"]["StringValue"], START.rfc3339());
-    assert_eq!(entry["MessageAttributes"]["epoch"]["StringValue"], "4");
+    assert_eq!(entry["MessageAttributes"]["replay_of"]["StringValue"], "4");
     assert_eq!(entry["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"], trace);
     assert_eq!(rig.proxy.count("ChangeMessageVisibilityBatch"), 0);
 }
