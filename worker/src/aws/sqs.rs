@@ -123,7 +123,8 @@ impl Queue for SqsQueue {
 
     async fn bury(&self, letter: DeadLetter) -> Result<Burial, QueueError> {
         let Some(url) = &self.settings.dead_letter_url else { return Ok(Burial::LeftToQueue) };
-        self.send_all(url, vec![outgoing_letter(&letter)]).await?;
+        let Some(outgoing) = outgoing_letter(&letter) else { return Ok(Burial::LeftToQueue) };
+        self.send_all(url, vec![outgoing]).await?;
         Ok(Burial::Taken)
     }
 
