@@ -31,7 +31,8 @@ const NOT_STARTED: Duration = Duration::from_secs(5);
 /// A message that must wait for something comes back up to this much later than it could.
 const SPREAD: Duration = Duration::from_millis(500);
 
-/// A message whose ledger cannot be reached comes back after about this.
+/// A message whose ledger cannot be reached comes back after about this, or later the more often it
+/// was received.
 const LEDGER_AGAIN: Duration = Duration::from_secs(5);
 
 /// What becomes of a message.
@@ -196,7 +197,9 @@ impl<P: Ports> Run<'_, P> {
     fn unclaimed(&self, subject: &Subject, error: &LedgerError) -> Verdict {
         tracing::warn!(%error, job_id = %subject.job.id(), "the job cannot be claimed");
         let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-        self.returned(subject.key, &reason, LEDGER_AGAIN + jitter(SPREAD))
+        let backoff = &self.environment.policy.backoff;
+        let after = backoff.delay(self.message.receive_count, fastrand::f64()).max(LEDGER_AGAIN);
+        self.returned(subject.key, &reason, after + jitter(SPREAD))
     }
 
     /// Waits for a permit; `None` when no job is begun any more.
