@@ -199,7 +199,8 @@ impl<'a, P: Ports> Batch<'a, P> {
     }
 
     fn begin(&mut self, permit: Option<OwnedSemaphorePermit>) {
-        let Some((permit, entry)) = permit.zip(self.waiting.next()) else { return };
+        let Some(permit) = permit else { return };
+        let Some(entry) = self.waiting.next() else { return };
         let worker = self.worker.clone();
         let (message, deadline, stop) =
             (Arc::clone(&entry.message), self.deadline, self.stop.clone());

@@ -64,6 +64,8 @@ struct Subject {
     key: JobKey,
     gate: Arc<Gate>,
     plan: Result<CallPlan, JobError>,
+    /// The ledger probably has a record of it.
+    is_known: bool,
 }
 
 impl<P: Ports> Run<'_, P> {
@@ -79,7 +81,7 @@ impl<P: Ports> Run<'_, P> {
         let subject = self.subject(job);
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
-            After::Again(delay) => self.try_again(&subject, delay).await,
+            After::Again(delay) => self.try_again(subject, delay).await,
         }
     }
 
@@ -88,6 +90,7 @@ impl<P: Ports> Run<'_, P> {
             key: JobKey::of(&self.environment.policy.namespace, job.id()),
             gate: self.environment.tools.gate(&job),
             plan: self.check(&job),
+            is_known: self.message.receive_count > 1,
             job,
         }
     }
@@ -101,10 +104,11 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The second try within one batch is its last.
-    async fn try_again(&self, subject: &Subject, delay: Duration) -> Verdict {
+    async fn try_again(&self, subject: Subject, delay: Duration) -> Verdict {
         sleep(delay).await;
-        let Some(permit) = self.permit().await else { return self.not_begun(subject) };
-        match self.try_once(subject, permit).await {
+        let subject = Subject { is_known: true, ..subject };
+        let Some(permit) = self.permit().await else { return self.not_begun(&subject) };
+        match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
             After::Again(delay) => Verdict::Return(delay),
         }
@@ -246,7 +250,7 @@ impl<P: Ports> Run<'_, P> {
             repeat: subject.plan.as_ref().map_or(Repeat::Safe, |plan| plan.repeat),
             supersedes_offline: self.environment.tools.supersedes_offline(),
             lost,
-            redelivered: self.message.receive_count > 1,
+            redelivered: subject.is_known,
         };
         self.environment.ledger.claim(request).await
     }

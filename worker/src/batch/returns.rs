@@ -32,6 +32,10 @@ pub(super) struct Returns {
 
 impl Returns {
     pub(super) fn push(&mut self, message: &Message, after: Duration) {
+        if message.receipt.0.is_empty() {
+            // It can't be deferred, nor told from another one without a receipt.
+            return self.leave(message);
+        }
         self.due.get_or_insert_with(|| Instant::now() + GATHER);
         self.messages.push((message.id.clone(), message.receipt.clone()));
         self.gathered.push((message.clone(), after));
