@@ -85,11 +85,10 @@ async fn a_message_received_fifty_times_is_sent_anew_and_counts_from_one() {
 async fn a_message_that_is_too_old_is_never_sent_anew() {
     let Some(mut rig) = SqsRig::standard().await else { return };
     let received = sent_and_received(&rig, message("a")).await;
-    let hour = Duration::from_secs(3600);
-    rig.settings.sent_anew_until = hour;
-    let seen = |age: Duration| UnixMs(Clock::system().now().0 - age.as_millis() as i64);
-    let old = Message { receive_count: 50, first_seen: seen(hour), ..received };
-    let younger = Message { first_seen: seen(hour / 2), ..old.clone() };
+    rig.settings.sent_anew_until = Duration::from_secs(3600);
+    let seen = |seconds: i64| UnixMs(Clock::system().now().0 - seconds * 1000);
+    let old = Message { receive_count: 50, first_seen: seen(3600), ..received };
+    let younger = Message { first_seen: seen(1800), ..old.clone() };
 
     let sent_anew = rig.queue().defer(vec![(old.clone(), LATER)]).await.expect("ok");
     assert!(sent_anew.is_empty());

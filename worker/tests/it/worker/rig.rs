@@ -24,6 +24,7 @@ use mcp_batch::{
     webhook::{Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -147,7 +148,7 @@ impl Observer for Returns {
 pub(super) struct Rig {
     pub(super) worker: Worker<RigPorts>,
     returns: Arc<Returns>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Rig {
@@ -203,11 +204,17 @@ impl Rig {
             policy,
             observer: Arc::<Returns>::clone(&returns),
         });
-        Self { worker: Worker::new(environment, concurrency), returns, _folder: folder }
+        Self { worker: Worker::new(environment, concurrency), returns, folder }
     }
 
     pub(super) fn tools(&self) -> &Scripted {
         &self.worker.environment().tools
+    }
+
+    /// Puts the jobs out of the ledger's reach.
+    pub(super) fn break_ledger(&self) {
+        let database = Connection::open(self.folder.path().join("a.db")).expect("a database");
+        database.execute_batch("ALTER TABLE jobs RENAME TO jobs_elsewhere").expect("renamed");
     }
 
     /// Sends bodies and receives them as one batch.
