@@ -249,7 +249,9 @@ async fn jobs_that_cannot_be_claimed_come_back_later_the_more_often_they_were_re
     assert_eq!((rig.returned().len(), &*rig.returned()[0].code), (20, "ledger"));
     assert!(latest(&rig) < Some(Duration::from_secs(6)));
 
-    messages.iter_mut().for_each(|message| message.receive_count = 12);
+    for message in &mut messages {
+        message.receive_count = 12;
+    }
     rig.work_off(messages, LONG).await;
     assert!(latest(&rig) > Some(Duration::from_secs(60)), "some of 20 even draws up to 900 s");
     let soonest = rig.returned().iter().map(|returned| returned.after).min();

@@ -176,7 +176,9 @@ async fn messages_without_a_receipt_are_left_to_the_queue() {
     let bench = Bench::new(rig);
     bench.send(&[(job("a", false), "g"), (job("b", false), "g")]).await;
     let mut messages = receive(&bench.rig.queue(), 2).await;
-    messages.iter_mut().for_each(|message| message.receipt.0.clear());
+    for message in &mut messages {
+        message.receipt.0.clear();
+    }
     // It would be sent anew, were there a receipt to delete it by.
     messages[0].receive_count = 50;
     let mut ids: Vec<String> = messages.iter().map(|message| message.id.clone()).collect();
