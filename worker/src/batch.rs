@@ -2,6 +2,7 @@
 //! goes out. Each runs in a task of its own under one bound for the whole process, so that a panic
 //! or an endless call is the failure of that message alone.
 
+mod finished;
 mod returns;
 mod room;
 mod waiting;
@@ -17,6 +18,7 @@ use tokio_util::sync::{CancellationToken, PollSemaphore};
 
 pub use self::waiting::Order;
 use self::{
+    finished::{Deletion, Finished},
     returns::Returns,
     room::{Place, Room},
     waiting::{Entry, Waiting},
@@ -130,10 +132,26 @@ impl<P: Ports> Worker<P> {
         deadline: Deadline,
         stop: &Stop,
     ) -> BatchAnswer {
+        let waiting = self.take_in(messages, order);
+        Batch::new(self, waiting, deadline, stop, Deletion::ByCaller).work_off().await
+    }
+
+    /// The same for messages of its own queue: each is deleted as soon as it is finished, long
+    /// before the slowest of its batch may be.
+    pub async fn process_and_delete(
+        &self,
+        messages: Vec<Message>,
+        deadline: Deadline,
+        stop: &Stop,
+    ) {
+        let waiting = self.take_in(messages, self.environment.queue.order());
+        Batch::new(self, waiting, deadline, stop, Deletion::ByBatch).work_off().await;
+    }
+
+    fn take_in(&self, messages: Vec<Message>, order: Order) -> Waiting {
         let room = &self.bounds.room;
         let entry = |message| Entry { message: Arc::new(message), place: Place::take(room) };
-        let waiting = Waiting::new(messages.into_iter().map(entry), order);
-        Batch::new(self, waiting, deadline, stop).work_off().await
+        Waiting::new(messages.into_iter().map(entry), order)
     }
 }
 
@@ -149,11 +167,17 @@ struct Batch<'a, P: Ports> {
     returns: Returns,
     next_beat: Option<Instant>,
     beats: JoinSet<()>,
-    finished: Vec<Receipt>,
+    finished: Finished,
 }
 
 impl<'a, P: Ports> Batch<'a, P> {
-    fn new(worker: &'a Worker<P>, waiting: Waiting, deadline: Deadline, stop: &'a Stop) -> Self {
+    fn new(
+        worker: &'a Worker<P>,
+        waiting: Waiting,
+        deadline: Deadline,
+        stop: &'a Stop,
+        deletion: Deletion,
+    ) -> Self {
         let heartbeat = worker.environment.policy.heartbeat;
         Self {
             worker,
@@ -163,10 +187,10 @@ impl<'a, P: Ports> Batch<'a, P> {
             waiting,
             tasks: JoinSet::new(),
             running: HashMap::new(),
-            returns: Returns::default(),
+            returns: Returns::new(deletion),
             next_beat: heartbeat.map(|heartbeat| Instant::now() + heartbeat.every),
             beats: JoinSet::new(),
-            finished: Vec::new(),
+            finished: Finished::new(deletion),
         }
     }
 
@@ -178,6 +202,7 @@ impl<'a, P: Ports> Batch<'a, P> {
                 permit = poll_fn(|context| self.permits.poll_acquire(context)),
                     if self.may_begin() => self.begin(permit),
                 () = self.returns.gathered() => self.returns.send(&self.worker.environment),
+                () = self.finished.gathered() => self.finished.delete(&self.worker.environment),
                 () = self.stop.draining(), if !self.waiting.is_empty() => self.begin_nothing(),
                 () = beat(self.next_beat) => self.extend(),
                 // What hangs even now hangs in a port; its lease ends by itself.
@@ -189,7 +214,9 @@ impl<'a, P: Ports> Batch<'a, P> {
             }
         }
         self.returns.send(&self.worker.environment);
-        self.returns.end(self.finished, self.deadline).await
+        self.finished.delete(&self.worker.environment);
+        let finished = self.finished.end().await;
+        self.returns.end(finished, self.deadline).await
     }
 
     /// Tasks that only deliver hold no permit; they are as many again at most.
@@ -199,7 +226,8 @@ impl<'a, P: Ports> Batch<'a, P> {
     }
 
     fn begin(&mut self, permit: Option<OwnedSemaphorePermit>) {
-        let Some((permit, entry)) = permit.zip(self.waiting.next()) else { return };
+        let Some(permit) = permit else { return };
+        let Some(entry) = self.waiting.next() else { return };
         let worker = self.worker.clone();
         let (message, deadline, stop) =
             (Arc::clone(&entry.message), self.deadline, self.stop.clone());

@@ -1,5 +1,5 @@
-//! The worker outside Lambda: receives from any queue, hands batches to the core as Lambda's event
-//! source would, and deletes what is finished.
+//! The worker outside Lambda: receives from any queue and hands batches to the core as Lambda's event
+//! source would; what is finished, the batch deletes.
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
@@ -10,17 +10,14 @@ use tokio::{
 };
 
 use crate::{
-    batch::{BatchAnswer, Stop, Worker},
+    batch::{Stop, Worker},
     clock::Deadline,
     environment::Ports,
-    queue::{Message, Queue, Receipt},
+    queue::{Message, Queue},
 };
 
 /// The pause after a queue could not be reached.
 const RECEIVE_AGAIN: Duration = Duration::from_secs(1);
-
-/// Tries to delete finished messages before they are left to come back as finished duplicates.
-const DELETE_TRIES: usize = 3;
 
 /// How a poller receives.
 #[derive(Clone, Copy, Debug)]
@@ -103,12 +100,10 @@ impl<P: Ports> Poller<P> {
         while let Some(messages) = self.next_batch(stop).await {
             while batches.try_join_next().is_some() {}
             if !messages.is_empty() {
-                batches.spawn(work_off(
-                    self.worker.clone(),
-                    messages,
-                    self.deadline(),
-                    stop.clone(),
-                ));
+                let (worker, deadline, stop) = (self.worker.clone(), self.deadline(), stop.clone());
+                let batch =
+                    async move { worker.process_and_delete(messages, deadline, &stop).await };
+                batches.spawn(batch);
             }
         }
         while batches.join_next().await.is_some() {}
@@ -143,27 +138,5 @@ impl<P: Ports> Poller<P> {
 
     fn deadline(&self) -> Deadline {
         Deadline::after(self.settings.batch_time)
-    }
-}
-
-async fn work_off<P: Ports>(
-    worker: Worker<P>,
-    messages: Vec<Message>,
-    deadline: Deadline,
-    stop: Stop,
-) {
-    let queue = &worker.environment().queue;
-    let BatchAnswer { finished, returned: _ } =
-        worker.process(messages, queue.order(), deadline, &stop).await;
-    delete(queue, finished).await;
-}
-
-async fn delete<Q: Queue>(queue: &Q, receipts: Vec<Receipt>) {
-    for _ in 0..DELETE_TRIES {
-        match queue.delete(receipts.clone()).await {
-            Ok(()) => return,
-            Err(error) => tracing::warn!(%error, "finished messages cannot be deleted yet"),
-        }
-        sleep(RECEIVE_AGAIN).await;
     }
 }

@@ -98,7 +98,7 @@ impl DeadLetter {
 pub enum Burial {
     /// The letter lies with the dead letters, durable.
     Taken,
-    /// The queue knows no place for them. The message must neither be deleted nor deferred: its
+    /// The queue knows no place for them, or the letter has no room for its reason. The message must neither be deleted nor deferred: its
     /// receives are counted until the queue's own redrive policy takes it.
     LeftToQueue,
 }

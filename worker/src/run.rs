@@ -31,7 +31,8 @@ const NOT_STARTED: Duration = Duration::from_secs(5);
 /// A message that must wait for something comes back up to this much later than it could.
 const SPREAD: Duration = Duration::from_millis(500);
 
-/// A message whose ledger cannot be reached comes back after about this.
+/// A message whose ledger cannot be reached comes back after about this, or later the more often it
+/// was received.
 const LEDGER_AGAIN: Duration = Duration::from_secs(5);
 
 /// What becomes of a message.
@@ -63,6 +64,8 @@ struct Subject {
     key: JobKey,
     gate: Arc<Gate>,
     plan: Result<CallPlan, JobError>,
+    /// The ledger probably has a record of it.
+    is_known: bool,
 }
 
 impl<P: Ports> Run<'_, P> {
@@ -78,7 +81,7 @@ impl<P: Ports> Run<'_, P> {
         let subject = self.subject(job);
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
-            After::Again(delay) => self.try_again(&subject, delay).await,
+            After::Again(delay) => self.try_again(subject, delay).await,
         }
     }
 
@@ -87,6 +90,7 @@ impl<P: Ports> Run<'_, P> {
             key: JobKey::of(&self.environment.policy.namespace, job.id()),
             gate: self.environment.tools.gate(&job),
             plan: self.check(&job),
+            is_known: self.message.receive_count > 1,
             job,
         }
     }
@@ -100,10 +104,11 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The second try within one batch is its last.
-    async fn try_again(&self, subject: &Subject, delay: Duration) -> Verdict {
+    async fn try_again(&self, subject: Subject, delay: Duration) -> Verdict {
         sleep(delay).await;
-        let Some(permit) = self.permit().await else { return self.not_begun(subject) };
-        match self.try_once(subject, permit).await {
+        let subject = Subject { is_known: true, ..subject };
+        let Some(permit) = self.permit().await else { return self.not_begun(&subject) };
+        match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
             After::Again(delay) => Verdict::Return(delay),
         }
@@ -196,7 +201,9 @@ impl<P: Ports> Run<'_, P> {
     fn unclaimed(&self, subject: &Subject, error: &LedgerError) -> Verdict {
         tracing::warn!(%error, job_id = %subject.job.id(), "the job cannot be claimed");
         let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-        self.returned(subject.key, &reason, LEDGER_AGAIN + jitter(SPREAD))
+        let backoff = &self.environment.policy.backoff;
+        let after = backoff.delay(self.message.receive_count, fastrand::f64()).max(LEDGER_AGAIN);
+        self.returned(subject.key, &reason, after + jitter(SPREAD))
     }
 
     /// Waits for a permit; `None` when no job is begun any more.
@@ -243,7 +250,7 @@ impl<P: Ports> Run<'_, P> {
             repeat: subject.plan.as_ref().map_or(Repeat::Safe, |plan| plan.repeat),
             supersedes_offline: self.environment.tools.supersedes_offline(),
             lost,
-            redelivered: self.message.receive_count > 1,
+            redelivered: subject.is_known,
         };
         self.environment.ledger.claim(request).await
     }

@@ -85,7 +85,7 @@ impl AwsWorker {
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
             ledger: ledger(&clients, &settings),
-            queue: queue(&clients, &settings),
+            queue: queue(&clients, &settings, policy.max_age),
             tools,
             courier: Courier::new(courier, secrets.clone(), clock.clone())
                 .map_err(anyhow::Error::msg)?,
@@ -127,9 +127,10 @@ fn ledger(clients: &Clients, settings: &AwsSettings) -> DynamoLedger {
     DynamoLedger::new(clients, settings)
 }
 
-fn queue(clients: &Clients, settings: &AwsSettings) -> SqsQueue {
+fn queue(clients: &Clients, settings: &AwsSettings, max_age: Duration) -> SqsQueue {
     let settings = SqsSettings {
         dead_letter_url: settings.dlq_url.clone(),
+        sent_anew_until: max_age,
         ..SqsSettings::new(&settings.queue_url)
     };
     SqsQueue::new(clients.sqs.clone(), settings)

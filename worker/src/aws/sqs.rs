@@ -37,15 +37,21 @@ pub struct SqsSettings {
     /// Longer deferrals send the message anew with a delay, on a standard queue: hidden messages
     /// count towards SQS's 120,000 in flight, delayed ones do not.
     pub visibility_budget: Duration,
+    /// A message older than this is never sent anew: that would reset its receives and its
+    /// retention, and what never gets as far as a call would come back for ever. The queue's redrive
+    /// policy takes it at last.
+    pub sent_anew_until: Duration,
 }
 
 impl SqsSettings {
-    /// Settings for the queue at `queue_url`: no dead letters, a budget of 120 seconds.
+    /// Settings for the queue at `queue_url`: no dead letters, a budget of 120 seconds, messages of
+    /// any age sent anew.
     pub fn new(queue_url: impl Into<String>) -> Self {
         Self {
             queue_url: queue_url.into(),
             dead_letter_url: None,
             visibility_budget: Duration::from_secs(120),
+            sent_anew_until: Duration::MAX,
         }
     }
 }
@@ -123,7 +129,8 @@ impl Queue for SqsQueue {
 
     async fn bury(&self, letter: DeadLetter) -> Result<Burial, QueueError> {
         let Some(url) = &self.settings.dead_letter_url else { return Ok(Burial::LeftToQueue) };
-        self.send_all(url, vec![outgoing_letter(&letter)]).await?;
+        let Some(outgoing) = outgoing_letter(&letter) else { return Ok(Burial::LeftToQueue) };
+        self.send_all(url, vec![outgoing]).await?;
         Ok(Burial::Taken)
     }
 

@@ -7,7 +7,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::BatchAnswer;
+use super::{
+    BatchAnswer,
+    finished::{Deletion, delete},
+};
 use crate::{
     clock::Deadline,
     environment::{Environment, Ports},
@@ -21,8 +24,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_millis(700);
 
 /// What comes back of a batch.
-#[derive(Default)]
 pub(super) struct Returns {
+    deletion: Deletion,
     gathered: Vec<(Message, Duration)>,
     due: Option<Instant>,
     under_way: JoinSet<Vec<Receipt>>,
@@ -31,7 +34,21 @@ pub(super) struct Returns {
 }
 
 impl Returns {
+    pub(super) fn new(deletion: Deletion) -> Self {
+        Self {
+            deletion,
+            gathered: Vec::new(),
+            due: None,
+            under_way: JoinSet::new(),
+            messages: Vec::new(),
+        }
+    }
+
     pub(super) fn push(&mut self, message: &Message, after: Duration) {
+        if message.receipt.0.is_empty() {
+            // It can't be deferred, nor told from another one without a receipt.
+            return self.leave(message);
+        }
         self.due.get_or_insert_with(|| Instant::now() + GATHER);
         self.messages.push((message.id.clone(), message.receipt.clone()));
         self.gathered.push((message.clone(), after));
@@ -58,12 +75,16 @@ impl Returns {
         if messages.is_empty() {
             return;
         }
-        let environment = Arc::clone(environment);
+        let (environment, deletion) = (Arc::clone(environment), self.deletion);
         self.under_way.spawn(async move {
-            environment.queue.defer(messages).await.unwrap_or_else(|error| {
+            let sent_anew = environment.queue.defer(messages).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "messages come back by their visibility timeout");
                 Vec::new()
-            })
+            });
+            if deletion == Deletion::ByBatch {
+                delete(&environment.queue, sent_anew.clone()).await;
+            }
+            sent_anew
         });
     }
 

@@ -103,6 +103,20 @@ async fn a_job_longer_than_the_visibility_timeout_is_not_run_twice() {
 }
 
 #[tokio::test]
+async fn a_second_try_within_a_batch_is_claimed_without_a_refused_write() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.script("One. Two.", [Behaviour::GarbageJson, Behaviour::Echo]);
+    rig.send(&["a".to_owned()]).await;
+
+    let _poll = rig.start().await;
+    rig.receiver.wait_for(1).await;
+    rig.until_empty().await;
+
+    assert_eq!((rig.llm.calls(), rig.attempts("a")), (2, 2));
+    assert_eq!(rig.proxy.count("GetItem"), 1, "what is there is read before it is claimed");
+}
+
+#[tokio::test]
 async fn after_kill_9_another_finishes_the_jobs() {
     let Some(rig) = Rig::new().await else { return };
     rig.llm.set_default(Behaviour::Hold);

@@ -23,7 +23,7 @@ use mcp_batch::{
 };
 use serde_json::{Value, json};
 
-use self::rig::{Rig, job};
+use self::rig::{LONG, Rig, job};
 
 fn plan(timeout_ms: u64, repeat: Repeat) -> CallPlan {
     CallPlan { timeout: Duration::from_millis(timeout_ms), repeat }
@@ -239,4 +239,25 @@ async fn a_job_that_is_too_old_or_expired_is_given_up() {
     assert!(matches!(&old.state, State::Failed(error) if error.class == ErrorClass::Exhausted));
     assert_eq!(old.attempts, 1);
     assert_eq!(code(rig.record("good").await), None, "age alone kills nobody");
+}
+
+#[tokio::test]
+async fn jobs_that_cannot_be_claimed_come_back_later_the_more_often_they_were_received() {
+    let rig = Rig::new(20);
+    let jobs: Vec<Value> = (0..20).map(|n| job(&format!("job-{n}"), "answer")).collect();
+    let mut messages = rig.messages(&jobs).await;
+    rig.break_ledger();
+    let latest = |rig: &Rig| rig.returned().iter().map(|returned| returned.after).max();
+
+    rig.work_off(messages.clone(), LONG).await;
+    assert_eq!((rig.returned().len(), &*rig.returned()[0].code), (20, "ledger"));
+    assert!(latest(&rig) < Some(Duration::from_secs(6)));
+
+    for message in &mut messages {
+        message.receive_count = 12;
+    }
+    rig.work_off(messages, LONG).await;
+    assert!(latest(&rig) > Some(Duration::from_secs(60)), "some of 20 even draws up to 900 s");
+    let soonest = rig.returned().iter().map(|returned| returned.after).min();
+    assert!(soonest >= Some(Duration::from_secs(5)));
 }

@@ -9,6 +9,9 @@ use crate::{
     queue::{DeadLetter, Message, Receipt},
 };
 
+/// The attribute with which a replay is sent anew. A dead letter's own attributes would make it one.
+pub(super) const REPLAY_OF: &str = "replay_of";
+
 /// A received message before it is read: texts, as SQS names them.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
@@ -31,7 +34,7 @@ impl Envelope {
         Message {
             receive_count: self.receive_count(),
             first_seen: self.first_seen().unwrap_or(now),
-            replay_of: self.number(DeadLetter::EPOCH),
+            replay_of: self.replay_of(),
             id: self.id,
             receipt: Receipt(self.receipt),
             body: self.body,
@@ -49,8 +52,17 @@ impl Envelope {
     fn first_seen(&self) -> Option<UnixMs> {
         let given = self.attributes.get(DeadLetter::FIRST_SEEN);
         let given = given.and_then(|text| UnixMs::parse(text));
-        let is_redriven = self.attributes.contains_key(DeadLetter::ERROR_CLASS);
-        given.filter(|_| !is_redriven).or_else(|| self.sent())
+        given.filter(|_| !self.is_redriven()).or_else(|| self.sent())
+    }
+
+    /// An epoch tells of a run only beside the class of a dead letter: producers have attributes of
+    /// their own.
+    fn replay_of(&self) -> Option<u64> {
+        self.number(if self.is_redriven() { DeadLetter::EPOCH } else { REPLAY_OF })
+    }
+
+    fn is_redriven(&self) -> bool {
+        self.attributes.contains_key(DeadLetter::ERROR_CLASS)
     }
 
     fn sent(&self) -> Option<UnixMs> {
@@ -102,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_message_that_was_sent_anew_keeps_when_it_was_first_seen_and_what_it_replays() {
-        let attributes = [("first_seen", "2026-01-31T12:00:00.500Z"), ("epoch", "4")];
+        let attributes = [("first_seen", "2026-01-31T12:00:00.500Z"), ("replay_of", "4")];
         let message =
             envelope(&[("SentTimestamp", "1700000000123")], &attributes).into_message(NOW);
         assert_eq!(message.first_seen.rfc3339(), "2026-01-31T12:00:00.500Z");
@@ -119,10 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn a_producers_own_attribute_named_epoch_asks_for_no_replay() {
+        let message = envelope(&[], &[("epoch", "1")]).into_message(NOW);
+        assert_eq!(message.replay_of, None);
+    }
+
+    #[test]
     fn malformed_attributes_lose_no_message() {
         for nonsense in ["", "-1", "soon", "99999999999999999999", "\u{0}"] {
             let system = [("ApproximateReceiveCount", nonsense), ("SentTimestamp", nonsense)];
-            let attributes = [("first_seen", nonsense), ("epoch", nonsense)];
+            let attributes =
+                [("first_seen", nonsense), ("epoch", nonsense), ("replay_of", nonsense)];
             let message = envelope(&system[..1], &attributes).into_message(NOW);
             assert_eq!((message.receive_count, message.replay_of), (1, None), "{nonsense}");
             assert_eq!(message.first_seen, NOW, "{nonsense}");

@@ -1,10 +1,12 @@
 //! What SQS's failures mean, told without what was sent.
 
-use std::error::Error;
+use std::{error::Error, sync::Once};
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
 use crate::queue::QueueError;
+
+const INVALID_RECEIPT: &str = "ReceiptHandleIsInvalid";
 
 /// A failed request: the service's own words, or what kept it from being asked.
 pub(super) fn told<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug + 'static>(
@@ -24,9 +26,26 @@ fn chain(error: &dyn Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// Says once that SQS takes a receipt for none of this queue's.
+pub(super) fn warn_if_foreign(code: &str) {
+    static ONCE: Once = Once::new();
+    if name(code) == INVALID_RECEIPT {
+        ONCE.call_once(|| {
+            tracing::warn!(
+                "SQS does not know a receipt: its message can be neither deferred nor deleted; is \
+                 MCP_BATCH_QUEUE_URL the queue that messages come from?"
+            );
+        });
+    }
+}
+
 /// Whether the code says that the message is somebody else's by now, or deleted. On a FIFO queue an
 /// outlived receipt is an `InvalidParameterValue`.
 pub(super) fn is_stale(code: &str) -> bool {
-    let name = code.rsplit('.').next().unwrap_or(code);
-    matches!(name, "ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidParameterValue")
+    matches!(name(code), INVALID_RECEIPT | "MessageNotInflight" | "InvalidParameterValue")
+}
+
+/// SQS's code without what some of its protocols put before it.
+fn name(code: &str) -> &str {
+    code.rsplit('.').next().unwrap_or(code)
 }

@@ -33,9 +33,11 @@ const BY_IMPORTANCE: [&str; 9] = [
 
 const _: () = assert!(BY_IMPORTANCE.len() <= MAX_ATTRIBUTES);
 
-/// The letter as it is sent. A body that SQS refuses, which no queue of SQS can have brought, has
-/// question marks for the characters that are not allowed; an empty one is a single one.
-pub(super) fn outgoing_letter(letter: &DeadLetter) -> Outgoing {
+/// The letter as it is sent; `None` if its body leaves no room for what a replay needs: redriven, it
+/// would be a duplicate of the run that failed. A body that SQS refuses, which no queue of SQS can
+/// have brought, has question marks for the characters that are not allowed; an empty one is a single
+/// one.
+pub(super) fn outgoing_letter(letter: &DeadLetter) -> Option<Outgoing> {
     let mut reason = letter.attributes();
     let body = match altered(&letter.body) {
         Some((body, what)) => {
@@ -53,7 +55,13 @@ pub(super) fn outgoing_letter(letter: &DeadLetter) -> Outgoing {
         attributes.push((name, value));
     }
     let (group, delay) = (letter.group.clone(), std::time::Duration::ZERO);
-    Outgoing { body, group, delay, attributes, trace: None }
+    let outgoing = Outgoing { body, group, delay, attributes, trace: None };
+    (letter.epoch.is_none() || can_be_replayed(&outgoing)).then_some(outgoing)
+}
+
+fn can_be_replayed(outgoing: &Outgoing) -> bool {
+    let has = |name| outgoing.attributes.iter().any(|(has, _)| *has == name);
+    has(DeadLetter::ERROR_CLASS) && has(DeadLetter::EPOCH)
 }
 
 fn altered(body: &Bytes) -> Option<(String, &'static str)> {

@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::{
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{tens::Index, text::is_allowed};
+use super::{envelope::REPLAY_OF, tens::Index, text::is_allowed};
 use crate::queue::{DeadLetter, Message, NewMessage, QueueError};
 
 /// "The maximum is 1,048,576 bytes (1 MiB)", of one message as of a call's all, body and attributes
@@ -45,13 +45,13 @@ impl Outgoing {
 
     /// A received one anew, after `delay` or as much of it as SQS allows.
     pub(super) fn anew(message: &Message, delay: Duration) -> Self {
-        let epoch = message.replay_of.map(|epoch| (DeadLetter::EPOCH, epoch.to_string()));
+        let replay_of = message.replay_of.map(|epoch| (REPLAY_OF, epoch.to_string()));
         let first_seen = (DeadLetter::FIRST_SEEN, message.first_seen.rfc3339());
         Self {
             body: message.body.clone(),
             group: message.group.clone(),
             delay,
-            attributes: [first_seen].into_iter().chain(epoch).collect(),
+            attributes: [first_seen].into_iter().chain(replay_of).collect(),
             trace: message.trace.clone(),
         }
     }

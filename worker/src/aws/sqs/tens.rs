@@ -6,7 +6,7 @@ use std::{future::Future, time::Duration};
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 use tokio::task::JoinSet;
 
-use super::failure::is_stale;
+use super::failure::{is_stale, warn_if_foreign};
 use crate::{queue::QueueError, retry::Backoff};
 
 /// "the maximum number of entries per request" (`SendMessageBatch` and its like, API reference).
@@ -83,6 +83,7 @@ impl Answers<()> {
     /// What belongs to others by now is done with.
     pub(super) fn forgive_stale(mut self) -> Self {
         let stale = self.refused.extract_if(.., |refusal| is_stale(&refusal.code));
+        let stale = stale.inspect(|refusal| warn_if_foreign(&refusal.code));
         self.done.extend(stale.map(|refusal| (refusal.index, ())));
         self
     }

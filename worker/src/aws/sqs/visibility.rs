@@ -11,7 +11,10 @@ use super::{
     outgoing::{Outgoing, whole_seconds},
     tens::{Answers, Index, call_at_once, tens},
 };
-use crate::queue::{Message, QueueError, Receipt};
+use crate::{
+    clock::{Clock, UnixMs},
+    queue::{Message, QueueError, Receipt},
+};
 
 /// A message received so often is sent anew, which counts from one again: the queue's redrive
 /// policy, with its `maxReceiveCount` of 100, is for messages that die before they are claimed.
@@ -25,8 +28,10 @@ const LONGEST_HIDDEN: Duration = Duration::from_secs(10 * 3600);
 impl SqsQueue {
     /// Hides each message for its own time, or sends it anew; answers the receipts of the latter.
     pub(super) async fn defer_all(&self, messages: Vec<(Message, Duration)>) -> Vec<Receipt> {
-        let (anew, hidden): (Vec<_>, Vec<_>) =
-            messages.into_iter().partition(|(message, wait)| self.is_sent_anew(message, *wait));
+        let now = Clock::system().now();
+        let is_sent_anew =
+            |(message, wait): &(Message, Duration)| self.is_sent_anew(message, *wait, now);
+        let (anew, hidden): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_sent_anew);
         let hidden = hidden.into_iter().map(|(message, wait)| (message.receipt, wait)).collect();
         let (anew, ()) = tokio::join!(self.send_anew(anew), self.hide_if_possible(hidden));
         self.hide_if_possible(anew.unsent).await;
@@ -34,10 +39,11 @@ impl SqsQueue {
     }
 
     /// A message that is sent anew loses its place: never on a FIFO queue.
-    fn is_sent_anew(&self, message: &Message, wait: Duration) -> bool {
+    fn is_sent_anew(&self, message: &Message, wait: Duration, now: UnixMs) -> bool {
         let is_due =
             wait > self.settings.visibility_budget || message.receive_count >= SENT_ANEW_FROM;
-        is_due && !self.is_fifo()
+        let is_too_old = now.since(message.first_seen) >= self.settings.sent_anew_until;
+        is_due && !is_too_old && !self.is_fifo()
     }
 
     async fn send_anew(&self, messages: Vec<(Message, Duration)>) -> Anew {

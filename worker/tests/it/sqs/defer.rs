@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mcp_batch::queue::{Message, NewMessage, Queue};
+use mcp_batch::{
+    clock::{Clock, UnixMs},
+    queue::{Message, NewMessage, Queue},
+};
 use mcp_batch_testkit::{Fault, Rule};
 
 use super::{LONG, entries, in_group, receive};
@@ -49,7 +52,7 @@ async fn a_wait_beyond_the_visibility_budget_is_sent_anew_with_all_that_must_las
     assert_eq!((&entry["DelaySeconds"], &entry["MessageBody"]), (&121.into(), &"{}".into()));
     assert_eq!(entry["MessageGroupId"], "tenant-1");
     assert_eq!(entry["MessageAttributes"]["first_seen"]["StringValue"], START.rfc3339());
-    assert_eq!(entry["MessageAttributes"]["epoch"]["StringValue"], "4");
+    assert_eq!(entry["MessageAttributes"]["replay_of"]["StringValue"], "4");
     assert_eq!(entry["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"], trace);
     assert_eq!(rig.proxy.count("ChangeMessageVisibilityBatch"), 0);
 }
@@ -76,6 +79,23 @@ async fn a_message_received_fifty_times_is_sent_anew_and_counts_from_one() {
     let again = receive(&rig.queue(), 1).await.remove(0);
     assert_ne!(again.id, received.id);
     assert_eq!((again.receive_count, again.first_seen), (1, START));
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_old_is_never_sent_anew() {
+    let Some(mut rig) = SqsRig::standard().await else { return };
+    let received = sent_and_received(&rig, message("a")).await;
+    rig.settings.sent_anew_until = Duration::from_secs(3600);
+    let seen = |seconds: i64| UnixMs(Clock::system().now().0 - seconds * 1000);
+    let old = Message { receive_count: 50, first_seen: seen(3600), ..received };
+    let younger = Message { first_seen: seen(1800), ..old.clone() };
+
+    let sent_anew = rig.queue().defer(vec![(old.clone(), LATER)]).await.expect("ok");
+    assert!(sent_anew.is_empty());
+    assert_eq!(entries(&rig, "ChangeMessageVisibilityBatch")[0]["VisibilityTimeout"], 121);
+
+    let sent_anew = rig.queue().defer(vec![(younger.clone(), LATER)]).await.expect("ok");
+    assert_eq!(sent_anew, [younger.receipt]);
 }
 
 #[tokio::test]

@@ -83,6 +83,18 @@ async fn a_body_of_nearly_full_size_keeps_the_class_and_the_epoch_of_its_reason(
 }
 
 #[tokio::test]
+async fn a_body_without_room_for_what_a_replay_needs_is_left_to_the_queue() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let full = letter("x".repeat(MIB - 37), "no");
+    let burial = rig.queue().bury(full.clone()).await.expect("no error");
+    assert_eq!((burial, rig.raw_letters().await.len()), (Burial::LeftToQueue, 0));
+
+    let never_a_run = DeadLetter { epoch: None, ..full };
+    let burial = rig.queue().bury(never_a_run).await.expect("no error");
+    assert_eq!((burial, rig.raw_letters().await.len()), (Burial::Taken, 1));
+}
+
+#[tokio::test]
 async fn a_body_that_is_no_text_is_kept_as_far_as_it_is_and_says_so() {
     for (body, kept, told) in
         [(&b"{\"a\": \"\0\xff\"}"[..], "{\"a\": \"??\"}", "question marks"), (b"", "?", "empty")]

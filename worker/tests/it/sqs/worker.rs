@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use mcp_batch::{
     aws::sqs::{SqsQueue, SqsSettings},
-    batch::{BatchAnswer, Stop, Worker},
+    batch::{BatchAnswer, Order, Stop, Worker},
     clock::{Clock, Deadline},
     config::Source,
     environment::{Environment, Policy, Ports, Unobserved},
@@ -70,6 +70,9 @@ impl Tools for Diary {
         // Time enough for another call to begin, if it may.
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.note(Entry::Ended(job.id().to_string()));
+        if job.input().to_value()["hang"] == true {
+            std::future::pending::<()>().await;
+        }
         if job.input().to_value()["fail"] == true {
             let error = JobError::new(ErrorClass::Permanent, "as_told", "it failed as told");
             return Err(ToolError::free(error));
@@ -165,6 +168,63 @@ async fn a_dead_job_without_a_place_for_dead_letters_is_told_and_left_to_the_que
     let answer = process(&bench.worker(), &message).await;
     assert_eq!(answer.finished, [message.receipt], "once there is a place, it lies there");
     assert_eq!(bench.rig.raw_letters().await.len(), 1);
+}
+
+#[tokio::test]
+async fn messages_without_a_receipt_are_left_to_the_queue() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let bench = Bench::new(rig);
+    bench.send(&[(job("a", false), "g"), (job("b", false), "g")]).await;
+    let mut messages = receive(&bench.rig.queue(), 2).await;
+    for message in &mut messages {
+        message.receipt.0.clear();
+    }
+    // It would be sent anew, were there a receipt to delete it by.
+    messages[0].receive_count = 50;
+    let mut ids: Vec<String> = messages.iter().map(|message| message.id.clone()).collect();
+    bench.rig.proxy.forget();
+
+    let no_time = Deadline::after(Duration::from_secs(1));
+    let mut answer = bench.worker().process(messages, Order::Any, no_time, &Stop::default()).await;
+
+    ids.sort();
+    answer.returned.sort();
+    assert_eq!((answer.finished, answer.returned), (vec![], ids));
+    assert_eq!(bench.rig.proxy.count("sqs"), 0);
+}
+
+#[tokio::test]
+async fn the_poller_deletes_a_short_job_before_a_long_one_of_its_batch_ends() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let bench = Bench::new(rig);
+    let endless = json!({"id": "endless", "tool": "diary", "input": {"hang": true}});
+    bench.send(&[(endless, "g"), (job("short", false), "g")]).await;
+    let worker = bench.worker();
+    let settings = PollerSettings::for_tools(8, LONG, Duration::from_secs(2));
+    let (poller, stop) = (Poller::new(worker, settings), Stop::default());
+
+    let stopping = async {
+        let what = "the short one is deleted, the endless one hidden";
+        wait_until_async(what, async || bench.rig.counts().await == [0, 1, 0]).await;
+        stop.interrupt();
+    };
+    tokio::join!(poller.run(&stop), stopping);
+}
+
+#[tokio::test]
+async fn the_poller_deletes_what_was_sent_anew_before_its_batch_ends() {
+    let Some(mut rig) = SqsRig::standard().await else { return };
+    // What is not begun is sent anew at once.
+    rig.settings.visibility_budget = Duration::ZERO;
+    let bench = Bench::new(rig);
+    bench.send(&[(job("a", false), "g")]).await;
+    let messages = receive(&bench.rig.queue(), 1).await;
+
+    let no_time = Deadline::after(Duration::from_secs(1));
+    bench.worker().process_and_delete(messages, no_time, &Stop::default()).await;
+
+    let [visible, hidden, delayed] = bench.rig.counts().await;
+    assert_eq!((hidden, visible + delayed), (0, 1), "only the new one is there");
 }
 
 #[tokio::test]

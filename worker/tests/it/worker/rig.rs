@@ -24,6 +24,7 @@ use mcp_batch::{
     webhook::{Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -157,7 +158,7 @@ pub(super) struct Rig {
     pub(super) worker: Worker<RigPorts>,
     returns: Arc<Returns>,
     ahead_ms: Arc<AtomicI64>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Rig {
@@ -214,7 +215,7 @@ impl Rig {
             observer: Arc::<Returns>::clone(&returns),
         });
         let worker = Worker::new(environment, concurrency);
-        Self { worker, returns, ahead_ms, _folder: folder }
+        Self { worker, returns, ahead_ms, folder }
     }
 
     /// Lets time pass for leases and records; nobody waits.
@@ -224,6 +225,12 @@ impl Rig {
 
     pub(super) fn tools(&self) -> &Scripted {
         &self.worker.environment().tools
+    }
+
+    /// Puts the jobs out of the ledger's reach.
+    pub(super) fn break_ledger(&self) {
+        let database = Connection::open(self.folder.path().join("a.db")).expect("a database");
+        database.execute_batch("ALTER TABLE jobs RENAME TO jobs_elsewhere").expect("renamed");
     }
 
     /// Sends bodies and receives them as one batch.
