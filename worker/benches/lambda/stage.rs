@@ -20,6 +20,8 @@ pub(crate) struct Setup {
     pub(crate) dynamo: Duration,
     pub(crate) callback: Duration,
     pub(crate) concurrency: usize,
+    /// Callbacks at once to the receiver.
+    pub(crate) callbacks_at_once: usize,
     /// Of each job's input.
     pub(crate) text_bytes: usize,
 }
@@ -28,13 +30,14 @@ impl Setup {
     /// Everything answers at once.
     pub(crate) const fn instant(concurrency: usize) -> Self {
         let zero = Duration::ZERO;
-        Self { llm: zero, dynamo: zero, callback: zero, concurrency, text_bytes: 100 }
+        Self { dynamo: zero, callback: zero, ..Self::with_llm(zero, concurrency) }
     }
 
     /// DynamoDB and receiver take the time they are compared at.
     pub(crate) const fn with_llm(llm: Duration, concurrency: usize) -> Self {
         let (dynamo, callback) = (Duration::from_millis(3), Duration::from_millis(10));
-        Self { llm, dynamo, callback, concurrency, text_bytes: 100 }
+        let callbacks_at_once = 1_000;
+        Self { llm, dynamo, callback, concurrency, callbacks_at_once, text_bytes: 100 }
     }
 
     /// The requests of one job, one after another: claim, LLM, complete, callback, mark.
@@ -121,7 +124,7 @@ fn function(binary: &Path, setup: Setup, llm: &FakeLlm, aws: &FakeAws) -> Functi
         ("MCP_BATCH_LLM_API_KEY", "sk-benchmark".to_owned()),
         ("MCP_BATCH_CALLBACK_SECRETS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         ("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1".to_owned()),
-        ("MCP_BATCH_CALLBACK_CONCURRENCY", "1000".to_owned()),
+        ("MCP_BATCH_CALLBACK_CONCURRENCY", setup.callbacks_at_once.to_string()),
         ("MCP_BATCH_CONCURRENCY", setup.concurrency.to_string()),
     ])
 }
