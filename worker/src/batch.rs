@@ -204,7 +204,7 @@ impl<'a, P: Ports> Batch<'a, P> {
                 () = self.returns.gathered() => self.returns.send(&self.worker.environment),
                 () = self.finished.gathered() => self.finished.delete(&self.worker.environment),
                 () = self.stop.draining(), if !self.waiting.is_empty() => self.begin_nothing(),
-                () = beat(self.next_beat) => self.extend(),
+                () = due(self.next_beat) => self.extend(),
                 // What hangs even now hangs in a port; its lease ends by itself.
                 () = self.deadline.reached(), if !is_late => {
                     is_late = true;
@@ -308,10 +308,10 @@ impl<'a, P: Ports> Batch<'a, P> {
     }
 }
 
-/// Returns at the next beat, if there is one.
-async fn beat(next: Option<Instant>) {
-    match next {
-        Some(next) => sleep_until(next).await,
+/// Returns at that moment, if there is one.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

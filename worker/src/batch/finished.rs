@@ -1,13 +1,14 @@
 //! Messages that are finished: told in the batch's answer, or deleted beside the jobs that run. A
 //! message that waited for the end of its batch would come back meanwhile, and hold up its group.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 
+use super::due;
 use crate::{
     environment::{Environment, Ports},
     queue::{Queue, Receipt},
@@ -53,10 +54,7 @@ impl Finished {
 
     /// Returns once there is something to delete that has gathered long enough.
     pub(super) async fn gathered(&self) {
-        match self.due {
-            Some(due) => sleep_until(due).await,
-            None => pending().await,
-        }
+        due(self.due).await;
     }
 
     /// Deletes what has gathered, where the batch does.

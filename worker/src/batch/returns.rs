@@ -1,14 +1,14 @@
 //! Messages on their way back: those of a moment are deferred together, beside the jobs that run.
 
-use std::{collections::HashSet, future::pending, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, timeout},
 };
 
 use super::{
-    BatchAnswer,
+    BatchAnswer, due,
     finished::{Deletion, delete},
 };
 use crate::{
@@ -61,10 +61,7 @@ impl Returns {
 
     /// Returns once there is something to send that has gathered long enough.
     pub(super) async fn gathered(&self) {
-        match self.due {
-            Some(due) => sleep_until(due).await,
-            None => pending().await,
-        }
+        due(self.due).await;
     }
 
     /// Defers what has gathered. What cannot be deferred comes back when its visibility timeout
