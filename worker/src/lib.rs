@@ -38,12 +38,12 @@ pub mod config;
 pub mod environment;
 pub mod error;
 pub mod fan_in;
+mod http;
 pub mod poller;
 pub mod queue;
 pub mod retry;
 pub mod secret;
 pub mod telemetry;
-mod tls;
 
 #[cfg(feature = "aws")]
 pub mod aws;

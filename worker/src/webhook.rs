@@ -8,7 +8,7 @@ mod turns;
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{Client, header::CONTENT_TYPE, redirect::Policy};
+use reqwest::{Client, header::CONTENT_TYPE};
 use tokio::time::timeout;
 
 use self::turns::Turns;
@@ -18,18 +18,11 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, Deadline},
+    http,
     job::Callback,
     lease::Delivery,
     secret::Secrets,
-    tls,
 };
-
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection is kept that nobody uses: Node's servers, n8n among them, close it after
-/// 5 s, and a delivery that meets that has failed.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 /// With less time than this nothing is posted: it would count as a failure of the receiver's.
 pub(crate) const LEAST_TIME: Duration = Duration::from_secs(1);
@@ -88,16 +81,7 @@ pub enum NotTried {
 impl Courier {
     /// A courier that signs with the present keys of `secrets`.
     pub fn new(settings: CourierSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
-        let tls = tls::config().map_err(|error| error.to_string())?;
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(settings.per_host.min(MOST_IN_ALL))
-            .redirect(Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        let http = http::client(settings.per_host.min(MOST_IN_ALL))?;
         let turns = Arc::new(Turns::new(settings.per_host, settings.total()));
         Ok(Self { http, turns, settings, secrets, clock })
     }

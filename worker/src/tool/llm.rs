@@ -10,7 +10,6 @@ use std::{sync::Arc, time::Duration};
 use reqwest::{
     Body, Client, Response,
     header::{AUTHORIZATION, CONTENT_TYPE},
-    redirect::Policy,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -25,16 +24,9 @@ use crate::{
     clock::Clock,
     config::Keys,
     error::{ErrorClass, JobError},
+    http,
     secret::Secrets,
-    tls,
 };
-
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection is kept that nobody uses. LiteLLM's server closes it after 5 s, and a call
-/// that meets that has perhaps been made.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 /// LiteLLM gives up by itself this much before we do, so that nothing is billed afterwards.
 const UPSTREAM_GIVES_UP_EARLIER: Duration = Duration::from_secs(1);
@@ -108,15 +100,7 @@ pub(super) struct CallTerms<'a> {
 impl LlmClient {
     /// A client for the endpoint of `settings`, which is shown the present key of `secrets`.
     pub fn new(settings: LlmSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
-        let tls = tls::config().map_err(|error| error.to_string())?;
-        let http = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .redirect(Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        let http = http::client(usize::MAX)?;
         let endpoint = format!("{}/chat/completions", settings.url.as_str().trim_end_matches('/'));
         let settings = Arc::new(settings);
         Ok(Self { http, endpoint: endpoint.into(), settings, secrets, clock })

@@ -1,8 +1,13 @@
-//! TLS towards upstreams and receivers: the machine's own certificates are trusted. They are read
-//! when the first server shows its own, once a process: at a cold start nothing else takes as long.
+//! How upstreams and receivers are reached: one kind of client, which trusts the certificates of the
+//! machine. They are read when the first server shows its own, once a process: at a cold start
+//! nothing else takes as long.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
+use reqwest::{Client, redirect::Policy};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -18,8 +23,29 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> =
 
 static MACHINES: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::new(verifier);
 
-/// What an HTTP client connects with.
-pub(crate) fn config() -> Result<ClientConfig, Error> {
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept that nobody uses. Node's servers, n8n among them, and LiteLLM's close
+/// it after 5 s: a delivery that meets that has failed, and a call has perhaps been made.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// A client of upstreams or receivers, which keeps at most so many unused connections to each. It
+/// follows no redirects and knows no proxy: what it is sent to is what was asked for.
+pub(crate) fn client(most_idle: usize) -> Result<Client, String> {
+    Client::builder()
+        .tls_backend_preconfigured(config().map_err(|error| error.to_string())?)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .pool_max_idle_per_host(most_idle)
+        .redirect(Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|error| format!("cannot make an HTTP client: {error}"))
+}
+
+/// What it connects with.
+fn config() -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER));
     // Dangerous would be a verifier of one's own; this one hands on to rustls's.
     let builder = builder.with_safe_default_protocol_versions()?.dangerous();
