@@ -1,18 +1,14 @@
 //! The catalog: every tool a job may name, read from one TOML file.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CallContext, CallPlan, Gate, LlmClient, ToolError, Tools,
+    CallContext, CallPlan, Gates, LlmClient, ToolError, Tools,
     llm::{Answer, CallTerms, ChatMessage, Completion},
+    models::{self, ModelGates, ModelSpec},
     prompt::{PromptSpec, PromptTool},
 };
 use crate::{
@@ -24,9 +20,6 @@ use crate::{
 /// The catalog that is compiled in.
 const DEFAULT: &str = include_str!("tools.toml");
 
-/// Upstreams with a gate of their own. Jobs may name any model, so the number is bounded.
-const MAX_GATES: usize = 256;
-
 /// How long an offline call may take.
 const OFFLINE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -36,6 +29,14 @@ pub enum CatalogError {
     /// The file is not the TOML it should be.
     #[error(transparent)]
     Toml(#[from] toml::de::Error),
+    /// What it says of one model is wrong.
+    #[error("model {name}: {problem}")]
+    Model {
+        /// The model.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// One tool of it is wrong.
     #[error("tool {name}: {problem}")]
     Tool {
@@ -52,6 +53,8 @@ struct CatalogSpec {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
+    models: BTreeMap<String, ModelSpec>,
+    #[serde(default)]
     tools: BTreeMap<String, PromptSpec>,
 }
 
@@ -65,7 +68,7 @@ enum Model {
 pub struct Catalog {
     tools: BTreeMap<ToolName, PromptTool>,
     model: Model,
-    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    gates: ModelGates,
 }
 
 impl Catalog {
@@ -77,7 +80,9 @@ impl Catalog {
     /// Reads a catalog whose tools call the LLM behind `client`, or the offline model.
     pub fn parse(text: &str, client: Option<LlmClient>) -> Result<Self, CatalogError> {
         let spec: CatalogSpec = toml::from_str(text)?;
+        let models = models::parse(spec.models)?;
         let tools = spec.tools.into_iter().map(tool).collect::<Result<_, _>>()?;
+        let gates = ModelGates::new(&models);
         let model = match client {
             None => Model::Offline,
             Some(client) => {
@@ -87,7 +92,7 @@ impl Catalog {
                 Model::Llm { client, default_model }
             }
         };
-        Ok(Self { tools, model, gates: Mutex::default() })
+        Ok(Self { tools, model, gates })
     }
 
     /// The longest any call may take.
@@ -155,12 +160,11 @@ impl Tools for Catalog {
         matches!(self.model, Model::Llm { .. })
     }
 
-    fn gate(&self, job: &Job) -> Arc<Gate> {
-        let model = self.tool(job).ok().and_then(|tool| self.model_of(job, tool));
-        let name = model.map_or("", ModelName::as_str);
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = if gates.len() < MAX_GATES || gates.contains_key(name) { name } else { "" };
-        Arc::clone(gates.entry(name.to_owned()).or_default())
+    fn gates(&self, job: &Job) -> Gates {
+        let tool = self.tool(job).ok();
+        let model = tool.and_then(|tool| self.model_of(job, tool));
+        let upstream = self.gates.of_model(model.map_or("", ModelName::as_str));
+        Gates { upstream, tool: tool.and_then(|tool| tool.gate.clone()) }
     }
 }
 

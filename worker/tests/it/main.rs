@@ -29,6 +29,7 @@ mod bad_input;
 mod events;
 mod helpers;
 mod job_schema;
+mod limits;
 mod llm_answers;
 mod llm_prompts;
 mod llm_waits;
