@@ -1,6 +1,6 @@
 # The project's habits, each one line that a person could type.
 
-.PHONY: run test check bench fuzz deny fake-llm
+.PHONY: run test e2e check bench fuzz deny fake-llm
 
 # The main job, offline: no key, no network.
 run:
@@ -11,6 +11,10 @@ run:
 test:
 	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- cargo $$runner
 	cargo test --workspace --doc
+
+# The real programs on the other side, each installed into target/ by its script. A line a program.
+e2e:
+	scripts/e2e-litellm
 
 # What must hold before a commit.
 check:

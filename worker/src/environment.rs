@@ -131,6 +131,14 @@ pub enum Observation<'a> {
         /// For about how long.
         about: Duration,
     },
+    /// An upstream refused us rather than the job (class `configuration`): a person has to act, so
+    /// this is worth an alarm. The job's message comes back as well.
+    Refused {
+        /// The job whose call was refused.
+        job: &'a Job,
+        /// Why.
+        reason: &'a JobError,
+    },
     /// Its message comes back.
     Returned {
         /// The queue's id for the message.

@@ -10,6 +10,7 @@ use std::{fmt, future::Future, time::Duration};
 
 use uuid::Uuid;
 
+pub(crate) use self::outcome::rounded_usd;
 pub use self::{
     outcome::{Outcome, Usage},
     record::{CallbackSlot, CallbackState, DeadLetterState, Record, State},

@@ -7,6 +7,7 @@ mod limits;
 mod llm;
 mod models;
 mod offline;
+mod prices;
 mod prompt;
 mod schema;
 

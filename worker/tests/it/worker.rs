@@ -5,6 +5,7 @@ mod fan_in;
 mod faulty;
 mod graves;
 mod groups;
+mod limits;
 mod many;
 mod rejections;
 mod replays;

@@ -207,7 +207,9 @@ impl Observer for SharedTally {
             | Observation::Waits { key, reason, about: after } => {
                 tally.returned(key, reason, after);
             }
-            Observation::Ended { key: None, .. } | Observation::Returned { key: None, .. } => {}
+            Observation::Ended { key: None, .. }
+            | Observation::Returned { key: None, .. }
+            | Observation::Refused { .. } => {}
         }
     }
 }
