@@ -54,6 +54,8 @@ mod llm;
 
 mod ministack;
 
+mod name_server;
+
 mod receiver;
 
 mod runtime_api;
@@ -71,6 +73,7 @@ pub use crate::event_source::{
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
 pub use crate::ministack::MiniStack;
+pub use crate::name_server::{NameServer, ask};
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};
 pub use crate::runtime_api::{Function, Invocation, RuntimeApi};
 pub use crate::server::Received;

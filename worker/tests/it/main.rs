@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `run_command.rs` | `mcp-batch run`: what goes in, what comes out, what cannot be used |
 //! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
+//! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
 //! | `llm_waits.rs` | pauses and refusals that are not the job's fault |
@@ -26,6 +27,7 @@
 mod any_job;
 mod aws;
 mod bad_input;
+mod callbacks_command;
 mod events;
 mod helpers;
 mod job_schema;

@@ -3,9 +3,12 @@
 mod callbacks;
 mod fan_in;
 mod faulty;
+mod flaky;
 mod graves;
 mod groups;
+mod guard;
 mod many;
+mod receivers;
 mod rejections;
 mod replays;
 mod rig;
