@@ -96,7 +96,7 @@ impl<P: Ports> Run<'_, P> {
             let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
             return Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"));
         }
-        self.environment.tools.check(job)
+        self.environment.check(job)
     }
 
     /// The second try within one batch is its last.
