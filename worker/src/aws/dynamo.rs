@@ -124,14 +124,15 @@ impl DynamoLedger {
     }
 }
 
+// The steps of most jobs are boxed: a job that waits for its LLM keeps no room for them.
 impl Ledger for DynamoLedger {
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, LedgerError> {
         if let Some(answer) = self.finished.answer(&request) {
             return Ok(answer);
         }
         let claim = match &request.membership {
-            Some(membership) => self.claim_in_batch(&request, membership).await,
-            None => self.claim_alone(&request).await,
+            Some(membership) => Box::pin(self.claim_in_batch(&request, membership)).await,
+            None => Box::pin(self.claim_alone(&request)).await,
         };
         Ok(claim?)
     }
@@ -146,14 +147,14 @@ impl Ledger for DynamoLedger {
         settlement: Settlement,
         now: UnixMs,
     ) -> Result<Settled, LedgerError> {
-        let failure = match self.settle_as(lease, &settlement, now).await {
+        let failure = match Box::pin(self.settle_as(lease, &settlement, now)).await {
             Ok(settled) => return Ok(settled),
             Err(failure) => failure,
         };
         match (failure.of_result(), settlement) {
             (Some(error), Settlement::Complete(outcome)) => {
                 let failed = Settlement::Fail(error, outcome.usage);
-                Ok(self.settle_as(lease, &failed, now).await?)
+                Ok(Box::pin(self.settle_as(lease, &failed, now)).await?)
             }
             _ => Err(failure.into()),
         }
@@ -166,7 +167,7 @@ impl Ledger for DynamoLedger {
         mark: Mark,
         _now: UnixMs,
     ) -> Result<(), LedgerError> {
-        Ok(self.mark_handoff(key, epoch, &mark).await?)
+        Ok(Box::pin(self.mark_handoff(key, epoch, &mark)).await?)
     }
 
     async fn cancel(&self, request: ClaimRequest) -> Result<Result<Record, Refusal>, LedgerError> {

@@ -3,7 +3,7 @@
 use std::{
     future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::Pin,
     task::Poll,
     time::Duration,
 };
@@ -84,7 +84,8 @@ impl<P: Ports> Run<'_, P> {
             CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
         let began = Instant::now();
         observer.observe(Observation::CallBegan);
-        let call = catching_panics(self.environment.tools.call(job, &context));
+        // Boxed: what a call needs is there while it lasts.
+        let call = catching_panics(Box::pin(self.environment.tools.call(job, &context)));
         let end = tokio::select! {
             ended = timeout(plan.timeout + TOOL_GRACE, call) => match ended {
                 Ok(Ok(outcome)) => CallEnd::Answered(outcome),
@@ -178,9 +179,8 @@ fn timed_out(after: Duration) -> ToolError {
 
 /// A call that panics has failed; the job's task goes on and saves that.
 async fn catching_panics(
-    call: impl Future<Output = Result<Outcome, ToolError>>,
+    mut call: Pin<Box<impl Future<Output = Result<Outcome, ToolError>>>>,
 ) -> Result<Outcome, ToolError> {
-    let mut call = pin!(call);
     poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))).unwrap_or_else(|_| {
             let error = JobError::new(ErrorClass::Transient, "panic", "the tool's code panicked");

@@ -63,8 +63,10 @@ impl<P: Ports> Run<'_, P> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
         let is_last = self.is_last_delivery(self.message.first_seen);
         let end_of_delivery = self.delivery_deadline();
-        let delivered =
-            deliver_if_complete(self.environment, membership, end_of_delivery, is_last).await;
+        let delivery =
+            deliver_if_complete(self.environment, membership, end_of_delivery, is_last);
+        // Boxed: most jobs are in no batch.
+        let delivered = Box::pin(delivery).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
             Ok(FanIn::Taken { .. }) if matches!(end, End::Fresh(_)) => return Ok(()),

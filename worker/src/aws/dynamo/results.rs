@@ -118,7 +118,7 @@ impl ResultStore {
         let _permit = self.permit().await?;
         let request = self.client.put_object().bucket(bucket).key(key);
         let request = request.content_type("application/json").content_encoding("zstd");
-        let answer = request.body(ByteStream::from(packed)).send().await;
+        let answer = Box::pin(request.body(ByteStream::from(packed)).send()).await;
         answer.map(|_| ()).map_err(|error| failure::of_request("PutObject", &error))
     }
 
@@ -127,7 +127,8 @@ impl ResultStore {
             return Err(malformed(RESULT_OBJECT, "none, since no bucket is set"));
         };
         let _permit = self.permit().await?;
-        let answer = self.client.get_object().bucket(bucket).key(key).send().await;
+        let request = self.client.get_object().bucket(bucket).key(key);
+        let answer = Box::pin(request.send()).await;
         let answer = answer.map_err(|error| failure::of_request("GetObject", &error))?;
         let mut body = answer.body;
         let mut packed = Vec::new();
