@@ -3,7 +3,12 @@
 use mcp_batch_testkit::{FakeLlm, Receiver, Reply};
 use serde_json::{Value, json};
 
-use crate::helpers::{Folder, summarize};
+use crate::helpers::{Folder, Run, summarize};
+
+/// With callbacks to receivers on this machine.
+fn listed(run: Run<'_>) -> Run<'_> {
+    run.env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1")
+}
 
 fn with_callback(id: &str, url: &str) -> Value {
     let mut job = summarize(id, "One. Two.");
@@ -116,7 +121,6 @@ async fn a_callback_that_was_given_up_is_told_of_and_can_be_sent_again() {
     let (folder, receiver) = (Folder::new(), Receiver::start().await);
     receiver.set_default(Reply::status(410));
     let jobs = folder.jobs(&[with_callback("a", &receiver.url("/"))]);
-    let listed = |run: crate::helpers::Run<'_>| run.env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1");
 
     let ended = listed(folder.run(&jobs)).finish().await;
     assert_eq!(ended.code, Some(0), "its outcome stands: {ended:?}");

@@ -35,6 +35,24 @@ async fn no_more_than_five_callbacks_go_to_one_host_at_once() {
 }
 
 #[tokio::test]
+async fn of_a_thousand_results_at_once_none_is_lost_and_five_are_on_their_way() {
+    let rig = Rig::with(1_000, plan(1_000, Repeat::Safe), |_| {});
+    let receiver = Receiver::start().await;
+    receiver.set_default(Reply::status(204).after(Duration::from_millis(10)));
+    let mut messages = rig.messages(&jobs(&receiver, "one", 1_000)).await;
+
+    // What has no time left in one invocation is told in the next.
+    while !messages.is_empty() {
+        let answer = rig.work_off(messages.clone(), Duration::from_secs(4)).await;
+        assert_eq!(answer.finished.len() + answer.returned.len(), messages.len());
+        messages.retain(|message| answer.returned.contains(&message.id));
+    }
+
+    assert_eq!((receiver.count(), receiver.distinct_ids(), rig.calls()), (1_000, 1_000, 1_000));
+    assert!(receiver.max_in_flight() <= 5, "{} at once", receiver.max_in_flight());
+}
+
+#[tokio::test]
 async fn five_hosts_are_not_hindered_by_a_sixth_that_never_answers() {
     let rig = Rig::new(100);
     let silent = Receiver::start().await;
