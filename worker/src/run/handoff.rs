@@ -57,8 +57,7 @@ impl<P: Ports> Run<'_, P> {
         let policy = &self.environment.policy;
         let is_last = |failures| self.is_last_delivery(failures);
         let end_of_delivery = self.delivery_deadline();
-        let delivery =
-            deliver_if_complete(self.environment, membership, end_of_delivery, is_last);
+        let delivery = deliver_if_complete(self.environment, membership, end_of_delivery, is_last);
         // Boxed: most jobs are in no batch.
         let delivered = Box::pin(delivery).await;
         let (message, after) = match delivered {
@@ -109,7 +108,7 @@ impl<P: Ports> Run<'_, P> {
             epoch: Some(record.epoch),
             ..self.letter(error, Some(id), Some(tool))
         };
-        let burial = self.bury(letter, Some(record.key)).await?;
+        let burial = Box::pin(self.bury(letter, Some(record.key))).await?;
         if burial == Burial::Taken {
             self.mark(record, Mark::DeadLetterSent).await?;
         }
@@ -146,8 +145,9 @@ impl<P: Ports> Run<'_, P> {
         let policy = &self.environment.policy;
         let failures = slot.failures + 1;
         let deadline = self.delivery_deadline();
-        let delivery = self.environment.courier.deliver(&slot.callback, &event, deadline).await;
-        let delivery = delivery.map_err(|why| self.not_tried(record.key, why))?;
+        // Boxed: a job that waits for its LLM keeps no room for it.
+        let delivery = self.environment.courier.deliver(&slot.callback, &event, deadline);
+        let delivery = Box::pin(delivery).await.map_err(|why| self.not_tried(record.key, why))?;
         let delivery = delivery.judged(self.is_last_delivery(failures));
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         match delivery {
@@ -198,7 +198,8 @@ impl<P: Ports> Run<'_, P> {
         let id = invalid.id.as_ref().map(JobId::as_str);
         let tool = invalid.tool.as_ref().map(ToolName::as_str);
         let rejection = Rejection { key: None, error: &invalid.error(), id, tool };
-        self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref()).await
+        let rejected = self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref());
+        Box::pin(rejected).await
     }
 
     /// An id that was used with another tool, input or model: the first one's outcome stands.
@@ -217,7 +218,7 @@ impl<P: Ports> Run<'_, P> {
         let job = &subject.job;
         let (id, tool) = (Some(job.id().as_str()), Some(job.tool().as_str()));
         let rejection = Rejection { key: Some(subject.key), error, id, tool };
-        self.reject(rejection, job.callback(), job.metadata()).await
+        Box::pin(self.reject(rejection, job.callback(), job.metadata())).await
     }
 
     async fn reject(

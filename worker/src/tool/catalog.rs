@@ -197,7 +197,8 @@ impl PromptCall<'_> {
             Err(misfit) => misfit,
         };
         // One more try with the reason: most models get it right then.
-        let second = self.client.complete(|| self.body(Some(&misfit)), self.terms).await;
+        let second = self.client.complete(|| self.body(Some(&misfit)), self.terms);
+        let second = Box::pin(second).await;
         let second =
             second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
         self.result(second)

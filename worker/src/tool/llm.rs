@@ -154,7 +154,7 @@ impl LlmClient {
             let text = read(response, MAX_ANSWER_BYTES).await?;
             return Ok(Answer::parse(&text.head, text.headers_cost, text.is_cut)?);
         }
-        Err(self.refused(response, body()?.as_bytes(), key, terms).await)
+        Err(Box::pin(self.refused(response, body()?.as_bytes(), key, terms)).await)
     }
 
     async fn post(
