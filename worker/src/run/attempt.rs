@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Run, Subject, Verdict, admission::Admitted, failure::Next};
 use crate::{
-    environment::{End, Observation, Ports},
+    environment::{End, Heartbeat, Observation, Ports},
     error::{ErrorClass, JobError},
     job::Job,
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
@@ -102,13 +102,20 @@ impl<P: Ports> Run<'_, P> {
         end
     }
 
-    /// Keeps the lease up, where hearts beat, and returns once somebody else has the job.
+    /// Returns once somebody else has the job, where hearts beat.
     async fn lease_lost(&self, lease: &Lease) {
-        let policy = &self.environment.policy;
-        let Some(heartbeat) = policy.heartbeat else { return pending().await };
+        match self.environment.policy.heartbeat {
+            Some(heartbeat) => Box::pin(self.keep_up(lease, heartbeat)).await,
+            None => pending().await,
+        }
+    }
+
+    /// Keeps the lease up as long as it is this run's.
+    async fn keep_up(&self, lease: &Lease, heartbeat: Heartbeat) {
+        let lasts = heartbeat.lasts + self.environment.policy.lease_grace;
         loop {
             sleep(heartbeat.every).await;
-            let ends = self.environment.clock.now().plus(heartbeat.lasts + policy.lease_grace);
+            let ends = self.environment.clock.now().plus(lasts);
             match self.environment.ledger.extend(lease, ends).await {
                 Ok(true) => {}
                 Ok(false) => return,

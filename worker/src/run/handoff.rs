@@ -63,8 +63,7 @@ impl<P: Ports> Run<'_, P> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
         let is_last = self.is_last_delivery(self.message.first_seen);
         let end_of_delivery = self.delivery_deadline();
-        let delivery =
-            deliver_if_complete(self.environment, membership, end_of_delivery, is_last);
+        let delivery = deliver_if_complete(self.environment, membership, end_of_delivery, is_last);
         // Boxed: most jobs are in no batch.
         let delivered = Box::pin(delivery).await;
         let (message, after) = match delivered {
@@ -115,7 +114,7 @@ impl<P: Ports> Run<'_, P> {
             epoch: Some(record.epoch),
             ..self.letter(error, Some(id), Some(tool))
         };
-        let burial = self.bury(letter, Some(record.key)).await?;
+        let burial = Box::pin(self.bury(letter, Some(record.key))).await?;
         if burial == Burial::Taken {
             self.mark(record, Mark::DeadLetterSent).await?;
         }
@@ -151,7 +150,8 @@ impl<P: Ports> Run<'_, P> {
         let Some(event) = Event::of_job(record, job.metadata()) else { return Ok(()) };
         let mut slot = slot.clone();
         loop {
-            let attempt = self.call_back(record, &mut slot, &event).await?;
+            // Boxed: a job that waits for its LLM keeps no room for it.
+            let attempt = Box::pin(self.call_back(record, &mut slot, &event)).await?;
             if slot.state != CallbackState::Pending {
                 return Ok(());
             }
@@ -240,7 +240,8 @@ impl<P: Ports> Run<'_, P> {
         let id = invalid.id.as_ref().map(JobId::as_str);
         let tool = invalid.tool.as_ref().map(ToolName::as_str);
         let rejection = Rejection { key: None, error: &invalid.error(), id, tool };
-        self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref()).await
+        let rejected = self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref());
+        Box::pin(rejected).await
     }
 
     /// An id that was used with another tool, input or model: the first one's outcome stands.
@@ -259,7 +260,7 @@ impl<P: Ports> Run<'_, P> {
         let job = &subject.job;
         let (id, tool) = (Some(job.id().as_str()), Some(job.tool().as_str()));
         let rejection = Rejection { key: Some(subject.key), error, id, tool };
-        self.reject(rejection, job.callback(), job.metadata()).await
+        Box::pin(self.reject(rejection, job.callback(), job.metadata())).await
     }
 
     async fn reject(

@@ -13,7 +13,7 @@ use super::{
     attributes::{Item, Reader, bytes, text, weight},
     failure::{self, Failure, malformed},
 };
-use crate::lease::{LedgerError, Record, State};
+use crate::lease::{LedgerError, Record, Settlement, State};
 
 /// What one write unit pays for.
 const WRITE_UNIT: usize = 1024;
@@ -59,6 +59,12 @@ impl ResultStore {
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
         self.permits.acquire().await.map_err(LedgerError::of)
+    }
+
+    /// Whether the result of a settlement may have to be sent to the bucket.
+    pub(super) fn may_go_outside(&self, settlement: &Settlement) -> bool {
+        let Settlement::Complete(outcome) = settlement else { return false };
+        self.bucket.is_some() && outcome.result.to_string().len() > WRITE_UNIT
     }
 
     /// Adds the record's result to its item; one that goes to the bucket is there before this
