@@ -12,9 +12,9 @@ test:
 	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- cargo $$runner
 	cargo test --workspace --doc
 
-# The real programs on the other side, each installed into target/ by its script. A line a program.
+# What other programs must say to it: every script in scripts/e2e, one after another.
 e2e:
-	scripts/e2e-litellm
+	@set -e; for script in scripts/e2e/*; do echo "== $$script"; "$$script"; done
 
 # What must hold before a commit.
 check:

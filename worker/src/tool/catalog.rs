@@ -208,7 +208,7 @@ impl PromptCall<'_> {
         let timeout = ends.saturating_duration_since(Instant::now());
         let terms = CallTerms { timeout, ..self.terms };
         let write = |timeout| self.body(Some(&misfit), timeout);
-        let second = self.client.complete(write, terms).await;
+        let second = Box::pin(self.client.complete(write, terms)).await;
         let second =
             second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
         self.result(second)

@@ -125,7 +125,7 @@ impl LlmClient {
             return Ok(Answer::parse(&text, &head, &terms)?);
         }
         let request = body(upstream_timeout)?;
-        Err(self.refused(response, request.as_bytes(), key, terms).await)
+        Err(Box::pin(self.refused(response, request.as_bytes(), key, terms)).await)
     }
 
     async fn post(

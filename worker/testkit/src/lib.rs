@@ -57,6 +57,8 @@ mod llm;
 
 mod ministack;
 
+mod name_server;
+
 mod receiver;
 
 mod runtime_api;
@@ -77,6 +79,7 @@ pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::litellm::LiteLlm;
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, RateLimit, Status};
 pub use crate::ministack::MiniStack;
+pub use crate::name_server::{NameServer, ask};
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};
 pub use crate::runtime_api::{Function, Invocation, RuntimeApi};
 pub use crate::server::Received;

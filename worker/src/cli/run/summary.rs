@@ -27,6 +27,7 @@ pub(super) struct Summary {
     items: usize,
     duplicates: u64,
     calls: u64,
+    dead_callbacks: u64,
     elapsed: Duration,
     results: PathBuf,
     stopped_by: Option<JobError>,
@@ -46,6 +47,7 @@ impl Summary {
             items: entries.iter().len(),
             duplicates: 0,
             calls: tally.calls,
+            dead_callbacks: tally.dead_callbacks,
             elapsed,
             results,
             stopped_by: tally.hopeless().cloned(),
@@ -125,6 +127,7 @@ impl Summary {
             "waiting": self.sum(|tool| tool.waiting),
             "duplicates": self.duplicates,
             "tool_calls": self.calls,
+            "dead_callbacks": self.dead_callbacks,
             "elapsed_s": self.elapsed.as_secs_f64(),
             "results": self.results,
             "stopped_by": self.stopped_by,
@@ -144,6 +147,12 @@ impl Summary {
             lines.push(format!("{waiting} jobs wait; the same command goes on with them."));
             let reasons = self.waiting_for.iter();
             lines.extend(reasons.map(|(code, (jobs, why))| format!("  {jobs} for {code}: {why}")));
+        }
+        if self.dead_callbacks > 0 {
+            let count = self.dead_callbacks;
+            lines.push(format!(
+                "{count} callbacks were given up; `mcp-batch callbacks resend` sends them again."
+            ));
         }
         lines.push(format!("Results: {}", self.results.display()));
         lines.join("\n")

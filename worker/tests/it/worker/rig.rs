@@ -22,7 +22,7 @@ use mcp_batch::{
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
     tool::{CallContext, CallPlan, Gate, Gates, ToolError, Tools},
-    webhook::{Courier, CourierSettings},
+    webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
 use rusqlite::Connection;
@@ -37,6 +37,15 @@ pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Time enough for any call here.
 pub(super) const LONG: Duration = Duration::from_secs(120);
+
+/// Pauses between tries of a callback that are too long to be waited for in place.
+const NOT_HERE: Duration = Duration::from_secs(20);
+
+/// Callbacks to receivers on this machine.
+pub(super) fn allowing_loopback() -> CourierSettings {
+    let hosts = AllowedHosts::parse("127.0.0.1").expect("a host");
+    CourierSettings { hosts, ..CourierSettings::default() }
+}
 
 /// A job whose tool does `what`.
 pub(super) fn job(id: &str, what: &str) -> Value {
@@ -202,13 +211,13 @@ impl Rig {
         plan: CallPlan,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
-        Self::sending(concurrency, plan, CourierSettings::default(), change)
+        Self::sending(concurrency, plan, allowing_loopback(), change)
     }
 
     /// Behind this gate.
     pub(super) fn limited(concurrency: usize, gate: Gate) -> Self {
         let plan = CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe };
-        Self::made(concurrency, plan, CourierSettings::default(), gate, |_| {})
+        Self::made(concurrency, plan, allowing_loopback(), gate, |_| {})
     }
 
     pub(super) fn sending(
@@ -237,6 +246,7 @@ impl Rig {
         let secrets = Secrets::fixed(source).expect("a sound secret");
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let mut policy = Policy::default();
+        policy.callbacks.backoff.base = NOT_HERE;
         change(&mut policy);
         let tools = Scripted {
             plan,
@@ -277,6 +287,7 @@ impl Rig {
         database.execute_batch("ALTER TABLE jobs RENAME TO jobs_elsewhere").expect("renamed");
     }
 
+    /// Sends bodies.
     pub(super) async fn send(&self, jobs: &[Value]) {
         let environment = self.worker.environment();
         let message = |job: &Value| NewMessage {
