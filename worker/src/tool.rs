@@ -3,16 +3,20 @@
 
 mod catalog;
 mod gate;
+mod listing;
 mod llm;
+mod mcp;
 mod offline;
 mod prompt;
 mod schema;
+mod words;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 pub use self::{
     catalog::{Catalog, CatalogError},
     gate::Gate,
+    listing::{Listing, Problem, ToolListing},
     llm::{ApiKey, LlmClient, LlmSettings},
 };
 use crate::{
@@ -23,6 +27,13 @@ use crate::{
 
 /// The tools that jobs may call. The catalog is the real one.
 pub trait Tools: Send + Sync + 'static {
+    /// Sees to it that what [`Tools::check`] looks at is there, where that takes asking somebody.
+    /// A failure is not the job's: it says why nothing can be said of the job now.
+    fn prepare(&self, job: &Job) -> impl Future<Output = Result<(), ToolError>> + Send {
+        let _ = job;
+        async { Ok(()) }
+    }
+
     /// What is known about a job's call before it is paid: the tool is there, the input fits.
     fn check(&self, job: &Job) -> Result<CallPlan, JobError>;
 

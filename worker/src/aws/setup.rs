@@ -159,24 +159,27 @@ async fn catalog(
     secrets: &Secrets,
     clock: &Clock,
 ) -> anyhow::Result<Catalog> {
+    let place = config::tools(source).map(|place| place.display().to_string());
+    let text = match place.as_deref() {
+        None => Ok(Catalog::default_text().to_owned()),
+        Some(place) => match place.strip_prefix("s3://") {
+            Some(object) => read_object(clients, object).await,
+            None => fs::read_to_string(place).map_err(anyhow::Error::new),
+        },
+    };
+    let place = place.unwrap_or_else(|| "the default catalog".to_owned());
+    let text = text.with_context(|| format!("{place}: the catalog cannot be read"))?;
+    let is_wrong = || format!("{place}: the catalog is wrong");
+    let has_prompts = Catalog::has_prompts(&text).with_context(is_wrong)?;
     let client = match fallback {
-        Fallback::Offline => None,
-        Fallback::Refused => {
+        Fallback::Refused if has_prompts => {
             let settings = config::required_llm(source)?;
             let client = LlmClient::new(settings, secrets.clone(), clock.clone());
             Some(client.map_err(anyhow::Error::msg)?)
         }
+        Fallback::Refused | Fallback::Offline => None,
     };
-    let Some(place) = config::tools(source) else {
-        return Catalog::parse(Catalog::default_text(), client).context("the default catalog");
-    };
-    let place = place.display().to_string();
-    let text = match place.strip_prefix("s3://") {
-        Some(object) => read_object(clients, object).await,
-        None => fs::read_to_string(&place).map_err(anyhow::Error::new),
-    };
-    let text = text.with_context(|| format!("{place}: the catalog cannot be read"))?;
-    Catalog::parse(&text, client).with_context(|| format!("{place}: the catalog is wrong"))
+    Catalog::parse(&text, client, secrets, clock).with_context(is_wrong)
 }
 
 async fn read_object(clients: &Clients, object: &str) -> anyhow::Result<String> {

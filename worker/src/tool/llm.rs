@@ -3,6 +3,7 @@
 
 mod answer;
 mod key;
+mod models;
 mod refusal;
 
 use std::{sync::Arc, time::Duration};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 
-use super::{ApiKey, ToolError};
+use super::{super::words, ApiKey, ToolError};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
@@ -17,15 +17,6 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
 /// How long to wait when money is spent: until somebody raises the budget, or a new period begins.
 const BUDGET_PAUSE: Duration = Duration::from_mins(1);
-
-/// The most of an upstream's message that is told, in characters.
-const MAX_MESSAGE_CHARS: usize = 300;
-
-/// Text of the prompt that an upstream's message may not repeat, in characters.
-const QUOTED_CHARS: usize = 24;
-
-/// A prompt that is shorter is a word that any message may hold.
-const SHORTEST_PROMPT_CHARS: usize = 8;
 
 /// A call that brought no answer.
 pub(super) struct Refused {
@@ -97,7 +88,9 @@ impl Refusal {
             Some(code) => code == "api_key",
         };
         let code = code.map_or_else(|| format!("http_{}", self.status.as_u16()), str::to_owned);
-        let said = details.message.map(|message| shown(&message, request, key)).unwrap_or_default();
+        let key = key.map(|key| key.expose().to_owned());
+        let said = details.message.map(|message| words::told(&message, &prompts(request), key));
+        let said = said.unwrap_or_default();
         let message = format!("the LLM answered {}{said}", self.status);
         let error = JobError::new(class, code, message);
         let failure = match self.status.as_u16() {
@@ -135,37 +128,8 @@ impl Details {
     }
 }
 
-/// The upstream's message, bounded, on one line, without what must not be told.
-fn shown(message: &str, request: &[u8], key: Option<&ApiKey>) -> String {
-    let key = key.map(ApiKey::expose).filter(|key| !key.is_empty());
-    // Before it is cut, which may leave half a key.
-    let message = key.map_or_else(|| message.to_owned(), |key| message.replace(key, "[key]"));
-    if quotes(&message, request) {
-        return " (its message repeats the prompt and is left out)".to_owned();
-    }
-    format!(": {}", on_one_line(&message).take(MAX_MESSAGE_CHARS).collect::<String>())
-}
-
-fn on_one_line(text: &str) -> impl Iterator<Item = char> {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c })
-}
-
-/// Whether the message repeats a run of a prompt, or the whole of a short one.
-fn quotes(message: &str, request: &[u8]) -> bool {
-    let chars: Vec<char> = on_one_line(message).collect();
-    let message: String = chars.iter().collect();
-    prompts(request).iter().any(|prompt| {
-        let is_whole = prompt.len() >= SHORTEST_PROMPT_CHARS && message.contains(prompt);
-        is_whole
-            || chars
-                .windows(QUOTED_CHARS)
-                .step_by(QUOTED_CHARS / 3)
-                .any(|run| prompt.contains(&run.iter().collect::<String>()))
-    })
-}
-
 /// What was said to the model, as an upstream would repeat it: not as JSON has it.
 fn prompts(request: &[u8]) -> Vec<String> {
     let request = serde_json::from_slice::<Request>(request).unwrap_or_default();
-    request.messages.iter().map(|said| on_one_line(said.content.trim()).collect()).collect()
+    request.messages.into_iter().map(|said| said.content).collect()
 }

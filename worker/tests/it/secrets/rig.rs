@@ -167,7 +167,8 @@ pub(super) fn catalog(llm: &FakeLlm, secrets: &Secrets) -> Catalog {
         timeout: Duration::from_mins(1),
     };
     let client = LlmClient::new(settings, secrets.clone(), Clock::system()).expect("a client");
-    Catalog::parse(Catalog::default_text(), Some(client)).expect("the default catalog")
+    let catalog = Catalog::parse(Catalog::default_text(), Some(client), secrets, &Clock::system());
+    catalog.expect("the default catalog")
 }
 
 /// One call of a tool.
