@@ -122,6 +122,15 @@ pub enum Observation<'a> {
         /// How.
         end: End<'a>,
     },
+    /// It stands in line before it is claimed: its upstream takes no more calls now.
+    Waits {
+        /// The job's key.
+        key: JobKey,
+        /// Why.
+        reason: &'a JobError,
+        /// For about how long.
+        about: Duration,
+    },
     /// Its message comes back.
     Returned {
         /// The queue's id for the message.

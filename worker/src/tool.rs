@@ -3,19 +3,22 @@
 
 mod catalog;
 mod gate;
+mod limits;
 mod listing;
 mod llm;
 mod mcp;
+mod models;
 mod offline;
 mod prompt;
 mod schema;
 mod words;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 pub use self::{
     catalog::{Catalog, CatalogError},
-    gate::Gate,
+    gate::{Blocked, Closed, Gate, Gates, Passes},
+    limits::Limits,
     listing::{Listing, Problem, ToolListing},
     llm::{ApiKey, LlmClient, LlmSettings},
 };
@@ -24,6 +27,10 @@ use crate::{
     job::Job,
     lease::{Outcome, Repeat, Usage},
 };
+
+/// Connections to one MCP server beside those of its calls: for what it sends by itself, and for
+/// what cancels calls.
+pub const CONNECTIONS_BESIDE_CALLS: usize = 2;
 
 /// The tools that jobs may call. The catalog is the real one.
 pub trait Tools: Send + Sync + 'static {
@@ -47,8 +54,9 @@ pub trait Tools: Send + Sync + 'static {
     /// Whether the call's outcome would replace one of the offline model.
     fn supersedes_offline(&self) -> bool;
 
-    /// Whether the job's upstream takes calls now, and notes how calls to it end.
-    fn gate(&self, job: &Job) -> Arc<Gate>;
+    /// The gates on the job's way: whether its tool and its upstream take calls now. That of the
+    /// upstream is told how calls end.
+    fn gates(&self, job: &Job) -> Gates;
 }
 
 /// What is known about a call before it is made.

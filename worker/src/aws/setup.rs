@@ -17,7 +17,7 @@ use crate::{
     config::{self, AwsSettings, Connections, Source},
     environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
     secret::Secrets,
-    tool::{Catalog, LlmClient},
+    tool::{CONNECTIONS_BESIDE_CALLS, Catalog, LlmClient},
     webhook::{Courier, CourierSettings},
 };
 
@@ -72,7 +72,6 @@ impl AwsWorker {
         let concurrency = config::concurrency(source, concurrency)?;
         let settings = config::aws(source)?;
         let courier = config::courier(source)?;
-        connections(concurrency, &settings, &courier).check_process()?;
         // Tries cost little where a message waits in its queue; age ends them.
         let max_callback_failures = u32::MAX;
         let policy = Policy {
@@ -82,6 +81,7 @@ impl AwsWorker {
             ..config::policy(source)?
         };
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
+        connections(concurrency, &tools, &settings, &courier).check_process()?;
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
             ledger: ledger(&clients, &settings),
@@ -138,12 +138,14 @@ fn queue(clients: &Clients, settings: &AwsSettings, max_age: Duration) -> SqsQue
 
 fn connections(
     concurrency: usize,
+    tools: &Catalog,
     settings: &AwsSettings,
     courier: &CourierSettings,
 ) -> Connections {
     let has_bucket = settings.results_bucket.is_some();
     Connections {
         llm: concurrency,
+        servers: tools.servers() * CONNECTIONS_BESIDE_CALLS,
         ledger: dynamo::DEFAULT_REQUESTS,
         bucket: if has_bucket { dynamo::MAX_OBJECT_REQUESTS } else { 0 },
         queue: sqs::MAX_REQUESTS,

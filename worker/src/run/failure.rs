@@ -31,7 +31,7 @@ impl<P: Ports> Run<'_, P> {
         plan: CallPlan,
         failure: ToolError,
     ) -> (Settlement, Next) {
-        let is_upstreams = subject.gate.failed(&failure.error, failure.retry_after);
+        let is_upstreams = subject.gates.upstream.failed(&failure.error, failure.retry_after);
         if plan.repeat == Repeat::Never && failure.is_ambiguous {
             let hold = Settlement::Interrupt(failure.error, failure.usage, Repeat::Never);
             return (hold, Next::End);
@@ -83,7 +83,7 @@ impl<P: Ports> Run<'_, P> {
         failure: &ToolError,
         attempt: Attempt,
     ) -> Next {
-        let pause = subject.gate.closed().map(|closed| closed.time_left());
+        let pause = subject.gates.upstream.closed().map(|closed| closed.time_left());
         if attempt == Attempt::NotCounted {
             return Next::Return(
                 failure.retry_after.max(pause).unwrap_or_default() + jitter(SPREAD),

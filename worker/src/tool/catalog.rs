@@ -2,8 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -11,10 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CallContext, CallPlan, Gate, Listing, LlmClient, Problem, ToolError, Tools,
+    CallContext, CallPlan, Gates, Listing, LlmClient, Problem, ToolError, Tools,
     listing::ToolListing,
     llm::{Answer, CallTerms, ChatMessage, Completion},
     mcp::{McpServer, ServerSpec},
+    models::{self, ModelGates, ModelSpec},
     prompt::{PromptSpec, PromptTool},
     schema,
 };
@@ -29,9 +29,6 @@ use crate::{
 /// The catalog that is compiled in.
 const DEFAULT: &str = include_str!("tools.toml");
 
-/// Upstreams with a gate of their own. Jobs may name any model, so the number is bounded.
-const MAX_GATES: usize = 256;
-
 /// How long an offline call may take.
 const OFFLINE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -41,6 +38,14 @@ pub enum CatalogError {
     /// The file is not the TOML it should be.
     #[error(transparent)]
     Toml(#[from] toml::de::Error),
+    /// What it says of one model is wrong.
+    #[error("model {name}: {problem}")]
+    Model {
+        /// The model.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// One tool of it is wrong.
     #[error("tool {name}: {problem}")]
     Tool {
@@ -65,6 +70,8 @@ struct CatalogSpec {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
+    models: BTreeMap<String, ModelSpec>,
+    #[serde(default)]
     tools: BTreeMap<String, PromptSpec>,
     #[serde(default)]
     servers: BTreeMap<String, ServerSpec>,
@@ -88,7 +95,7 @@ pub struct Catalog {
     tools: BTreeMap<ToolName, PromptTool>,
     servers: BTreeMap<String, McpServer>,
     model: Model,
-    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    gates: ModelGates,
 }
 
 impl Catalog {
@@ -112,9 +119,11 @@ impl Catalog {
         clock: &Clock,
     ) -> Result<Self, CatalogError> {
         let spec: CatalogSpec = toml::from_str(text)?;
+        let models = models::parse(spec.models)?;
         let tools = spec.tools.into_iter().map(tool).collect::<Result<_, _>>()?;
         let server = |(name, spec)| server(name, spec, secrets, clock);
         let servers = spec.servers.into_iter().map(server).collect::<Result<_, _>>()?;
+        let gates = ModelGates::new(&models);
         let model = match client {
             None => Model::Offline,
             Some(client) => {
@@ -124,7 +133,7 @@ impl Catalog {
                 Model::Llm { client, default_model }
             }
         };
-        Ok(Self { tools, servers, model, gates: Mutex::default() })
+        Ok(Self { tools, servers, model, gates })
     }
 
     /// The longest any call may take.
@@ -274,16 +283,15 @@ impl Tools for Catalog {
         matches!(self.model, Model::Llm { .. })
     }
 
-    fn gate(&self, job: &Job) -> Arc<Gate> {
-        let model = match self.target(job) {
-            Ok(Target::Mcp(server, _)) => return server.gate(),
-            Ok(Target::Prompt(tool)) => self.model_of(job, tool),
+    fn gates(&self, job: &Job) -> Gates {
+        let tool = match self.target(job) {
+            Ok(Target::Mcp(server, _)) => return server.gate().into(),
+            Ok(Target::Prompt(tool)) => Some(tool),
             Err(_) => None,
         };
-        let name = model.map_or("", ModelName::as_str);
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = if gates.len() < MAX_GATES || gates.contains_key(name) { name } else { "" };
-        Arc::clone(gates.entry(name.to_owned()).or_default())
+        let model = tool.and_then(|tool| self.model_of(job, tool));
+        let upstream = self.gates.of_model(model.map_or("", ModelName::as_str));
+        Gates { upstream, tool: tool.and_then(|tool| tool.gate.clone()) }
     }
 }
 

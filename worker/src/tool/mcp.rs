@@ -60,8 +60,9 @@ impl McpServer {
         let credentials = Credentials::new(Arc::clone(&settings.shown), secrets);
         let http = McpHttp::new(client::client(usize::MAX)?, credentials, clock);
         let name = Arc::<str>::from(name);
+        let gate = Arc::new(Gate::new(settings.limits));
         let session = Session::new(Arc::clone(&name), Arc::clone(&settings), http);
-        Ok(Self { name, settings, session, gate: Arc::default() })
+        Ok(Self { name, settings, session, gate })
     }
 
     pub(super) fn gate(&self) -> Arc<Gate> {

@@ -72,7 +72,7 @@ pub use crate::event_source::{
     EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,
 };
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
-pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
+pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, RateLimit, Status};
 pub use crate::mcp::{FakeMcp, FakeMcpBuilder, LostSession, McpEra, ModernMcp};
 pub use crate::ministack::MiniStack;
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};

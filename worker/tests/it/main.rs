@@ -8,6 +8,7 @@
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
 //! | `llm_waits.rs` | pauses and refusals that are not the job's fault |
+//! | `mcp.rs` | tools of MCP servers: results, failures, sessions, lists; `tools` and `call` |
 //! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
@@ -29,9 +30,11 @@ mod bad_input;
 mod events;
 mod helpers;
 mod job_schema;
+mod limits;
 mod llm_answers;
 mod llm_prompts;
 mod llm_waits;
+mod mcp;
 mod poll;
 mod run_again;
 mod run_command;

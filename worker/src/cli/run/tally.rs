@@ -203,7 +203,8 @@ impl Observer for SharedTally {
                     self.complete.notify_one();
                 }
             }
-            Observation::Returned { key: Some(key), reason, after, .. } => {
+            Observation::Returned { key: Some(key), reason, after, .. }
+            | Observation::Waits { key, reason, about: after } => {
                 tally.returned(key, reason, after);
             }
             Observation::Ended { key: None, .. } | Observation::Returned { key: None, .. } => {}

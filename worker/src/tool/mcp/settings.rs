@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::credentials::{HeaderSpec, Shown};
-use crate::lease::Repeat;
+use crate::{lease::Repeat, tool::Limits};
 
 /// How long connecting may take, with handshake and list of tools, where the catalog does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,6 +49,10 @@ pub(in crate::tool) struct ServerSpec {
     deny: Vec<String>,
     #[serde(default)]
     max_result_bytes: Option<usize>,
+    #[serde(default)]
+    rate_per_minute: Option<f64>,
+    #[serde(default)]
+    concurrency: Option<usize>,
     #[serde(default)]
     tools: BTreeMap<String, ToolSpec>,
 }
@@ -94,6 +98,7 @@ pub(super) struct ServerSettings {
     pub(super) era: Era,
     pub(super) connect_timeout: Duration,
     pub(super) max_result_bytes: usize,
+    pub(super) limits: Limits,
     timeouts: Timeouts,
     repeat: Option<Repeat>,
     allow: Option<Vec<Pattern>>,
@@ -143,6 +148,7 @@ impl ServerSettings {
             connect_timeout: seconds("connect_timeout_s", spec.connect_timeout_s)?
                 .unwrap_or(CONNECT_TIMEOUT),
             max_result_bytes: max_result_bytes(spec.max_result_bytes)?,
+            limits: Limits::new(spec.rate_per_minute, spec.concurrency)?,
             timeouts,
             repeat,
             allow: spec.allow.map(|names| patterns(names, "allow")).transpose()?,
@@ -308,6 +314,7 @@ mod tests {
             ("deny = [\"\"]", "deny: expected names"),
             ("bearer = \"geheim\"", "bearer: expected secret:NAME"),
             ("era = \"new\"", "expected one of `auto`, `modern`, `legacy`"),
+            ("concurrency = 0", "concurrency: expected"),
             ("retries = 3", "unknown field `retries`"),
             ("[tools.slow]\ntimeout_s = 0", "tools.slow.timeout_s: expected"),
         ];

@@ -20,7 +20,7 @@ use mcp_batch::{
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, ToolError, Tools},
+    tool::{CallContext, CallPlan, Gate, Gates, ToolError, Tools},
     webhook::{Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
@@ -122,8 +122,8 @@ impl Tools for Scripted {
         false
     }
 
-    fn gate(&self, _: &Job) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    fn gates(&self, _: &Job) -> Gates {
+        Arc::clone(&self.gate).into()
     }
 }
 
