@@ -7,6 +7,8 @@ mod events;
 mod failure;
 mod http;
 mod list;
+#[cfg(feature = "stdio")]
+mod program;
 mod progress;
 mod reply;
 mod result;
@@ -24,8 +26,8 @@ use self::{
     failure::Terms,
     http::McpHttp,
     list::{RemoteTool, ToolList},
-    session::{Live, Session},
-    settings::ServerSettings,
+    session::{Live, Session, Way},
+    settings::{Place, ServerSettings},
 };
 use super::{CallContext, CallPlan, Gate, Problem, ToolError, listing::ToolListing, schema};
 use crate::{
@@ -52,16 +54,22 @@ impl McpServer {
     /// Checks a server of the catalog; nothing is connected to before a job needs it.
     pub(super) fn new(
         name: &str,
-        spec: ServerSpec,
+        mut spec: ServerSpec,
         secrets: Secrets,
         clock: Clock,
     ) -> Result<Self, String> {
+        let way = match settings::place(&mut spec)? {
+            Place::Remote(url, shown) => {
+                let credentials = Credentials::new(shown, secrets);
+                Way::Http(url, McpHttp::new(client::client(usize::MAX)?, credentials, clock))
+            }
+            #[cfg(feature = "stdio")]
+            Place::Program(program) => Way::Program(program, secrets),
+        };
         let settings = Arc::new(ServerSettings::new(spec)?);
-        let credentials = Credentials::new(Arc::clone(&settings.shown), secrets);
-        let http = McpHttp::new(client::client(usize::MAX)?, credentials, clock);
         let name = Arc::<str>::from(name);
         let gate = Arc::new(Gate::new(settings.limits));
-        let session = Session::new(Arc::clone(&name), Arc::clone(&settings), http);
+        let session = Session::new(Arc::clone(&name), Arc::clone(&settings), way);
         Ok(Self { name, settings, session, gate })
     }
 
@@ -135,7 +143,7 @@ impl McpServer {
             Ok(answer) => result::outcome(answer, &self.terms(job, context)),
             Err(unanswered) => Err(self.unanswered(&unanswered, job, context, timeouts)),
         };
-        outcome.inspect_err(|error| note_other_list(&live, error))
+        outcome.inspect_err(|failure| self.note(failure, &live))
     }
 
     fn unanswered(
@@ -152,6 +160,17 @@ impl McpServer {
             Unanswered::Silent => {
                 failure::timed_out(timeouts.idle, "showed neither answer nor progress", &terms)
             }
+        }
+    }
+
+    /// What a failure says of the server rather than of the job.
+    fn note(&self, failure: &ToolError, live: &Arc<Live>) {
+        match &*failure.error.code {
+            // It allowed the call by its list: that is old.
+            "invalid_params" => live.listener().note_list_changed(),
+            // Jobs are given back, unclaimed, until it is there again.
+            "connect" => self.session.forget(live),
+            _ => {}
         }
     }
 
@@ -194,13 +213,6 @@ impl McpServer {
             timeout: self.settings.timeouts(&tool.name).total,
             problem: unusable.map(|why| format!("its input schema cannot be used: {why}")),
         }
-    }
-}
-
-/// A refusal of what the list allowed: the list is old.
-fn note_other_list(live: &Live, error: &ToolError) {
-    if matches!(&*error.error.code, "invalid_params" | "mcp_32601") {
-        live.listener().note_list_changed();
     }
 }
 

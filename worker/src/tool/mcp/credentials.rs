@@ -119,6 +119,35 @@ pub(super) struct Credentials {
     secrets: Secrets,
 }
 
+/// A text of the catalog that may be a secret.
+#[cfg(feature = "stdio")]
+#[derive(Debug)]
+pub(super) enum Text {
+    Plain(String),
+    Secret(String),
+}
+
+#[cfg(feature = "stdio")]
+impl Text {
+    pub(super) fn new(text: String) -> Self {
+        match text.strip_prefix(SECRET) {
+            Some(name) => Self::Secret(name.to_owned()),
+            None => Self::Plain(text),
+        }
+    }
+
+    /// The text, as `keys` has it.
+    pub(super) fn with(&self, keys: &Keys) -> Result<String, NoSecret> {
+        match self {
+            Self::Plain(text) => Ok(text.clone()),
+            Self::Secret(name) => {
+                let secret = keys.named(name).ok_or_else(|| NoSecret::Missing(name.clone()))?;
+                Ok(secret.expose_secret().to_owned())
+            }
+        }
+    }
+}
+
 /// Headers, and the keys they were made of.
 pub(super) struct Present {
     pub(super) headers: HeaderMap,
@@ -126,8 +155,8 @@ pub(super) struct Present {
 }
 
 impl Credentials {
-    pub(super) fn new(shown: Arc<Shown>, secrets: Secrets) -> Self {
-        Self { shown, secrets }
+    pub(super) fn new(shown: Shown, secrets: Secrets) -> Self {
+        Self { shown: Arc::new(shown), secrets }
     }
 
     /// What is shown with a request that is made now.

@@ -113,6 +113,13 @@ pub(super) fn slow_handshake(after: Duration, terms: &Terms<'_>) -> ToolError {
     Verdict::new(ErrorClass::Transient, "connect_timeout", what).told(terms)
 }
 
+/// A server that is a program and cannot be started.
+#[cfg(feature = "stdio")]
+pub(super) fn not_started(why: &str, terms: &Terms<'_>) -> ToolError {
+    let what = format!("cannot be started: {why}");
+    Verdict::new(ErrorClass::Configuration, "not_started", what).told(terms)
+}
+
 fn connecting(verdict: Verdict) -> Verdict {
     let class = match verdict.class {
         ErrorClass::Permanent | ErrorClass::Invalid => ErrorClass::Configuration,

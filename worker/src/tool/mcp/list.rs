@@ -1,6 +1,10 @@
 //! The tools of a server, as it lists them, with their schemas.
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rmcp::{
     model::{ListToolsRequest, PaginatedRequestParams, ServerResult, Tool},
@@ -27,10 +31,13 @@ const LONGEST_FRESH: Duration = Duration::from_hours(24);
 /// A list is not asked for again before this, whatever the server or a job says.
 const LEAST_AGE: Duration = Duration::from_secs(5);
 
+/// How long an old list is used before it is asked for again, where that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+
 /// What a server lists, less what the catalog forbids.
 #[derive(Debug)]
 pub(super) struct ToolList {
-    tools: BTreeMap<String, RemoteTool>,
+    tools: Arc<BTreeMap<String, RemoteTool>>,
     read: Instant,
     fresh: Duration,
 }
@@ -49,7 +56,8 @@ impl ToolList {
         peer: &Peer<RoleClient>,
         settings: &ServerSettings,
     ) -> Result<Self, ServiceError> {
-        let mut list = Self { tools: BTreeMap::new(), read: Instant::now(), fresh: LONGEST_FRESH };
+        let mut tools = BTreeMap::new();
+        let mut fresh = LONGEST_FRESH;
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let request = ListToolsRequest {
@@ -60,20 +68,24 @@ impl ToolList {
             else {
                 return Err(ServiceError::UnexpectedResponse);
             };
-            let fresh = page.ttl_ms.map_or(FRESH, Duration::from_millis);
-            list.fresh = list.fresh.min(fresh).max(LEAST_AGE);
+            fresh = fresh.min(page.ttl_ms.map_or(FRESH, Duration::from_millis));
             let allowed = page.tools.into_iter().filter(|tool| settings.allows(&tool.name));
-            let tools = allowed.map(|tool| (tool.name.to_string(), RemoteTool::new(tool)));
-            list.tools.extend(tools.take(MAX_TOOLS - list.tools.len()));
+            let allowed = allowed.map(|tool| (tool.name.to_string(), RemoteTool::new(tool)));
+            tools.extend(allowed.take(MAX_TOOLS - tools.len()));
             cursor = page.next_cursor;
-            if cursor.is_none() || list.tools.len() == MAX_TOOLS {
+            if cursor.is_none() || tools.len() == MAX_TOOLS {
                 break;
             }
         }
         if cursor.is_some() {
-            tracing::warn!(tools = list.tools.len(), "a server's list of tools is cut off");
+            tracing::warn!(tools = tools.len(), "a server's list of tools is cut off");
         }
-        Ok(list)
+        Ok(Self { tools: Arc::new(tools), read: Instant::now(), fresh: fresh.max(LEAST_AGE) })
+    }
+
+    /// The same list, to be used although it is old.
+    pub(super) fn used_a_while_longer(&self) -> Self {
+        Self { tools: Arc::clone(&self.tools), read: Instant::now(), fresh: AFTER_FAILURE }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&RemoteTool> {

@@ -42,9 +42,13 @@ impl Listener {
         Progress { listener: self.clone(), token, made }
     }
 
-    /// Whether the server has said that its list of tools changed, since this was last asked.
-    pub(super) fn take_list_changed(&self) -> bool {
-        self.0.list_changed.swap(false, Ordering::Relaxed)
+    /// Whether the list of tools has changed since it was last asked for.
+    pub(super) fn list_has_changed(&self) -> bool {
+        self.0.list_changed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forget_list_changed(&self) {
+        self.0.list_changed.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn note_list_changed(&self) {

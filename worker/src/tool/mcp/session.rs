@@ -9,10 +9,7 @@ use std::{
 
 use rmcp::{
     model::ProtocolVersion,
-    service::{
-        ClientInitializeError, ClientLifecycleMode, ClientServiceExt, Peer, RoleClient,
-        RunningService,
-    },
+    service::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, RunningService},
     transport::streamable_http_client::{
         StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
     },
@@ -21,6 +18,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
+use url::Url;
 
 use super::{
     failure::{self, Terms},
@@ -29,6 +27,10 @@ use super::{
     progress::Listener,
     settings::{Era, ServerSettings},
 };
+#[cfg(feature = "stdio")]
+use super::{program::Program, settings::ProgramSpec};
+#[cfg(feature = "stdio")]
+use crate::secret::Secrets;
 use crate::{retry::Backoff, tool::ToolError};
 
 /// How long nobody tries again after a connection failed; doubling.
@@ -42,10 +44,17 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Session {
     name: Arc<str>,
     settings: Arc<ServerSettings>,
-    http: McpHttp,
+    way: Way,
     live: RwLock<Option<Arc<Live>>>,
     /// Held by the one who connects.
     connecting: Mutex<Past>,
+}
+
+/// What a connection is made over.
+pub(super) enum Way {
+    Http(Url, McpHttp),
+    #[cfg(feature = "stdio")]
+    Program(ProgramSpec, Secrets),
 }
 
 /// What became of earlier tries.
@@ -64,6 +73,9 @@ struct Failed {
 /// A connection, with the tools it offers.
 pub(super) struct Live {
     service: RunningService<RoleClient, Listener>,
+    /// The server, where it is a program that was started for us.
+    #[cfg(feature = "stdio")]
+    _program: Option<Program>,
     listener: Listener,
     tools: RwLock<Arc<ToolList>>,
     /// Held by the one who asks for the list again.
@@ -71,13 +83,17 @@ pub(super) struct Live {
 }
 
 impl Session {
-    pub(super) fn new(name: Arc<str>, settings: Arc<ServerSettings>, http: McpHttp) -> Self {
-        Self { name, settings, http, live: RwLock::default(), connecting: Mutex::default() }
+    pub(super) fn new(name: Arc<str>, settings: Arc<ServerSettings>, way: Way) -> Self {
+        Self { name, settings, way, live: RwLock::default(), connecting: Mutex::default() }
     }
 
     /// What a failure that is about no call is told with.
     pub(super) fn terms(&self) -> Terms<'_> {
-        let secrets = self.http.credentials().hidden();
+        let secrets = match &self.way {
+            Way::Http(_, http) => http.credentials().hidden(),
+            #[cfg(feature = "stdio")]
+            Way::Program(..) => Vec::new(),
+        };
         Terms { server: &self.name, payloads: Vec::new(), secrets, attempt: u32::MAX }
     }
 
@@ -111,38 +127,61 @@ impl Session {
         }
     }
 
+    /// Whoever comes next connects anew: the server was not there.
+    pub(super) fn forget(&self, lost: &Arc<Live>) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        live.take_if(|live| Arc::ptr_eq(live, lost));
+    }
+
     async fn connect(&self, era: Option<Era>) -> Result<Live, ToolError> {
         let within = self.settings.connect_timeout;
-        let connecting = timeout(within, async {
-            let live = self.shake_hands(era).await;
-            let (service, listener) =
-                live.map_err(|error| failure::of_handshake(&error, &self.terms()))?;
-            let tools = ToolList::read(service.peer(), &self.settings).await;
-            let tools = tools.map_err(|error| failure::of_list(&error, &self.terms()))?;
-            let tools = RwLock::new(Arc::new(tools));
-            Ok(Live { service, listener, tools, reading: Mutex::default() })
-        });
-        let connected = connecting.await;
+        let connected = timeout(within, self.shake_hands(era)).await;
         connected.unwrap_or_else(|_| Err(failure::slow_handshake(within, &self.terms())))
     }
 
-    async fn shake_hands(
-        &self,
-        era: Option<Era>,
-    ) -> Result<(RunningService<RoleClient, Listener>, Listener), ClientInitializeError> {
-        let mut config = StreamableHttpClientTransportConfig::with_uri(self.settings.url.as_str())
+    async fn shake_hands(&self, era: Option<Era>) -> Result<Live, ToolError> {
+        let listener = Listener::default();
+        let client = listener.clone();
+        let lifecycle = lifecycle(era.unwrap_or(self.settings.era));
+        #[cfg(feature = "stdio")]
+        let mut running = None;
+        let service = match &self.way {
+            Way::Http(url, http) => {
+                client.serve_with_lifecycle(self.transport(url, http), lifecycle).await
+            }
+            #[cfg(feature = "stdio")]
+            Way::Program(spec, secrets) => {
+                let max_bytes = self.settings.max_result_bytes;
+                let started = Program::start(spec, secrets, max_bytes);
+                let (program, pipes) =
+                    started.map_err(|why| failure::not_started(&why, &self.terms()))?;
+                running = Some(program);
+                client.serve_with_lifecycle(pipes, lifecycle).await
+            }
+        };
+        let service = service.map_err(|error| failure::of_handshake(&error, &self.terms()))?;
+        // The list of tools is kept here, with its schemas compiled.
+        service.set_response_cache_config(rmcp::ClientCacheConfig::disabled()).await;
+        let tools = ToolList::read(service.peer(), &self.settings).await;
+        let tools = tools.map_err(|error| failure::of_list(&error, &self.terms()))?;
+        Ok(Live {
+            service,
+            #[cfg(feature = "stdio")]
+            _program: running,
+            listener,
+            tools: RwLock::new(Arc::new(tools)),
+            reading: Mutex::default(),
+        })
+    }
+
+    fn transport(&self, url: &Url, http: &McpHttp) -> StreamableHttpClientTransport<McpHttp> {
+        let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
             // Jobs are bounded before they are claimed; what waits here would use up its time.
             .max_concurrent_requests(usize::MAX)
             .control_request_timeout(CANCEL_TIMEOUT);
         config.max_json_response_size = self.settings.max_result_bytes;
         config.max_sse_event_size = self.settings.max_result_bytes;
-        let transport = StreamableHttpClientTransport::with_client(self.http.clone(), config);
-        let listener = Listener::default();
-        let lifecycle = lifecycle(era.unwrap_or(self.settings.era));
-        let service = listener.clone().serve_with_lifecycle(transport, lifecycle).await?;
-        // The list of tools is kept here, with its schemas compiled.
-        service.set_response_cache_config(rmcp::ClientCacheConfig::disabled()).await;
-        Ok((service, listener))
+        StreamableHttpClientTransport::with_client(http.clone(), config)
     }
 }
 
@@ -209,35 +248,43 @@ impl Live {
     /// Asks for the list again if it is old, or changed, or does not know `tool`. One asks for all;
     /// where that fails, the old list stays in use.
     pub(super) async fn refresh(&self, tool: &str, session: &Session) {
-        let is_due = |list: &ToolList| {
-            let is_known = list.get(tool).is_some();
-            !list.is_fresh() || (!list.is_new() && !is_known)
-        };
-        if !is_due(&self.tools()) && !self.listener.take_list_changed() {
+        if !self.is_list_due(tool) {
             return;
         }
-        // Who knows the tool goes on with what there is.
-        let is_known = self.tools().get(tool).is_some();
         let _reading = match self.reading.try_lock() {
             Ok(reading) => reading,
-            Err(_) if is_known => return,
+            // Who knows the tool goes on with what there is.
+            Err(_) if self.tools().get(tool).is_some() => return,
             Err(_) => self.reading.lock().await,
         };
-        if self.tools().is_new() && self.tools().is_fresh() {
-            // Somebody has just asked.
-            return;
+        // Somebody may have asked meanwhile.
+        if self.is_list_due(tool) {
+            self.read_list(session).await;
         }
+    }
+
+    fn is_list_due(&self, tool: &str) -> bool {
+        let list = self.tools();
+        let is_known = list.get(tool).is_some();
+        let has_changed = self.listener.list_has_changed();
+        !list.is_fresh()
+            || (has_changed && !is_known)
+            || (!list.is_new() && (has_changed || !is_known))
+    }
+
+    async fn read_list(&self, session: &Session) {
+        self.listener.forget_list_changed();
         let within = session.settings.connect_timeout;
-        match timeout(within, ToolList::read(self.peer(), &session.settings)).await {
+        let problem = match timeout(within, ToolList::read(self.peer(), &session.settings)).await {
             Ok(Ok(list)) => {
                 *self.tools.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
+                return;
             }
-            Ok(Err(error)) => {
-                let error = failure::of_list(&error, &session.terms()).error;
-                tracing::warn!(%error, "a list of tools cannot be read again");
-                self.listener.note_list_changed();
-            }
-            Err(_) => self.listener.note_list_changed(),
-        }
+            Ok(Err(error)) => failure::of_list(&error, &session.terms()),
+            Err(_) => failure::slow_handshake(within, &session.terms()),
+        };
+        tracing::warn!(error = %problem.error, "a list of tools cannot be read again yet");
+        let old = self.tools().used_a_while_longer();
+        *self.tools.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(old);
     }
 }

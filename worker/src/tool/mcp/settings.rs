@@ -1,11 +1,13 @@
 //! One `[servers.NAME]` of the catalog: where an MCP server is, what is shown to it, how its tools
 //! are called.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use serde::Deserialize;
 use url::Url;
 
+#[cfg(feature = "stdio")]
+use super::credentials::Text;
 use super::credentials::{HeaderSpec, Shown};
 use crate::{lease::Repeat, tool::Limits};
 
@@ -28,7 +30,12 @@ const LEAST_RESULT_BYTES: usize = 1024;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::tool) struct ServerSpec {
-    url: String,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    command: Option<Vec<String>>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
     #[serde(default)]
     bearer: Option<String>,
     #[serde(default)]
@@ -90,11 +97,28 @@ pub(super) enum Era {
     Legacy,
 }
 
+/// Where a server is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// At a URL, with what is shown to it.
+    Remote(Url, Shown),
+    /// On this machine.
+    #[cfg(feature = "stdio")]
+    Program(ProgramSpec),
+}
+
+/// How a program is started.
+#[cfg(feature = "stdio")]
+#[derive(Debug)]
+pub(super) struct ProgramSpec {
+    pub(super) program: String,
+    pub(super) arguments: Vec<String>,
+    pub(super) env: Vec<(String, Text)>,
+}
+
 /// A server's settings, checked as a whole.
 #[derive(Debug)]
 pub(super) struct ServerSettings {
-    pub(super) url: Url,
-    pub(super) shown: Arc<Shown>,
     pub(super) era: Era,
     pub(super) connect_timeout: Duration,
     pub(super) max_result_bytes: usize,
@@ -142,8 +166,6 @@ impl ServerSettings {
         });
         Ok(Self {
             tools: tools.collect::<Result<_, _>>()?,
-            url: url(&spec.url)?,
-            shown: Arc::new(Shown::new(HeaderSpec { bearer: spec.bearer, headers: spec.headers })?),
             era: spec.era,
             connect_timeout: seconds("connect_timeout_s", spec.connect_timeout_s)?
                 .unwrap_or(CONNECT_TIMEOUT),
@@ -218,6 +240,38 @@ fn patterns(texts: Vec<String>, key: &str) -> Result<Vec<Pattern>, String> {
     texts.into_iter().map(pattern).collect()
 }
 
+/// Where the server is: the other half of its table.
+pub(super) fn place(spec: &mut ServerSpec) -> Result<Place, String> {
+    match (spec.url.take(), spec.command.take()) {
+        (Some(url), None) if spec.env.is_empty() => {
+            let (bearer, headers) = (spec.bearer.take(), mem::take(&mut spec.headers));
+            let shown = Shown::new(HeaderSpec { bearer, headers })?;
+            Ok(Place::Remote(self::url(&url)?, shown))
+        }
+        (Some(_), None) => Err("env: is for a server with a command".to_owned()),
+        (None, Some(_)) if spec.bearer.is_some() || !spec.headers.is_empty() => {
+            Err("bearer, headers: are for a server with a url".to_owned())
+        }
+        (None, Some(command)) => program(command, mem::take(&mut spec.env)),
+        _ => Err("expected one of url and command".to_owned()),
+    }
+}
+
+#[cfg(feature = "stdio")]
+fn program(command: Vec<String>, env: BTreeMap<String, String>) -> Result<Place, String> {
+    let mut command = command.into_iter();
+    let program = command.next().filter(|program| !program.is_empty());
+    let program =
+        program.ok_or("command: expected a program and its arguments, found nothing".to_owned())?;
+    let env = env.into_iter().map(|(name, text)| (name, Text::new(text))).collect();
+    Ok(Place::Program(ProgramSpec { program, arguments: command.collect(), env }))
+}
+
+#[cfg(not(feature = "stdio"))]
+fn program(_: Vec<String>, _: BTreeMap<String, String>) -> Result<Place, String> {
+    Err("command: this program starts no others; expected the url of a server".to_owned())
+}
+
 fn url(text: &str) -> Result<Url, String> {
     let sound = |url: &Url| {
         matches!(url.scheme(), "http" | "https")
@@ -270,7 +324,8 @@ mod tests {
 
     fn settings(rest: &str) -> Result<ServerSettings, String> {
         let text = format!("url = \"https://mcp.example.com/mcp\"\n{rest}");
-        let spec = toml::from_str(&text).map_err(|error| error.to_string())?;
+        let mut spec = toml::from_str(&text).map_err(|error| error.to_string())?;
+        place(&mut spec)?;
         ServerSettings::new(spec)
     }
 
@@ -323,9 +378,19 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("geheim"), "{error}");
         }
+        for (text, expected) in [
+            ("", "expected one of url and command"),
+            ("url = \"https://a/\"\ncommand = [\"a\"]", "expected one of url and command"),
+            ("command = []", "command: expected a program"),
+            ("command = [\"a\"]\nbearer = \"secret:A\"", "bearer, headers: are for"),
+            ("url = \"https://a/\"\nenv = { A = \"a\" }", "env: is for"),
+        ] {
+            let error = place(&mut toml::from_str(text).expect("TOML")).expect_err(text);
+            assert!(error.starts_with(expected), "{error}");
+        }
         for url in ["", "mcp.example.com", "ftp://a/b", "https://me:geheim@a/b", "https://"] {
-            let spec = toml::from_str(&format!("url = \"{url}\"")).expect("TOML");
-            let error = ServerSettings::new(spec).expect_err(url);
+            let mut spec = toml::from_str(&format!("url = \"{url}\"")).expect("TOML");
+            let error = place(&mut spec).expect_err(url);
             assert!(error.starts_with("url: expected") && !error.contains("geheim"), "{error}");
         }
     }

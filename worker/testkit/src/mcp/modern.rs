@@ -41,7 +41,6 @@ pub struct ModernMcp {
 struct Seen {
     connections: AtomicUsize,
     lists: AtomicUsize,
-    discovered: AtomicUsize,
     calls: AtomicUsize,
     cancelled: AtomicUsize,
 }
@@ -104,11 +103,6 @@ impl ModernMcp {
     /// How often its tools were listed.
     pub fn lists(&self) -> usize {
         self.seen.lists.load(SeqCst)
-    }
-
-    /// How often it was discovered, or greeted in the earlier way.
-    pub fn handshakes(&self) -> usize {
-        self.seen.discovered.load(SeqCst)
     }
 
     /// How many TCP connections were accepted.
@@ -181,7 +175,6 @@ impl ServerHandler for Tools {
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        self.0.discovered.fetch_add(1, SeqCst);
         Cow::Borrowed(&[ProtocolVersion::V_2026_07_28])
     }
 
