@@ -12,7 +12,7 @@ test:
 	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- cargo $$runner
 	cargo test --workspace --doc
 
-# Other people's programs: every script in scripts/e2e, one after another.
+# What other programs must say to it: every script in scripts/e2e, one after another.
 e2e:
 	@for script in scripts/e2e/*; do if [ -f "$$script" ] && [ -x "$$script" ]; then echo "$$script"; "$$script" || exit 1; fi; done
 

@@ -9,9 +9,11 @@
 )]
 
 mod call;
+mod callbacks;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
+mod secret;
 mod setup;
 mod tools;
 
@@ -42,6 +44,8 @@ enum Command {
     Call(call::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Callbacks(callbacks::Args),
+    Secret(secret::Args),
 }
 
 /// Runs what was typed.
@@ -54,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Call(args) => block_on(call::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Secret(args) => secret::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

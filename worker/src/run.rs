@@ -80,7 +80,8 @@ impl<P: Ports> Run<'_, P> {
         };
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
-            After::Again(delay) => self.try_again(subject, delay).await,
+            // Boxed, as all that few jobs come to: the others would keep room for it.
+            After::Again(delay) => Box::pin(self.try_again(subject, delay)).await,
         }
     }
 
@@ -127,7 +128,7 @@ impl<P: Ports> Run<'_, P> {
             let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
             return Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"));
         }
-        self.environment.tools.check(job)
+        self.environment.check(job)
     }
 
     /// The second try within one batch is its last.
@@ -154,7 +155,7 @@ impl<P: Ports> Run<'_, P> {
         match self.claim(subject, self.environment.policy.lost).await {
             Ok(Claim::Suspect) => {
                 drop(admitted);
-                self.run_alone(subject).await
+                Box::pin(self.run_alone(subject)).await
             }
             claim => self.after_claim(subject, claim, admitted).await,
         }
@@ -164,12 +165,13 @@ impl<P: Ports> Run<'_, P> {
     async fn replay_if_asked(&self, subject: &Subject) -> Result<(), LedgerError> {
         let Some(epoch) = self.message.replay_of else { return Ok(()) };
         let ledger = &self.environment.ledger;
-        let record = ledger.read(vec![subject.key]).await?.into_iter().next().flatten();
+        let record = Box::pin(ledger.read(vec![subject.key])).await?.into_iter().next().flatten();
         let tells_of = |state: &State| matches!(state, State::Failed(_));
         if record.is_some_and(|record| record.epoch == epoch && tells_of(&record.state)) {
             let replay = Decision::Replay(subject.job.payload_hash());
             // Refused only if somebody else was quicker.
-            let _ = ledger.decide(subject.key, replay, self.environment.clock.now()).await?;
+            let now = self.environment.clock.now();
+            let _ = Box::pin(ledger.decide(subject.key, replay, now)).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod llm;
 mod mcp;
 mod models;
 mod offline;
+mod prices;
 mod prompt;
 mod schema;
 mod words;

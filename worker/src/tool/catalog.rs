@@ -8,13 +8,14 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     CallContext, CallPlan, Gates, Listing, LlmClient, Problem, ToolError, Tools,
     listing::ToolListing,
-    llm::{Answer, CallTerms, ChatMessage, Completion},
+    llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
     mcp::{McpServer, ServerSpec},
-    models::{self, ModelGates, ModelSpec},
+    models::{ModelGates, ModelSpec, Models},
     prompt::{PromptSpec, PromptTool},
     schema,
 };
@@ -95,6 +96,7 @@ pub struct Catalog {
     tools: BTreeMap<ToolName, PromptTool>,
     servers: BTreeMap<String, McpServer>,
     model: Model,
+    models: Models,
     gates: ModelGates,
 }
 
@@ -119,7 +121,7 @@ impl Catalog {
         clock: &Clock,
     ) -> Result<Self, CatalogError> {
         let spec: CatalogSpec = toml::from_str(text)?;
-        let models = models::parse(spec.models)?;
+        let models = Models::new(spec.models)?;
         let tools = spec.tools.into_iter().map(tool).collect::<Result<_, _>>()?;
         let server = |(name, spec)| server(name, spec, secrets, clock);
         let servers = spec.servers.into_iter().map(server).collect::<Result<_, _>>()?;
@@ -133,7 +135,7 @@ impl Catalog {
                 Model::Llm { client, default_model }
             }
         };
-        Ok(Self { tools, servers, model, gates })
+        Ok(Self { tools, servers, model, models, gates })
     }
 
     /// The longest any call may take.
@@ -307,11 +309,13 @@ impl Catalog {
             Model::Llm { client, .. } => {
                 let model = self.model_of(job, tool).ok_or_else(no_model)?;
                 let terms = CallTerms {
-                    call_id: job.id().as_str(),
+                    job,
+                    model: model.as_str(),
+                    models: &self.models,
                     timeout: context.timeout,
-                    job_named_model: job.model().is_some(),
+                    attempt: context.attempt,
                 };
-                PromptCall { client, tool, model, terms, job }.answer().await
+                PromptCall { client, tool, terms }.answer().await
             }
         }
     }
@@ -337,20 +341,23 @@ fn no_model() -> ToolError {
 struct PromptCall<'a> {
     client: &'a LlmClient,
     tool: &'a PromptTool,
-    model: &'a ModelName,
     terms: CallTerms<'a>,
-    job: &'a Job,
 }
 
 impl PromptCall<'_> {
     async fn answer(&self) -> Result<Outcome, ToolError> {
-        let first = self.client.complete(|| self.body(None), self.terms).await?;
+        let ends = Instant::now() + self.terms.timeout;
+        let write = |timeout| self.body(None, timeout);
+        let first = self.client.complete(write, self.terms).await?;
         let (usage, misfit) = match self.result(first) {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
         };
         // One more try with the reason: most models get it right then.
-        let second = self.client.complete(|| self.body(Some(&misfit)), self.terms).await;
+        let timeout = ends.saturating_duration_since(Instant::now());
+        let terms = CallTerms { timeout, ..self.terms };
+        let write = |timeout| self.body(Some(&misfit), timeout);
+        let second = Box::pin(self.client.complete(write, terms)).await;
         let second =
             second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
         self.result(second)
@@ -358,9 +365,10 @@ impl PromptCall<'_> {
             .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
     }
 
-    /// The request's body.
-    fn body(&self, misfit: Option<&str>) -> Result<String, ToolError> {
-        let messages = self.tool.render(&self.job.input().to_value()).map_err(ToolError::free)?;
+    /// The request's body, which asks the upstream to give up after `timeout`.
+    fn body(&self, misfit: Option<&str>, timeout: Duration) -> Result<String, ToolError> {
+        let input = self.terms.job.input().to_value();
+        let messages = self.tool.render(&input).map_err(ToolError::free)?;
         let hint = misfit.map(|misfit| {
             format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
         });
@@ -368,9 +376,12 @@ impl PromptCall<'_> {
         let user = [&messages.user].into_iter().chain(&hint);
         let user = user.map(|content| ChatMessage { role: "user", content });
         let completion = Completion {
-            model: self.model.as_str(),
+            model: self.terms.model,
             messages: system.chain(user).collect(),
             max_tokens: self.tool.max_tokens,
+            timeout: timeout.as_secs_f64(),
+            user: self.terms.job.tenant().map(as_user),
+            metadata: Attribution::of(self.terms.job, self.terms.attempt),
             temperature: self.tool.temperature,
             response_format: self.tool.answer.as_ref().map(|schema| {
                 json!({
@@ -385,15 +396,18 @@ impl PromptCall<'_> {
     /// The tool's result, or what is wrong with the answer and what it cost all the same.
     fn result(&self, answer: Answer) -> Result<Outcome, (Usage, Cow<'static, str>)> {
         let Some(schema) = &self.tool.answer else {
-            let result = Value::String(answer.content);
-            return Ok(Outcome { result, usage: answer.usage, offline: false });
+            let usage = answer.usage.truncated(answer.is_truncated);
+            return Ok(Outcome { result: Value::String(answer.content), usage, offline: false });
         };
         let cut = || if answer.is_truncated { " (it was cut off at max_tokens)" } else { "" };
         let Ok(result) = serde_json::from_str::<Value>(&answer.content) else {
             return Err((answer.usage, format!("it is not JSON{}", cut()).into()));
         };
         match schema.misfit(&result) {
-            None => Ok(Outcome { result, usage: answer.usage, offline: false }),
+            None => {
+                let usage = answer.usage.truncated(answer.is_truncated);
+                Ok(Outcome { result, usage, offline: false })
+            }
             Some(misfit) => {
                 Err((answer.usage, format!("{}: {}", misfit.path, misfit.message).into()))
             }

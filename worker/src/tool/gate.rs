@@ -16,6 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub(super) use self::health::COOLDOWN;
 pub use self::health::Closed;
 use self::{health::Health, line::Turns, window::Window};
 use super::limits::{Bucket, Limits};
@@ -125,6 +126,12 @@ impl Gate {
         state.health.succeeded();
         state.window.grow(Instant::now());
         state.turns.answered();
+    }
+
+    /// The failure as it must be read after those before it: an upstream whose deployments cool down
+    /// for ever does not recover by waiting.
+    pub fn weigh(&self, error: JobError) -> JobError {
+        self.state().health.weigh(error)
     }
 
     /// A call failed. Answers whether the failure is the upstream's rather than the job's: the

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{CatalogError, Gate, Limits};
+use super::{
+    CatalogError, Gate, Limits,
+    prices::{Prices, Told},
+};
 use crate::job::ModelName;
 
 /// Models with a gate of their own. Jobs may name any model, so the number is bounded.
@@ -21,29 +24,53 @@ pub(super) struct ModelSpec {
     rate_per_minute: Option<f64>,
     #[serde(default)]
     concurrency: Option<usize>,
+    #[serde(default)]
+    input_usd_per_million_tokens: Option<f64>,
+    #[serde(default)]
+    cached_input_usd_per_million_tokens: Option<f64>,
+    #[serde(default)]
+    cache_write_usd_per_million_tokens: Option<f64>,
+    #[serde(default)]
+    output_usd_per_million_tokens: Option<f64>,
 }
 
-/// What is known of a model.
-#[derive(Clone, Debug)]
-pub(super) struct Model {
-    pub(super) limits: Limits,
+/// The models that the catalog says something of, by name.
+#[derive(Debug, Default)]
+pub(super) struct Models(HashMap<String, Model>);
+
+#[derive(Debug)]
+struct Model {
+    limits: Limits,
+    prices: Option<Prices>,
 }
 
-/// Checks what the catalog says.
-pub(super) fn parse(
-    specs: BTreeMap<String, ModelSpec>,
-) -> Result<HashMap<String, Model>, CatalogError> {
-    let parsed = specs.into_iter().map(|(name, spec)| match Model::new(&name, &spec) {
-        Ok(model) => Ok((name, model)),
-        Err(problem) => Err(CatalogError::Model { name, problem }),
-    });
-    parsed.collect()
+impl Models {
+    /// Checks what the catalog says.
+    pub(super) fn new(specs: BTreeMap<String, ModelSpec>) -> Result<Self, CatalogError> {
+        let models = specs.into_iter().map(|(name, spec)| match Model::new(&name, &spec) {
+            Ok(model) => Ok((name, model)),
+            Err(problem) => Err(CatalogError::Model { name, problem }),
+        });
+        models.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What a model's tokens cost, if the catalog says so.
+    pub(super) fn prices(&self, name: &str) -> Option<&Prices> {
+        self.0.get(name)?.prices.as_ref()
+    }
 }
 
 impl Model {
     fn new(name: &str, spec: &ModelSpec) -> Result<Self, String> {
         name.parse::<ModelName>()?;
-        Ok(Self { limits: Limits::new(spec.rate_per_minute, spec.concurrency)? })
+        let limits = Limits::new(spec.rate_per_minute, spec.concurrency)?;
+        let told = Told {
+            input: spec.input_usd_per_million_tokens,
+            cached_input: spec.cached_input_usd_per_million_tokens,
+            cache_write: spec.cache_write_usd_per_million_tokens,
+            output: spec.output_usd_per_million_tokens,
+        };
+        Ok(Self { limits, prices: Prices::new(&told)? })
     }
 }
 
@@ -51,9 +78,9 @@ impl Model {
 pub(super) struct ModelGates(Mutex<HashMap<String, Arc<Gate>>>);
 
 impl ModelGates {
-    pub(super) fn new(models: &HashMap<String, Model>) -> Self {
+    pub(super) fn new(models: &Models) -> Self {
         let gate = |model: &Model| Arc::new(Gate::new(model.limits));
-        let gates = models.iter().map(|(name, model)| (name.clone(), gate(model)));
+        let gates = models.0.iter().map(|(name, model)| (name.clone(), gate(model)));
         Self(Mutex::new(gates.collect()))
     }
 

@@ -21,8 +21,16 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// The first pause when the upstream refuses us as such. It doubles as well: a person has to act.
 const FIRST_CONFIGURATION_PAUSE: Duration = Duration::from_secs(1);
 
+/// LiteLLM's word for a model all of whose deployments cool down after failures.
+pub(in crate::tool) const COOLDOWN: &str = "all_deployments_in_cooldown";
+
+/// Answers of that kind in a row that are believed. A provider's key that is refused, for one, keeps
+/// a deployment cooling, and is told to nobody but the first.
+const MOST_COOLDOWNS: u32 = 10;
+
 #[derive(Debug, Default)]
 pub(super) struct Health {
+    cooldowns_in_a_row: u32,
     failures_in_a_row: u32,
     refusals_in_a_row: u32,
     closed: Option<Closed>,
@@ -55,6 +63,23 @@ impl Health {
     pub(super) fn succeeded(&mut self) {
         self.failures_in_a_row = 0;
         self.refusals_in_a_row = 0;
+        self.cooldowns_in_a_row = 0;
+    }
+
+    /// Counts the cooldowns among failures; beyond the ceiling they are a matter of configuration.
+    pub(super) fn weigh(&mut self, error: JobError) -> JobError {
+        if error.code != COOLDOWN {
+            return error;
+        }
+        self.cooldowns_in_a_row = self.cooldowns_in_a_row.saturating_add(1);
+        if self.cooldowns_in_a_row <= MOST_COOLDOWNS {
+            return error;
+        }
+        let message = format!(
+            "{} ({} times in a row: look at the router's log, the provider may refuse its key)",
+            error.message, self.cooldowns_in_a_row
+        );
+        JobError { class: ErrorClass::Configuration, message, ..error }
     }
 
     /// Answers whether the failure is the upstream's rather than the job's.
