@@ -4,15 +4,18 @@
 #![expect(
     clippy::doc_markdown,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+mod call;
 mod callbacks;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
 mod secret;
 mod setup;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -37,6 +40,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Tools(tools::Args),
+    Call(call::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
     Callbacks(callbacks::Args),
@@ -49,6 +54,8 @@ pub fn main() -> ExitCode {
     telemetry::init();
     let result = match cli.command {
         Command::Run(args) => block_on(run::main(args)),
+        Command::Tools(args) => block_on(tools::main(args)),
+        Command::Call(args) => block_on(call::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),

@@ -20,7 +20,7 @@ use crate::{
     job::{Job, JobKey},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
-    tool::{CallPlan, Gates, Tools},
+    tool::{CallPlan, Gates, ToolError, Tools},
 };
 
 /// A message that was not begun comes back within this.
@@ -74,7 +74,10 @@ impl<P: Ports> Run<'_, P> {
                 return self.reject_unreadable(&invalid).await;
             }
         };
-        let subject = self.subject(job);
+        let subject = match self.subject(job).await {
+            Ok(subject) => subject,
+            Err(verdict) => return verdict,
+        };
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
             // Boxed, as all that few jobs come to: the others would keep room for it.
@@ -82,14 +85,42 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    fn subject(&self, job: Job) -> Subject {
-        Subject {
-            key: JobKey::of(&self.environment.policy.namespace, job.id()),
+    /// The job and what is known of it; the verdict on its message if its tool can say nothing now.
+    async fn subject(&self, job: Job) -> Result<Subject, Verdict> {
+        let key = JobKey::of(&self.environment.policy.namespace, job.id());
+        let plan = match self.prepare(&job).await {
+            Ok(()) => self.check(&job),
+            Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
+            Err(failure) => return Err(self.unprepared(key, &failure)),
+        };
+        Ok(Subject {
             gates: self.environment.tools.gates(&job),
-            plan: self.check(&job),
             is_known: self.message.receive_count > 1,
+            key,
+            plan,
             job,
+        })
+    }
+
+    /// Within the time of the batch.
+    async fn prepare(&self, job: &Job) -> Result<(), ToolError> {
+        tokio::select! {
+            biased;
+            prepared = self.environment.tools.prepare(job) => prepared,
+            () = self.stop.draining() => Err(ToolError::free(not_started())),
+            () = self.deadline.reached() => Err(ToolError::free(not_started())),
         }
+    }
+
+    /// Nothing was claimed, and no attempt is counted.
+    fn unprepared(&self, key: JobKey, failure: &ToolError) -> Verdict {
+        if failure.error.class == ErrorClass::Interrupted {
+            return self.returned(key, &failure.error, not_started_after(self.stop));
+        }
+        let backoff = &self.environment.policy.backoff;
+        let delay = backoff.delay(self.message.receive_count, fastrand::f64());
+        let after = failure.retry_after.map_or(delay, |asked| asked.max(delay));
+        self.returned(key, &failure.error, after + jitter(SPREAD))
     }
 
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
@@ -271,6 +302,11 @@ impl<P: Ports> Run<'_, P> {
     fn is_too_old(&self) -> bool {
         let age = self.environment.clock.now().since(self.message.first_seen);
         age >= self.environment.policy.max_age
+    }
+
+    fn too_old(&self) -> String {
+        let max_age_s = self.environment.policy.max_age.as_secs();
+        format!("given up {max_age_s} s after it was first seen")
     }
 }
 

@@ -4,12 +4,15 @@
 mod catalog;
 mod gate;
 mod limits;
+mod listing;
 mod llm;
+mod mcp;
 mod models;
 mod offline;
 mod prices;
 mod prompt;
 mod schema;
+mod words;
 
 use std::{future::Future, time::Duration};
 
@@ -17,6 +20,7 @@ pub use self::{
     catalog::{Catalog, CatalogError},
     gate::{Blocked, Closed, Gate, Gates, Passes},
     limits::Limits,
+    listing::{Listing, Problem, ToolListing},
     llm::{ApiKey, LlmClient, LlmSettings},
 };
 use crate::{
@@ -25,8 +29,19 @@ use crate::{
     lease::{Outcome, Repeat, Usage},
 };
 
+/// Connections to one MCP server beside those of its calls: for what it sends by itself, and for
+/// what cancels calls.
+pub const CONNECTIONS_BESIDE_CALLS: usize = 2;
+
 /// The tools that jobs may call. The catalog is the real one.
 pub trait Tools: Send + Sync + 'static {
+    /// Sees to it that what [`Tools::check`] looks at is there, where that takes asking somebody.
+    /// A failure is not the job's: it says why nothing can be said of the job now.
+    fn prepare(&self, job: &Job) -> impl Future<Output = Result<(), ToolError>> + Send {
+        let _ = job;
+        async { Ok(()) }
+    }
+
     /// What is known about a job's call before it is paid: the tool is there, the input fits.
     fn check(&self, job: &Job) -> Result<CallPlan, JobError>;
 

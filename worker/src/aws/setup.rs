@@ -17,7 +17,7 @@ use crate::{
     config::{self, AwsSettings, Connections, Source},
     environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
     secret::Secrets,
-    tool::{Catalog, LlmClient},
+    tool::{CONNECTIONS_BESIDE_CALLS, Catalog, LlmClient},
     webhook::{Courier, CourierSettings},
 };
 
@@ -72,9 +72,9 @@ impl AwsWorker {
         let concurrency = config::concurrency(source, concurrency)?;
         let settings = config::aws(source)?;
         let courier = config::courier(source)?;
-        connections(concurrency, &settings, &courier).check_process()?;
         let policy = Policy { heartbeat, lease_grace: LEASE_GRACE, ..config::policy(source)? };
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
+        connections(concurrency, &tools, &settings, &courier).check_process()?;
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
             ledger: ledger(&clients, &settings),
@@ -145,12 +145,14 @@ fn queue(clients: &Clients, settings: &AwsSettings, sent_anew_until: Duration) -
 
 fn connections(
     concurrency: usize,
+    tools: &Catalog,
     settings: &AwsSettings,
     courier: &CourierSettings,
 ) -> Connections {
     let has_bucket = settings.results_bucket.is_some();
     Connections {
         llm: concurrency,
+        servers: tools.servers() * CONNECTIONS_BESIDE_CALLS,
         ledger: dynamo::DEFAULT_REQUESTS,
         bucket: if has_bucket { dynamo::MAX_OBJECT_REQUESTS } else { 0 },
         queue: sqs::MAX_REQUESTS,
@@ -166,24 +168,27 @@ async fn catalog(
     secrets: &Secrets,
     clock: &Clock,
 ) -> anyhow::Result<Catalog> {
+    let place = config::tools(source).map(|place| place.display().to_string());
+    let text = match place.as_deref() {
+        None => Ok(Catalog::default_text().to_owned()),
+        Some(place) => match place.strip_prefix("s3://") {
+            Some(object) => read_object(clients, object).await,
+            None => fs::read_to_string(place).map_err(anyhow::Error::new),
+        },
+    };
+    let place = place.unwrap_or_else(|| "the default catalog".to_owned());
+    let text = text.with_context(|| format!("{place}: the catalog cannot be read"))?;
+    let is_wrong = || format!("{place}: the catalog is wrong");
+    let has_prompts = Catalog::has_prompts(&text).with_context(is_wrong)?;
     let client = match fallback {
-        Fallback::Offline => None,
-        Fallback::Refused => {
+        Fallback::Refused if has_prompts => {
             let settings = config::required_llm(source)?;
             let client = LlmClient::new(settings, secrets.clone(), clock.clone());
             Some(client.map_err(anyhow::Error::msg)?)
         }
+        Fallback::Refused | Fallback::Offline => None,
     };
-    let Some(place) = config::tools(source) else {
-        return Catalog::parse(Catalog::default_text(), client).context("the default catalog");
-    };
-    let place = place.display().to_string();
-    let text = match place.strip_prefix("s3://") {
-        Some(object) => read_object(clients, object).await,
-        None => fs::read_to_string(&place).map_err(anyhow::Error::new),
-    };
-    let text = text.with_context(|| format!("{place}: the catalog cannot be read"))?;
-    Catalog::parse(&text, client).with_context(|| format!("{place}: the catalog is wrong"))
+    Catalog::parse(&text, client, secrets, clock).with_context(is_wrong)
 }
 
 async fn read_object(clients: &Clients, object: &str) -> anyhow::Result<String> {

@@ -38,7 +38,7 @@ use crate::{
     local::{Database, SqliteLedger, SqliteQueue},
     poller::{Poller, PollerSettings},
     secret::Secrets,
-    tool::Tools,
+    tool::{CONNECTIONS_BESIDE_CALLS, Tools},
     webhook::Courier,
 };
 
@@ -163,9 +163,14 @@ impl Session {
         let callbacks = config::courier(source)?;
         let secrets = Secrets::fixed(source.clone())?;
         let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
-        let llm = if tools.supersedes_offline() { concurrency } else { 0 };
-        Connections { llm, callbacks: callbacks.total(), ..Connections::default() }
-            .check_process()?;
+        let has_upstreams = tools.supersedes_offline() || tools.servers() > 0;
+        Connections {
+            llm: if has_upstreams { concurrency } else { 0 },
+            servers: tools.servers() * CONNECTIONS_BESIDE_CALLS,
+            callbacks: callbacks.total(),
+            ..Connections::default()
+        }
+        .check_process()?;
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let courier = courier.map_err(anyhow::Error::msg)?;
         let database = Database::open(&config::database(source), clock.clone())?;

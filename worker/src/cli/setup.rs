@@ -1,6 +1,6 @@
 //! What several commands set up: the catalog, signals.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -72,9 +72,18 @@ pub(super) fn catalog(
     secrets: &Secrets,
     clock: &Clock,
 ) -> anyhow::Result<Catalog> {
+    let path = config::tools(source);
+    let text = path.as_deref().map(read).transpose()?;
+    let text = text.as_deref().unwrap_or(Catalog::default_text());
+    let place =
+        path.map_or_else(|| "the default catalog".to_owned(), |path| path.display().to_string());
+    let is_wrong = || format!("{place}: the catalog is wrong");
+    let has_prompts = Catalog::has_prompts(text).with_context(is_wrong)?;
     let client = if let Some(settings) = config::llm(source)?.filter(|_| !is_offline) {
         let client = LlmClient::new(settings, secrets.clone(), clock.clone());
         Some(client.map_err(anyhow::Error::msg)?)
+    } else if !has_prompts {
+        None
     } else {
         let why = if is_offline { "as asked" } else { "since no LLM is configured" };
         eprintln!(
@@ -83,13 +92,12 @@ pub(super) fn catalog(
         );
         None
     };
-    let Some(path) = config::tools(source) else {
-        return Catalog::parse(Catalog::default_text(), client).context("the default catalog");
-    };
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("{}: the catalog cannot be read", path.display()))?;
-    Catalog::parse(&text, client)
-        .with_context(|| format!("{}: the catalog is wrong", path.display()))
+    Catalog::parse(text, client, secrets, clock).with_context(is_wrong)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path)
+        .with_context(|| format!("{}: the catalog cannot be read", path.display()))
 }
 
 /// SIGINT and SIGTERM.

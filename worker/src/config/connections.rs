@@ -8,8 +8,10 @@ const OTHER_FILES: u64 = 124;
 /// The most connections of each pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Connections {
-    /// To the LLM: as many as jobs run at once.
+    /// To LLM and MCP servers: as many as jobs run at once.
     pub llm: usize,
+    /// To MCP servers beside their calls: what they send by themselves, what cancels calls.
+    pub servers: usize,
     /// To the ledger.
     pub ledger: usize,
     /// To the bucket for results.
@@ -23,9 +25,9 @@ pub struct Connections {
 impl Connections {
     /// Compares their sum with the process's limit of open files (`ulimit -n`; 1,024 in Lambda).
     pub fn check(&self, open_files: u64) -> Result<(), ConfigError> {
-        let Self { llm, ledger, bucket, queue, callbacks } = *self;
+        let Self { llm, servers, ledger, bucket, queue, callbacks } = *self;
         let most = open_files.saturating_sub(OTHER_FILES);
-        let sum = llm + ledger + bucket + queue + callbacks;
+        let sum = llm + servers + ledger + bucket + queue + callbacks;
         if sum as u64 <= most {
             return Ok(());
         }
@@ -35,7 +37,7 @@ impl Connections {
                 "at most {most} connections (the limit of {open_files} less {OTHER_FILES})"
             ),
             found: format!(
-                "{sum}: {llm} to the LLM, {ledger} to the ledger, {bucket} to the bucket, \
+                "{sum}: {llm} to the LLM, {servers} to MCP servers, {ledger} to the ledger, {bucket} to the bucket, \
                  {queue} to the queue, {callbacks} to callbacks; lower MCP_BATCH_CONCURRENCY or \
                  MCP_BATCH_CALLBACK_CONCURRENCY, or raise the limit (ulimit -n)"
             ),

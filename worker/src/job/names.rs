@@ -55,8 +55,9 @@ const ID: Rule = Rule {
 };
 
 const TOOL: Rule = Rule {
-    expected: "a tool's name, or server/tool, of A-Z a-z 0-9 . _ -, each part up to 64 characters",
-    max_chars: 129,
+    expected: "a tool's name, or server/tool, of A-Z a-z 0-9 . _ -, each part up to 64 characters, \
+               a server's tool up to 128",
+    max_chars: 193,
     allowed: |c| c.is_ascii_alphanumeric() || "._-/".contains(c),
 };
 
@@ -139,8 +140,21 @@ struct ToolRule;
 impl ToolRule {
     fn parse(value: Value) -> Result<String, Problem> {
         let text = TOOL.parse(value)?;
-        let parts: Vec<&str> = text.split('/').collect();
-        let is_sound = parts.len() <= 2 && parts.iter().all(|part| (1..=64).contains(&part.len()));
+        let is_sound = match text.split_once('/') {
+            None => (1..=64).contains(&text.len()),
+            Some((server, tool)) => {
+                (1..=64).contains(&server.len())
+                    && (1..=128).contains(&tool.len())
+                    && !tool.contains('/')
+            }
+        };
         if is_sound { Ok(text) } else { Err(Problem::invalid(TOOL.expected, "another shape")) }
+    }
+}
+
+impl ToolName {
+    /// The two parts of a remote tool's name.
+    pub fn server_and_tool(&self) -> Option<(&str, &str)> {
+        self.0.split_once('/')
     }
 }

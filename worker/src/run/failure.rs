@@ -78,10 +78,7 @@ impl<P: Ports> Run<'_, P> {
         let policy = &self.environment.policy;
         let spent = lease.usage.plus(&failure.usage).cost_usd.unwrap_or(0.0);
         if self.is_too_old() {
-            return Some(format!(
-                "given up {} s after it was first seen",
-                policy.max_age.as_secs()
-            ));
+            return Some(self.too_old());
         }
         if subject.job.max_cost_usd().is_some_and(|most| spent >= most) {
             return Some(format!("max_cost_usd is reached: {spent} USD"));

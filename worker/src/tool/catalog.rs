@@ -1,21 +1,30 @@
 //! The catalog: every tool a job may name, read from one TOML file.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    CallContext, CallPlan, Gates, LlmClient, ToolError, Tools,
+    CallContext, CallPlan, Gates, Listing, LlmClient, Problem, ToolError, Tools,
+    listing::ToolListing,
     llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
+    mcp::{McpServer, ServerSpec},
     models::{ModelGates, ModelSpec, Models},
     prompt::{PromptSpec, PromptTool},
+    schema,
 };
 use crate::{
+    clock::Clock,
     error::{ErrorClass, JobError},
     job::{Job, ModelName, ToolName},
     lease::{Outcome, Usage},
+    secret::Secrets,
 };
 
 /// The catalog that is compiled in.
@@ -46,6 +55,14 @@ pub enum CatalogError {
         /// What is wrong with it.
         problem: String,
     },
+    /// One MCP server of it is wrong.
+    #[error("servers.{name}: {problem}")]
+    Server {
+        /// The server.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -57,6 +74,8 @@ struct CatalogSpec {
     models: BTreeMap<String, ModelSpec>,
     #[serde(default)]
     tools: BTreeMap<String, PromptSpec>,
+    #[serde(default)]
+    servers: BTreeMap<String, ServerSpec>,
 }
 
 /// What answers the prompts.
@@ -65,9 +84,17 @@ enum Model {
     Offline,
 }
 
-/// Every tool a job may name, and the model behind them.
+/// What a job's tool is.
+enum Target<'a> {
+    Prompt(&'a PromptTool),
+    /// A server's tool, by the server's name for it.
+    Mcp(&'a McpServer, &'a str),
+}
+
+/// Every tool a job may name, and the model behind the prompts.
 pub struct Catalog {
     tools: BTreeMap<ToolName, PromptTool>,
+    servers: BTreeMap<String, McpServer>,
     model: Model,
     models: Models,
     gates: ModelGates,
@@ -79,11 +106,25 @@ impl Catalog {
         DEFAULT
     }
 
-    /// Reads a catalog whose tools call the LLM behind `client`, or the offline model.
-    pub fn parse(text: &str, client: Option<LlmClient>) -> Result<Self, CatalogError> {
+    /// Whether a catalog has prompts, which need an LLM or the offline model.
+    pub fn has_prompts(text: &str) -> Result<bool, CatalogError> {
+        let spec: CatalogSpec = toml::from_str(text)?;
+        Ok(!spec.tools.is_empty())
+    }
+
+    /// Reads a catalog whose prompts go to the LLM behind `client`, or to the offline model. What
+    /// MCP servers are shown comes from `secrets`; they are connected to when they are needed.
+    pub fn parse(
+        text: &str,
+        client: Option<LlmClient>,
+        secrets: &Secrets,
+        clock: &Clock,
+    ) -> Result<Self, CatalogError> {
         let spec: CatalogSpec = toml::from_str(text)?;
         let models = Models::new(spec.models)?;
         let tools = spec.tools.into_iter().map(tool).collect::<Result<_, _>>()?;
+        let server = |(name, spec)| server(name, spec, secrets, clock);
+        let servers = spec.servers.into_iter().map(server).collect::<Result<_, _>>()?;
         let gates = ModelGates::new(&models);
         let model = match client {
             None => Model::Offline,
@@ -94,22 +135,90 @@ impl Catalog {
                 Model::Llm { client, default_model }
             }
         };
-        Ok(Self { tools, model, models, gates })
+        Ok(Self { tools, servers, model, models, gates })
     }
 
     /// The longest any call may take.
     pub fn longest_timeout(&self) -> Duration {
-        let default = match &self.model {
-            Model::Llm { client, .. } => client.settings().timeout,
-            Model::Offline => return OFFLINE_TIMEOUT,
-        };
-        self.tools.values().filter_map(|tool| tool.timeout).fold(default, Duration::max)
+        let prompts = self.tools.values().map(|tool| self.timeout_of(tool));
+        let servers = self.servers.values().map(McpServer::longest_timeout);
+        prompts.chain(servers).max().unwrap_or_default()
     }
 
-    fn tool(&self, job: &Job) -> Result<&PromptTool, JobError> {
-        self.tools.get(job.tool()).ok_or_else(|| {
-            let known = self.tools.keys().map(ToolName::as_str).collect::<Vec<_>>().join(", ");
-            let message = format!("tool: expected one of {known}, found “{}”", job.tool());
+    fn timeout_of(&self, tool: &PromptTool) -> Duration {
+        match &self.model {
+            Model::Llm { client, .. } => tool.timeout.unwrap_or(client.settings().timeout),
+            Model::Offline => OFFLINE_TIMEOUT,
+        }
+    }
+
+    /// How many MCP servers there are.
+    pub fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Every tool that jobs may call now. Asks the MCP servers for theirs, all at once.
+    pub async fn list(&self) -> Listing {
+        let prompts = self.tools.iter().map(|(name, tool)| ToolListing {
+            timeout: self.timeout_of(tool),
+            ..tool.listing(name)
+        });
+        let mut listing = Listing { tools: prompts.collect(), unreachable: Vec::new() };
+        let asked =
+            self.servers.iter().map(|(name, server)| async { (name.clone(), server.list().await) });
+        for (name, tools) in futures_util::future::join_all(asked).await {
+            match tools {
+                Ok(tools) => listing.tools.extend(tools),
+                Err(error) => {
+                    let problem = error.message;
+                    listing.unreachable.push(Problem { part: name, problem });
+                }
+            }
+        }
+        listing
+    }
+
+    /// The same, with all that can be found wrong: servers, their tools, the LLM and its models.
+    pub async fn examine(&self) -> (Listing, Vec<Problem>) {
+        let (listing, models) = tokio::join!(self.list(), self.examine_models());
+        let of_tools = listing.tools.iter().filter_map(|tool| {
+            Some(Problem { part: tool.name.clone(), problem: tool.problem.clone()? })
+        });
+        let of_servers = self.servers.values().flat_map(McpServer::misnamed);
+        let found = listing.unreachable.iter().cloned().chain(of_tools).chain(of_servers);
+        let problems = found.chain(models).collect();
+        (listing, problems)
+    }
+
+    async fn examine_models(&self) -> Vec<Problem> {
+        let Model::Llm { client, default_model } = &self.model else { return Vec::new() };
+        let problem = |part: &str, problem: String| Problem { part: part.to_owned(), problem };
+        let known = match client.models().await {
+            Ok(known) => known,
+            Err(error) => return vec![problem("llm", error)],
+        };
+        let own = self.tools.values().map(|tool| tool.model.as_ref().or(default_model.as_ref()));
+        let used: BTreeSet<&str> = own.flatten().map(ModelName::as_str).collect();
+        let unknown = used.into_iter().filter(|model| {
+            known.as_ref().is_some_and(|known| known.iter().all(|known| known != model))
+        });
+        let missing = "the LLM does not list this model, or the key may not use it";
+        unknown.map(|model| problem(model, missing.to_owned())).collect()
+    }
+
+    fn target<'a>(&'a self, job: &'a Job) -> Result<Target<'a>, JobError> {
+        let name = job.tool();
+        if let Some(tool) = self.tools.get(name) {
+            return Ok(Target::Prompt(tool));
+        }
+        let of_server = name
+            .server_and_tool()
+            .and_then(|(server, tool)| Some(Target::Mcp(self.servers.get(server)?, tool)));
+        of_server.ok_or_else(|| {
+            let prompts = self.tools.keys().map(ToString::to_string);
+            let servers = self.servers.keys().map(|server| format!("{server}/…"));
+            let known = prompts.chain(servers).collect::<Vec<_>>().join(", ");
+            let message = format!("tool: expected one of {known}, found “{name}”");
             JobError::new(ErrorClass::Invalid, "unknown_tool", message).at("tool")
         })
     }
@@ -127,23 +236,74 @@ fn tool((name, spec): (String, PromptSpec)) -> Result<(ToolName, PromptTool), Ca
     Ok((parsed, tool))
 }
 
+fn server(
+    name: String,
+    spec: ServerSpec,
+    secrets: &Secrets,
+    clock: &Clock,
+) -> Result<(String, McpServer), CatalogError> {
+    let problem = |problem| CatalogError::Server { name: name.clone(), problem };
+    // Jobs name its tools by it.
+    let job_tool = format!("{name}/tool").parse::<ToolName>().map_err(problem)?;
+    job_tool.server_and_tool().ok_or_else(|| problem("expected a name without /".to_owned()))?;
+    let server = McpServer::new(&name, spec, secrets.clone(), clock.clone()).map_err(problem)?;
+    Ok((name, server))
+}
+
 fn in_tool(name: &str, problem: String) -> CatalogError {
     CatalogError::Tool { name: name.to_owned(), problem }
 }
 
 impl Tools for Catalog {
+    async fn prepare(&self, job: &Job) -> Result<(), ToolError> {
+        match self.target(job) {
+            Ok(Target::Mcp(server, tool)) => server.prepare(tool).await,
+            // What there is no tool for, the check tells.
+            Ok(Target::Prompt(_)) | Err(_) => Ok(()),
+        }
+    }
+
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
-        let tool = self.tool(job)?;
-        tool.check_input(&job.input().to_value())?;
-        let timeout = match &self.model {
-            Model::Llm { client, .. } => tool.timeout.unwrap_or(client.settings().timeout),
-            Model::Offline => OFFLINE_TIMEOUT,
-        };
-        Ok(CallPlan { timeout, repeat: tool.repeat })
+        match self.target(job)? {
+            Target::Prompt(tool) => {
+                schema::check_input(&tool.input, &job.input().to_value())?;
+                Ok(CallPlan { timeout: self.timeout_of(tool), repeat: tool.repeat })
+            }
+            Target::Mcp(server, tool) => server.check(tool, job),
+        }
     }
 
     async fn call(&self, job: &Job, context: &CallContext) -> Result<Outcome, ToolError> {
-        let tool = self.tool(job).map_err(ToolError::free)?;
+        match self.target(job).map_err(ToolError::free)? {
+            Target::Prompt(tool) => self.answer(job, tool, context).await,
+            // Boxed: every prompt's call would keep room for it.
+            Target::Mcp(server, tool) => Box::pin(server.call(tool, job, context)).await,
+        }
+    }
+
+    fn supersedes_offline(&self) -> bool {
+        matches!(self.model, Model::Llm { .. })
+    }
+
+    fn gates(&self, job: &Job) -> Gates {
+        let tool = match self.target(job) {
+            Ok(Target::Mcp(server, _)) => return server.gate().into(),
+            Ok(Target::Prompt(tool)) => Some(tool),
+            Err(_) => None,
+        };
+        let model = tool.and_then(|tool| self.model_of(job, tool));
+        let upstream = self.gates.of_model(model.map_or("", ModelName::as_str));
+        Gates { upstream, tool: tool.and_then(|tool| tool.gate.clone()) }
+    }
+}
+
+impl Catalog {
+    async fn answer(
+        &self,
+        job: &Job,
+        tool: &PromptTool,
+        context: &CallContext,
+    ) -> Result<Outcome, ToolError> {
         match &self.model {
             Model::Offline => answer_offline(job, tool),
             Model::Llm { client, .. } => {
@@ -158,17 +318,6 @@ impl Tools for Catalog {
                 PromptCall { client, tool, terms }.answer().await
             }
         }
-    }
-
-    fn supersedes_offline(&self) -> bool {
-        matches!(self.model, Model::Llm { .. })
-    }
-
-    fn gates(&self, job: &Job) -> Gates {
-        let tool = self.tool(job).ok();
-        let model = tool.and_then(|tool| self.model_of(job, tool));
-        let upstream = self.gates.of_model(model.map_or("", ModelName::as_str));
-        Gates { upstream, tool: tool.and_then(|tool| tool.gate.clone()) }
     }
 }
 

@@ -4,6 +4,7 @@
 mod answer;
 mod head;
 mod key;
+mod models;
 mod refusal;
 mod request;
 mod shown;

@@ -6,10 +6,10 @@ use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Gate, Limits, offline::OfflineModel, schema::Schema};
+use super::{Gate, Limits, listing::ToolListing, offline::OfflineModel, schema::Schema};
 use crate::{
     error::{ErrorClass, JobError},
-    job::ModelName,
+    job::{ModelName, ToolName},
     lease::Repeat,
 };
 
@@ -21,8 +21,7 @@ const USER: &str = "user";
 #[serde(deny_unknown_fields)]
 pub(super) struct PromptSpec {
     /// For people; listed, never sent.
-    #[serde(rename = "description")]
-    _description: String,
+    description: String,
     input_schema: Value,
     #[serde(default)]
     system: Option<String>,
@@ -63,6 +62,7 @@ enum RetrySpec {
 /// A tool that was checked as a whole: schemas and templates are compiled.
 #[derive(Debug)]
 pub(super) struct PromptTool {
+    description: String,
     pub(super) input: Schema,
     pub(super) answer: Option<Schema>,
     pub(super) model: Option<ModelName>,
@@ -89,6 +89,7 @@ impl PromptTool {
         let model = spec.model.map(|name| name.parse()).transpose();
         let limits = Limits::new(spec.rate_per_minute, spec.concurrency)?;
         Ok(Self {
+            description: spec.description,
             templates: templates(spec.system, spec.user)?,
             input: Schema::compile(spec.input_schema)
                 .map_err(|error| format!("input_schema: {error}"))?,
@@ -110,15 +111,19 @@ impl PromptTool {
         })
     }
 
-    /// Judges a job's input.
-    pub(super) fn check_input(&self, input: &Value) -> Result<(), JobError> {
-        let Some(misfit) = self.input.misfit(input) else { return Ok(()) };
-        let field = match misfit.path.as_str() {
-            "" => "input".to_owned(),
-            path => format!("input.{path}"),
-        };
-        let message = format!("{field}: {}", misfit.message);
-        Err(JobError::new(ErrorClass::Invalid, "input_schema", message).at(field))
+    /// For people. It may take as long as a prompt may by default, unless the tool says otherwise.
+    pub(super) fn listing(&self, name: &ToolName) -> ToolListing {
+        ToolListing {
+            name: name.to_string(),
+            title: None,
+            description: self.description.clone(),
+            input_schema: self.input.source().clone(),
+            output_schema: self.answer.as_ref().map(|schema| schema.source().clone()),
+            annotations: None,
+            repeat: self.repeat,
+            timeout: self.timeout.unwrap_or_default(),
+            problem: None,
+        }
     }
 
     /// Fills the templates. The input is data to them: what looks like a template inside of it

@@ -3,6 +3,8 @@
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
+use crate::error::{ErrorClass, JobError};
+
 /// A compiled JSON Schema (2020-12 unless it says otherwise).
 #[derive(Debug)]
 pub(super) struct Schema {
@@ -38,6 +40,17 @@ impl Schema {
             message: error.masked_with("the value").to_string(),
         })
     }
+}
+
+/// Judges a job's input.
+pub(super) fn check_input(schema: &Schema, input: &Value) -> Result<(), JobError> {
+    let Some(misfit) = schema.misfit(input) else { return Ok(()) };
+    let field = match misfit.path.as_str() {
+        "" => "input".to_owned(),
+        path => format!("input.{path}"),
+    };
+    let message = format!("{field}: {}", misfit.message);
+    Err(JobError::new(ErrorClass::Invalid, "input_schema", message).at(field))
 }
 
 /// A missing or surplus field is named itself rather than the object around it.

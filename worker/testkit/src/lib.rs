@@ -1,5 +1,5 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS with an [`AwsProxy`] in front
+//! [`FakeMcp`] and [`ModernMcp`] for MCP servers, [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS with an [`AwsProxy`] in front
 //! of it, [`FakeAws`] where AWS has to be fast and need not be right, and [`RuntimeApi`] with
 //! [`EventSource`] for what no emulator of Lambda gets right.
 //!
@@ -26,6 +26,7 @@
 //! | `llm/call.rs` | from a call to what is done about it |
 //! | `llm/behaviour.rs` | all it can be told to do |
 //! | `llm/marker.rs` | the same, told from inside a prompt: `[[429:3]]` |
+//! | `mcp.rs` | MCP servers: one that fails by the name of the tool, one of the newest revision |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
 //! | `litellm.rs` | the real `LiteLLM`, in front of providers of ours |
@@ -55,6 +56,8 @@ mod litellm;
 
 mod llm;
 
+mod mcp;
+
 mod ministack;
 
 mod name_server;
@@ -78,6 +81,7 @@ pub use crate::event_source::{
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::litellm::LiteLlm;
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, RateLimit, Status};
+pub use crate::mcp::{FakeMcp, FakeMcpBuilder, LostSession, McpEra, ModernMcp};
 pub use crate::ministack::MiniStack;
 pub use crate::name_server::{NameServer, ask};
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};

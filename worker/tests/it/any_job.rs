@@ -25,7 +25,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 prop_compose! {
     fn any_job()(
         id in "[A-Za-z0-9._:-]{1,128}",
-        tool in "[A-Za-z0-9_.-]{1,64}(/[A-Za-z0-9_.-]{1,64})?",
+        tool in "[A-Za-z0-9_.-]{1,64}(/[A-Za-z0-9_.-]{1,128})?",
         input in prop::collection::vec((".{0,6}", any_json()), 0..4),
         model in prop::option::of("[!-~]{1,128}"),
         metadata in prop::option::of(any_json()),

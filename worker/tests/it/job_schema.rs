@@ -134,17 +134,19 @@ fn time_values() -> Values {
 
 fn tool_values() -> Values {
     let (part, longer) = ("x".repeat(64), "x".repeat(65));
+    let (tool, longer_tool) = ("x".repeat(128), "x".repeat(129));
     let good = vec![
         json!("summarize"),
         json!("docs/search"),
         json!("A.b_c-9"),
-        json!(format!("{part}/{part}")),
+        json!(format!("{part}/{tool}")),
         json!(part),
     ];
     let bad = vec![
         chars(0),
         json!(longer),
-        json!(format!("{part}/{longer}")),
+        json!(format!("{part}/{longer_tool}")),
+        json!(format!("{longer}/{part}")),
         json!("/search"),
         json!("docs/"),
         json!("a/b/c"),

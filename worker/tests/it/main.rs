@@ -12,6 +12,7 @@
 //! | `limits.rs` | limits toward an upstream, told or found out |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
 //! | `llm_waits.rs` | pauses and refusals that are not the job's fault |
+//! | `mcp.rs` | tools of MCP servers: results, failures, sessions, lists; `tools` and `call` |
 //! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
@@ -40,6 +41,7 @@ mod llm_answers;
 mod llm_money;
 mod llm_prompts;
 mod llm_waits;
+mod mcp;
 mod poll;
 mod run_again;
 mod run_command;

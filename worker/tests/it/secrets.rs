@@ -4,3 +4,5 @@ mod manager;
 mod refused_key;
 mod renewal;
 mod rig;
+
+pub(crate) use self::rig::Told;

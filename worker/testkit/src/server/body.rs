@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep};
 
 use super::Visit;
@@ -33,6 +35,8 @@ pub(crate) enum Body {
     Half(Bytes),
     /// What follows the start: time for it to be sent, then the end.
     Cut { flushed: bool },
+    /// What comes by a channel, until that is closed; a client that leaves stops the feeding.
+    Fed { receiver: mpsc::Receiver<Bytes>, feeding: JoinHandle<()>, visit: Option<Visit> },
     /// A byte a second, for ever.
     Trickle { next: Pin<Box<Sleep>>, _visit: Visit },
 }
@@ -54,6 +58,14 @@ impl Body {
     /// A byte a second, for ever. The request stays in flight until the client leaves.
     pub(crate) fn trickle(visit: Visit) -> Self {
         Self::Trickle { next: Box::pin(sleep(Duration::ZERO)), _visit: visit }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Self::Fed { feeding, .. } = self {
+            feeding.abort();
+        }
     }
 }
 
@@ -81,6 +93,13 @@ impl HttpBody for Body {
                 return Poll::Pending;
             }
             Self::Cut { flushed: true } => return Poll::Ready(Some(Err(Closed))),
+            Self::Fed { receiver, visit, .. } => {
+                let next = ready!(receiver.poll_recv(context));
+                if next.is_none() {
+                    visit.take().into_iter().for_each(Visit::end);
+                }
+                next
+            }
             Self::Trickle { next, .. } => {
                 ready!(next.as_mut().poll(context));
                 next.set(sleep(Duration::from_secs(1)));

@@ -156,7 +156,7 @@ impl Call<'_> {
             model: Some(model.to_owned()),
             timeout: self.timeout,
         };
-        let client = LlmClient::new(settings, secrets, Clock::system()).expect("a client");
-        Catalog::parse(CATALOG, Some(client)).expect("a catalog")
+        let client = LlmClient::new(settings, secrets.clone(), Clock::system()).expect("a client");
+        Catalog::parse(CATALOG, Some(client), &secrets, &Clock::system()).expect("a catalog")
     }
 }

@@ -40,29 +40,29 @@ enum Saying {
 
 /// A vault that says what it is told, and counts.
 #[derive(Clone, Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     says: Arc<Mutex<Saying>>,
     reads: Arc<AtomicUsize>,
 }
 
 impl Told {
-    pub(super) fn new(says: &Value) -> Self {
+    pub(crate) fn new(says: &Value) -> Self {
         let told = Self::default();
         told.say(says);
         told
     }
 
-    pub(super) fn say(&self, says: &Value) {
+    pub(crate) fn say(&self, says: &Value) {
         self.set(Saying::Text(says.to_string()));
     }
 
     /// It can no longer be read.
-    pub(super) fn fall_silent(&self) {
+    pub(crate) fn fall_silent(&self) {
         self.set(Saying::Nothing);
     }
 
     /// It can be reached, and never answers.
-    pub(super) fn hang(&self) {
+    pub(crate) fn hang(&self) {
         self.set(Saying::Never);
     }
 
@@ -70,7 +70,7 @@ impl Told {
         *self.says.lock().expect("nobody panics with it") = saying;
     }
 
-    pub(super) fn reads(&self) -> usize {
+    pub(crate) fn reads(&self) -> usize {
         self.reads.load(SeqCst)
     }
 }
@@ -167,7 +167,8 @@ pub(super) fn catalog(llm: &FakeLlm, secrets: &Secrets) -> Catalog {
         timeout: Duration::from_mins(1),
     };
     let client = LlmClient::new(settings, secrets.clone(), Clock::system()).expect("a client");
-    Catalog::parse(Catalog::default_text(), Some(client)).expect("the default catalog")
+    let catalog = Catalog::parse(Catalog::default_text(), Some(client), secrets, &Clock::system());
+    catalog.expect("the default catalog")
 }
 
 /// One call of a tool.

@@ -1,0 +1,175 @@
+//! `mcp-batch call TOOL`: one call now, without queue and ledger; the quickest way to try a tool.
+
+use std::{
+    fs,
+    io::{self, Read},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    BAD_USAGE, SOME_FAILED,
+    setup::{self, LlmArgs, Signals},
+};
+use crate::{
+    clock::Clock,
+    config::Source,
+    error::{ErrorClass, JobError},
+    job::Job,
+    lease::{Outcome, Usage},
+    secret::Secrets,
+    tool::{CallContext, Catalog, ToolError, Tools},
+};
+
+/// The longest input that is read, in bytes.
+const MAX_INPUT_BYTES: u64 = 1024 * 1024;
+
+/// How long an interrupted call has to tell its server so.
+const CANCEL: Duration = Duration::from_millis(300);
+
+/// Calls one tool now, without queue or ledger, and prints its result.
+///
+/// Exit code 0: the tool answered; 1: the call failed, or the tool answered with an error; 2: bad
+/// usage, no such tool, or an input that does not fit.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A tool of the catalog, or SERVER/TOOL.
+    tool: String,
+
+    /// Its input, a JSON object; `@FILE` reads it from a file, `-` from standard input.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    input: String,
+
+    /// The model, for a prompt [default: the tool's].
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    #[command(flatten)]
+    llm: LlmArgs,
+
+    /// Print one JSON object: result or error, usage, how long it took.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let source = args.llm.source(Source::from_env());
+    let secrets = Secrets::fixed(source.clone())?;
+    let input = input(&args.input)?;
+    let catalog = setup::catalog(&source, args.llm.is_offline(), &secrets, &Clock::system())?;
+    let began = Instant::now();
+    let mut signals = Signals::new()?;
+    let outcome = match job(&args, &input) {
+        Ok(job) => tokio::select! {
+            outcome = call(&catalog, &job) => outcome,
+            () = signals.next() => Err(interrupted()),
+        },
+        Err(error) => Err(ToolError::free(error)),
+    };
+    if matches!(&outcome, Err(failure) if failure.error.class == ErrorClass::Interrupted) {
+        tokio::time::sleep(CANCEL).await;
+    }
+    Ok(print(&outcome, began.elapsed(), args.json))
+}
+
+/// The text of the input.
+fn input(given: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let read = match given.strip_prefix('@') {
+        Some(path) => {
+            let file = fs::File::open(path).with_context(|| format!("--input: {path}"))?;
+            file.take(MAX_INPUT_BYTES + 1).read_to_string(&mut text)
+        }
+        None if given == "-" => io::stdin().take(MAX_INPUT_BYTES + 1).read_to_string(&mut text),
+        None => return Ok(given.to_owned()),
+    };
+    let bytes = read.context("--input: cannot be read as UTF-8")?;
+    if bytes as u64 > MAX_INPUT_BYTES {
+        anyhow::bail!("--input: expected at most {MAX_INPUT_BYTES} bytes, found more");
+    }
+    Ok(text)
+}
+
+/// The call as a job: what a queue would bring is checked in the same way.
+fn job(args: &Args, input: &str) -> Result<Job, JobError> {
+    let invalid =
+        |message: String| JobError::new(ErrorClass::Invalid, "input", message).at("input");
+    let value = serde_json::from_str::<Value>(input).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        invalid(format!(
+            "--input: expected a JSON object, found no JSON (line {line}, column {column})"
+        ))
+    })?;
+    let mut job = json!({"id": format!("call-{}", Uuid::new_v4()), "tool": args.tool});
+    job["input"] = value;
+    if let Some(model) = &args.model {
+        job["model"] = model.as_str().into();
+    }
+    Job::parse(&job.to_string().into()).map_err(|invalid| invalid.error())
+}
+
+async fn call(catalog: &Catalog, job: &Job) -> Result<Outcome, ToolError> {
+    catalog.prepare(job).await?;
+    let plan = catalog.check(job).map_err(ToolError::free)?;
+    let context = CallContext { timeout: plan.timeout, attempt: 1, epoch: 1 };
+    catalog.call(job, &context).await
+}
+
+fn interrupted() -> ToolError {
+    let message = "the call was interrupted; its upstream may go on, and bill";
+    ToolError::ambiguous(JobError::new(ErrorClass::Interrupted, "stopped", message))
+}
+
+fn print(outcome: &Result<Outcome, ToolError>, took: Duration, as_json: bool) -> ExitCode {
+    let usage = match outcome {
+        Ok(outcome) => &outcome.usage,
+        Err(failure) => &failure.usage,
+    };
+    match outcome {
+        _ if as_json => println!("{}", report(outcome, usage, took)),
+        Ok(outcome) => match outcome.result.as_str() {
+            Some(text) => println!("{text}"),
+            None => println!("{:#}", outcome.result),
+        },
+        Err(failure) => eprintln!("error: {}", failure.error),
+    }
+    if !as_json {
+        eprintln!("{}", told(usage, took));
+    }
+    match outcome {
+        Ok(outcome) if outcome.result["isError"] == true => ExitCode::from(SOME_FAILED),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(failure) if failure.error.class == ErrorClass::Invalid => ExitCode::from(BAD_USAGE),
+        Err(_) => ExitCode::from(SOME_FAILED),
+    }
+}
+
+fn report(outcome: &Result<Outcome, ToolError>, usage: &Usage, took: Duration) -> Value {
+    let mut report = match outcome {
+        Ok(outcome) => json!({"result": outcome.result}),
+        Err(failure) => json!({"error": failure.error}),
+    };
+    report["usage"] = json!(usage);
+    report["took_ms"] = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).into();
+    report
+}
+
+fn told(usage: &Usage, took: Duration) -> String {
+    let mut parts = Vec::new();
+    parts.extend(usage.model.clone());
+    if usage.input_tokens + usage.output_tokens > 0 {
+        parts.push(format!("{} + {} tokens", usage.input_tokens, usage.output_tokens));
+    }
+    match usage.cost_usd {
+        Some(cost) => parts.push(format!("{cost} USD")),
+        None if usage.unpriced_calls > 0 => parts.push("cost unknown".to_owned()),
+        None => {}
+    }
+    parts.push(format!("{:.3} s", took.as_secs_f64()));
+    parts.join(", ")
+}

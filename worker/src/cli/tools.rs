@@ -1,0 +1,124 @@
+//! `mcp-batch tools`: what jobs may call, and what is wrong with it.
+
+use std::process::ExitCode;
+
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use serde_json::{Value, json};
+
+use super::{
+    SOME_FAILED,
+    setup::{self, LlmArgs},
+};
+use crate::{
+    clock::Clock,
+    config::Source,
+    lease::Repeat,
+    secret::Secrets,
+    tool::{Listing, Problem, ToolListing},
+};
+
+/// The longest description in the table, in characters.
+const MAX_DESCRIPTION_CHARS: usize = 200;
+
+/// Lists the tools that jobs may call, with those of the MCP servers.
+///
+/// Exit code 0: all is well; 1: something is wrong; 2: bad usage, or a catalog that cannot be read.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    llm: LlmArgs,
+
+    /// Connect to every MCP server, ask the LLM for every model, and say in one line each what is
+    /// wrong.
+    #[arg(long)]
+    check: bool,
+
+    /// Print one JSON object, with the schemas.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let source = args.llm.source(Source::from_env());
+    let secrets = Secrets::fixed(source.clone())?;
+    let catalog = setup::catalog(&source, args.llm.is_offline(), &secrets, &Clock::system())?;
+    let (listing, problems) = match args.check {
+        true => catalog.examine().await,
+        false => {
+            let listing = catalog.list().await;
+            let problems = listing.unreachable.clone();
+            (listing, problems)
+        }
+    };
+    match (args.json, args.check) {
+        (true, _) => println!("{}", as_json(&listing, &problems)),
+        (false, true) => print_check(&listing, &problems),
+        (false, false) => print_table(&listing),
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+}
+
+fn as_json(listing: &Listing, problems: &[Problem]) -> Value {
+    json!({"tools": listing.tools, "problems": problems})
+}
+
+fn print_check(listing: &Listing, problems: &[Problem]) {
+    if problems.is_empty() {
+        println!("all is well: {} tools", listing.tools.len());
+    }
+    for problem in problems {
+        println!("{}", on_one_line(&problem.to_string()));
+    }
+}
+
+fn print_table(listing: &Listing) {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["tool", "input", "retry", "timeout", "description"]);
+    for tool in &listing.tools {
+        table.add_row([
+            tool.name.clone(),
+            fields(&tool.input_schema),
+            match tool.repeat {
+                Repeat::Safe => "safe".to_owned(),
+                Repeat::Never => "never".to_owned(),
+            },
+            format!("{} s", tool.timeout.as_secs_f64()),
+            description(tool),
+        ]);
+    }
+    println!("{table}");
+    for problem in &listing.unreachable {
+        eprintln!("{}", on_one_line(&problem.to_string()));
+    }
+}
+
+/// The names of the input's fields; optional ones with a question mark.
+fn fields(schema: &Value) -> String {
+    let required = |name: &str| {
+        let required = schema["required"].as_array().into_iter().flatten();
+        required.into_iter().any(|required| required == name)
+    };
+    let names = schema["properties"].as_object().into_iter().flat_map(|fields| fields.keys());
+    let names = names.map(|name| match required(name) {
+        true => on_one_line(name),
+        false => format!("{}?", on_one_line(name)),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Servers write them for models, at length.
+fn description(tool: &ToolListing) -> String {
+    let text = on_one_line(&tool.description);
+    match text.char_indices().nth(MAX_DESCRIPTION_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// A server's text must not command the terminal.
+fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

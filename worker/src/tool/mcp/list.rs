@@ -1,0 +1,133 @@
+//! The tools of a server, as it lists them, with their schemas.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use rmcp::{
+    model::{ListToolsRequest, PaginatedRequestParams, ServerResult, Tool},
+    service::{Peer, RoleClient, ServiceError},
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::settings::ServerSettings;
+use crate::{lease::Repeat, tool::schema::Schema};
+
+/// The most pages of a list that are read: a server may send one for ever.
+const MAX_PAGES: usize = 100;
+
+/// The most tools of a server.
+const MAX_TOOLS: usize = 2_000;
+
+/// How long a list is used whose server does not say.
+const FRESH: Duration = Duration::from_mins(5);
+
+/// The longest a list is used.
+const LONGEST_FRESH: Duration = Duration::from_hours(24);
+
+/// A list is not asked for again before this, whatever the server or a job says.
+const LEAST_AGE: Duration = Duration::from_secs(5);
+
+/// How long an old list is used before it is asked for again, where that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// What a server lists, less what the catalog forbids.
+#[derive(Debug)]
+pub(super) struct ToolList {
+    tools: Arc<BTreeMap<String, RemoteTool>>,
+    read: Instant,
+    fresh: Duration,
+}
+
+/// One of its tools.
+#[derive(Debug)]
+pub(super) struct RemoteTool {
+    pub(super) tool: Tool,
+    /// Compiled when it is first needed; `None` if it cannot be, and the server alone judges inputs.
+    input: OnceLock<Result<Schema, String>>,
+}
+
+impl ToolList {
+    /// Asks the server for all pages of its list.
+    pub(super) async fn read(
+        peer: &Peer<RoleClient>,
+        settings: &ServerSettings,
+    ) -> Result<Self, ServiceError> {
+        let mut tools = BTreeMap::new();
+        let mut fresh = LONGEST_FRESH;
+        let mut cursor = None;
+        for _ in 0..MAX_PAGES {
+            let request = ListToolsRequest {
+                params: Some(PaginatedRequestParams::default().with_cursor(cursor)),
+                ..ListToolsRequest::default()
+            };
+            let ServerResult::ListToolsResult(page) = peer.send_request(request.into()).await?
+            else {
+                return Err(ServiceError::UnexpectedResponse);
+            };
+            fresh = fresh.min(page.ttl_ms.map_or(FRESH, Duration::from_millis));
+            let allowed = page.tools.into_iter().filter(|tool| settings.allows(&tool.name));
+            let allowed = allowed.map(|tool| (tool.name.to_string(), RemoteTool::new(tool)));
+            tools.extend(allowed.take(MAX_TOOLS - tools.len()));
+            cursor = page.next_cursor;
+            if cursor.is_none() || tools.len() == MAX_TOOLS {
+                break;
+            }
+        }
+        if cursor.is_some() {
+            tracing::warn!(tools = tools.len(), "a server's list of tools is cut off");
+        }
+        Ok(Self { tools: Arc::new(tools), read: Instant::now(), fresh: fresh.max(LEAST_AGE) })
+    }
+
+    /// The same list, to be used although it is old.
+    pub(super) fn used_a_while_longer(&self) -> Self {
+        Self { tools: Arc::clone(&self.tools), read: Instant::now(), fresh: AFTER_FAILURE }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&RemoteTool> {
+        self.tools.get(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &RemoteTool> {
+        self.tools.values()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tools.keys().map(String::as_str)
+    }
+
+    /// Whether it may be used without asking again.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.read.elapsed() < self.fresh
+    }
+
+    /// Whether it is so young that asking again would bring the same.
+    pub(super) fn is_new(&self) -> bool {
+        self.read.elapsed() < LEAST_AGE
+    }
+}
+
+impl RemoteTool {
+    fn new(tool: Tool) -> Self {
+        Self { tool, input: OnceLock::new() }
+    }
+
+    /// The schema of its input; the error says why it cannot be used.
+    pub(super) fn input(&self) -> Result<&Schema, &str> {
+        let compile = || Schema::compile(Value::Object((*self.tool.input_schema).clone()));
+        self.input.get_or_init(compile).as_ref().map_err(String::as_str)
+    }
+
+    /// What its own annotations say about calling it again. Without any, nothing is safe.
+    pub(super) fn repeat(&self) -> Repeat {
+        let annotations = self.tool.annotations.as_ref();
+        let is_safe = annotations.is_some_and(|hints| {
+            hints.read_only_hint == Some(true) || hints.idempotent_hint == Some(true)
+        });
+        if is_safe { Repeat::Safe } else { Repeat::Never }
+    }
+}

@@ -1,0 +1,241 @@
+//! What a call meets, by the name of its tool.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Response;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::Mcp;
+use super::answer::{self, Call};
+use crate::server::{Body, Closed, Visit, lock};
+
+/// More than any client should read.
+const HUGE: usize = 6 * 1024 * 1024;
+
+const NAMES: [&str; 56] = [
+    "echo",
+    "everything",
+    "nothing",
+    "unknown_content",
+    "is_error",
+    "ts_refusal",
+    "status_302",
+    "status_400",
+    "status_401",
+    "status_403",
+    "status_404",
+    "status_408",
+    "status_409",
+    "status_413",
+    "status_418",
+    "status_425",
+    "status_429",
+    "status_500",
+    "status_502",
+    "status_503",
+    "status_504",
+    "wait_429",
+    "wait_503",
+    "rpc_32700",
+    "rpc_32600",
+    "rpc_32601",
+    "rpc_32602",
+    "rpc_32603",
+    "rpc_32020",
+    "rpc_32021",
+    "rpc_32022",
+    "rpc_32000",
+    "rpc_32019",
+    "rpc_1",
+    "rpc_500_32603",
+    "rpc_500_32602",
+    "idless",
+    "idless_null",
+    "idless_event",
+    "broken_json",
+    "broken_event",
+    "html",
+    "other_id",
+    "accepted",
+    "once_html",
+    "huge",
+    "huge_event",
+    "reset",
+    "cut",
+    "hang",
+    "hang_event",
+    "hold",
+    "progress",
+    "input_required",
+    "task",
+    "quotes",
+];
+
+/// All of them, safe to call again.
+pub(super) fn tools() -> Vec<Value> {
+    let tool = |name: &str| {
+        json!({
+            "name": name,
+            "description": "What its name says.",
+            "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
+            "annotations": {"readOnlyHint": true},
+        })
+    };
+    NAMES.into_iter().map(tool).collect()
+}
+
+/// Answers a call, or does not.
+pub(super) async fn behave(mcp: &Mcp, call: Call, visit: Visit) -> Result<Response<Body>, Closed> {
+    match call.tool.as_str() {
+        "hang" => std::future::pending().await,
+        "hang_event" => return Ok(stream(visit, |_| std::future::pending())),
+        "hold" => {
+            if let Ok(permit) = mcp.releases.acquire().await {
+                permit.forget();
+            }
+        }
+        "progress" => return Ok(stream(visit, |events| progress(events, call))),
+        "reset" => {
+            visit.end();
+            return Err(Closed);
+        }
+        _ => {}
+    }
+    let is_first = lock(&mcp.calls).get(&call.tool).copied() == Some(1);
+    visit.end();
+    Ok(at_once(&call, is_first))
+}
+
+fn at_once(call: &Call, is_first: bool) -> Response<Body> {
+    let Call { id, tool, arguments, .. } = call;
+    let number = |text: &str| text.parse::<i64>().expect("a number in the tool's name");
+    if let Some(status) = tool.strip_prefix("status_") {
+        let response = answer::typed(number(status) as u16, "text/plain", "as its name says");
+        return match status {
+            "302" => answer::with(response, "location", "/elsewhere"),
+            "401" => answer::with(response, "www-authenticate", "Bearer realm=\"fake\""),
+            _ => response,
+        };
+    }
+    if let Some(status) = tool.strip_prefix("wait_") {
+        return answer::with(answer::status(number(status) as u16), "retry-after", "7");
+    }
+    if let Some(code) = tool.strip_prefix("rpc_500_") {
+        return answer::json(500, &answer::error_message(id, -number(code), "as its name says"));
+    }
+    if let Some(code) = tool.strip_prefix("rpc_") {
+        return answer::error(id, -number(code), "as its name says");
+    }
+    let idless = |code| json!({"jsonrpc": "2.0", "error": {"code": code, "message": "no id"}});
+    match tool.as_str() {
+        "everything" => answer::result(id, &everything()),
+        "nothing" => answer::result(id, &json!({})),
+        "unknown_content" => {
+            answer::result(id, &json!({"content": [{"type": "smell", "of": "tea"}]}))
+        }
+        "is_error" => {
+            let mut result = answer::text("the disk is full");
+            result["isError"] = true.into();
+            answer::result(id, &result)
+        }
+        "ts_refusal" => {
+            let mut result = answer::text("MCP error -32602: Input validation error");
+            result["isError"] = true.into();
+            answer::result(id, &result)
+        }
+        "quotes" => answer::error(id, -32603, &format!("cannot do {}", arguments["text"])),
+        "idless" => answer::json(400, &idless(-32600)),
+        "idless_null" => {
+            let mut error = idless(-32600);
+            error["id"] = Value::Null;
+            answer::json(200, &error)
+        }
+        "idless_event" => events(&answer::event(&idless(-32600))),
+        "broken_json" => answer::typed(200, "application/json", "{\"jsonrpc\": \"2.0\", "),
+        "broken_event" => events("event: message\ndata: {\"jsonrpc\": \n\n"),
+        "once_html" if !is_first => echo(call),
+        "html" | "once_html" => answer::typed(200, "text/html", "<h1>It works!</h1>"),
+        "other_id" => answer::result(&json!(987_654), &answer::text("not yours")),
+        "accepted" => answer::status(202),
+        "huge" => {
+            let mut response = answer::typed(200, "application/json", "");
+            *response.body_mut() = huge(id, "");
+            response
+        }
+        "huge_event" => {
+            let mut response = events("");
+            *response.body_mut() = huge(id, "data: ");
+            response
+        }
+        "cut" => events("event: message\ndata:\n\n"),
+        "input_required" => answer::result(
+            id,
+            &json!({"resultType": "input_required", "inputRequests": {}, "requestState": "x"}),
+        ),
+        "task" => answer::result(
+            id,
+            &json!({"resultType": "task", "taskId": "1", "status": "working",
+                    "createdAt": "2026-11-25T00:00:00Z", "lastUpdatedAt": "2026-11-25T00:00:00Z",
+                    "ttlMs": 1000}),
+        ),
+        _ => echo(call),
+    }
+}
+
+fn echo(call: &Call) -> Response<Body> {
+    let text = call.arguments["text"].as_str().unwrap_or_default();
+    answer::result(&call.id, &answer::text(text))
+}
+
+fn everything() -> Value {
+    json!({
+        "content": [
+            {"type": "text", "text": "see below", "annotations": {"audience": ["user"]}},
+            {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"},
+            {"type": "resource_link", "uri": "file:///a.txt", "name": "a.txt"},
+            {"type": "resource", "resource": {"uri": "file:///b.txt", "text": "b"}},
+        ],
+        "structuredContent": {"z": 1, "a": [1.10, null]},
+    })
+}
+
+fn huge(id: &Value, prefix: &str) -> Body {
+    let head = format!(
+        "{prefix}{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":\""
+    );
+    Body::huge(head.into(), HUGE, Bytes::from_static(b"\"}]}}\n\n"))
+}
+
+fn events(text: &str) -> Response<Body> {
+    answer::typed(200, "text/event-stream", text)
+}
+
+/// A stream that `feed` feeds, until the client leaves.
+fn stream<F: Future<Output = ()> + Send + 'static>(
+    visit: Visit,
+    feed: impl FnOnce(mpsc::Sender<Bytes>) -> F,
+) -> Response<Body> {
+    let (sender, receiver) = mpsc::channel(1);
+    let mut response = events("");
+    let feeding = tokio::spawn(feed(sender));
+    *response.body_mut() = Body::Fed { receiver, feeding, visit: Some(visit) };
+    response
+}
+
+async fn progress(events: mpsc::Sender<Bytes>, call: Call) {
+    for step in 1..=10 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let made = json!({
+            "jsonrpc": "2.0",
+            "method": "notifications/progress",
+            "params": {"progressToken": call.progress_token, "progress": step, "total": 10},
+        });
+        // A client that left is seen by the body.
+        let _ = events.send(answer::event(&made).into()).await;
+    }
+    let text = call.arguments["text"].as_str().unwrap_or_default();
+    let result = answer::message(&call.id, &answer::text(text));
+    let _ = events.send(answer::event(&result).into()).await;
+}

@@ -1,0 +1,13 @@
+//! Tools of remote MCP servers: what a call brings, what its failures mean, what one connection
+//! goes through.
+
+mod calls;
+mod commands;
+mod errors;
+mod jobs;
+mod lists;
+mod programs;
+mod results;
+mod rig;
+mod secrets;
+mod sessions;

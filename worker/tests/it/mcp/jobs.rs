@@ -1,0 +1,112 @@
+//! Whole jobs through `mcp-batch run`: what is retried, held, given back, and what is not.
+
+use mcp_batch_testkit::{FakeMcp, ModernMcp, wait_until};
+use serde_json::{Value, json};
+
+use super::rig::toml;
+use crate::helpers::{Folder, Run};
+
+fn job(id: &str, tool: &str) -> Value {
+    json!({"id": id, "tool": format!("s/{tool}"), "input": {"text": id}})
+}
+
+fn run<'a>(folder: &'a Folder, url: &str, rest: &str, jobs: &[Value]) -> Run<'a> {
+    folder.write("tools.toml", toml(url, rest));
+    folder.run(folder.jobs(jobs)).args(["--tools", "tools.toml"])
+}
+
+#[tokio::test]
+async fn jobs_of_a_server_run_beside_each_other_and_end_as_the_table_says() {
+    let server = FakeMcp::start().await;
+    let folder = Folder::new();
+    let jobs = [
+        job("fine", "echo"),
+        job("tools-own-error", "is_error"),
+        job("refused", "rpc_32602"),
+        job("too-much", "huge"),
+        job("unknown", "no_such"),
+        job("second-time", "once_html"),
+    ];
+    let summary = run(&folder, &server.url(), "", &jobs).summary().await;
+    assert_eq!(summary["exit"], 1, "{summary}");
+    let results = folder.results_by_id();
+    assert_eq!(results["fine"]["result"], super::rig::text("fine"));
+    assert_eq!(results["tools-own-error"]["result"]["isError"], true);
+    assert_eq!(results["refused"]["error"]["code"], "invalid_params");
+    assert_eq!(results["too-much"]["error"]["code"], "result_too_large");
+    assert_eq!(results["unknown"]["error"]["code"], "unknown_tool");
+    assert_eq!(results["second-time"]["result"], super::rig::text("second-time"));
+    assert_eq!(results["second-time"]["attempts"], 2);
+    assert_eq!(server.count("initialize"), 1);
+}
+
+#[tokio::test]
+async fn a_tool_that_must_not_be_repeated_is_held_when_nobody_saw_its_end() {
+    let server = FakeMcp::start().await;
+    let folder = Folder::new();
+    let tools = ["reset", "cut", "status_500", "rpc_32603", "hang", "html"];
+    let jobs: Vec<Value> = tools.iter().map(|tool| job(tool, tool)).collect();
+    let rest = "retry = \"never\"\ntimeout_s = 0.5";
+    let summary = run(&folder, &server.url(), rest, &jobs).summary().await;
+    assert_eq!(summary["exit"], 1, "{summary}");
+    let results = folder.results_by_id();
+    for tool in tools {
+        assert_eq!(results[tool]["status"], "held", "{}", results[tool]);
+        assert_eq!(server.calls(tool), 1, "{tool} is called once");
+    }
+    // What was refused before it began may be tried again.
+    let jobs = [job("again", "status_429")];
+    let running = run(&folder, &server.url(), rest, &jobs).start();
+    wait_until("it is called again", || server.calls("status_429") >= 2).await;
+    running.kill();
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_kills_no_job_and_counts_no_attempt() {
+    let mut server = ModernMcp::start().await;
+    let url = server.url();
+    server.stop().await;
+    let folder = Folder::new();
+    let jobs: Vec<Value> = (0..20).map(|n| job(&format!("job-{n}"), "echo")).collect();
+    let running = run(&folder, &url, "", &jobs).args(["--max-attempts", "1", "--json"]).start();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    server.restart().await;
+    let ended = running.finish().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let results = folder.results();
+    assert!(results.iter().all(|result| result["attempts"] == 1), "{results:?}");
+    assert_eq!(server.calls(), 20);
+}
+
+#[tokio::test]
+async fn a_thousand_jobs_share_one_connection_set_and_survive_a_restart_in_the_middle() {
+    const CONCURRENCY: usize = 64;
+    let mut server = ModernMcp::start().await;
+    let folder = Folder::new();
+    let jobs: Vec<Value> = (0..1000)
+        .map(|n| {
+            let id = format!("job-{n}");
+            json!({"id": id, "tool": "s/slow", "input": {"text": id, "ms": 50}})
+        })
+        .collect();
+    let concurrency = CONCURRENCY.to_string();
+    let running = run(&folder, &server.url(), "", &jobs)
+        .args(["--concurrency", &concurrency, "--max-attempts", "5", "--json"])
+        .start();
+    wait_until("a part of them has run", || server.calls() > 300).await;
+    let before = server.connections();
+    server.restart().await;
+    let ended = running.finish().await;
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let results = folder.results();
+    assert_eq!(results.len(), 1000);
+    for result in &results {
+        assert_eq!(result["result"]["content"][0]["text"], result["id"], "{result}");
+    }
+    // At most as many connections as calls at once, before and after, and a few for what broke.
+    let after = server.connections() - before;
+    assert!(before <= CONCURRENCY + 8 && after <= 2 * CONCURRENCY, "{before} and {after}");
+    // Those that ran in the moment of the restart were called again, and nothing else.
+    assert!(server.calls() <= 1000 + 2 * CONCURRENCY, "{}", server.calls());
+    assert!(server.lists() <= 1, "{}", server.lists());
+}
