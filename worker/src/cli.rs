@@ -7,10 +7,13 @@
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+mod batch;
+mod ledger;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
 mod setup;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -37,6 +40,8 @@ enum Command {
     Run(run::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Batch(batch::Args),
+    Sweep(sweep::Args),
 }
 
 /// Runs what was typed.
@@ -47,6 +52,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(run::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Batch(args) => block_on(batch::main(args)),
+        Command::Sweep(args) => block_on(sweep::main(args)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

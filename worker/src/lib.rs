@@ -43,6 +43,7 @@ pub mod poller;
 pub mod queue;
 pub mod retry;
 pub mod secret;
+pub mod sweep;
 pub mod telemetry;
 
 #[cfg(feature = "aws")]

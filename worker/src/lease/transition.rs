@@ -14,8 +14,8 @@
 //! ```
 
 use super::{
-    Attempt, CallbackSlot, CallbackState, Claim, ClaimRequest, DeadLetterState, Decision, Lease,
-    Lost, Mark, Record, Repeat, Settled, Settlement, State, Usage,
+    Attempt, CallbackSlot, CallbackState, Claim, ClaimRequest, DeadLetterState, Decision, Delivery,
+    Lease, Lost, Mark, Record, Repeat, Settled, Settlement, State, Usage,
 };
 use crate::{
     clock::UnixMs,
@@ -52,6 +52,20 @@ impl<T> Step<T> {
     }
 }
 
+impl Step<Claim> {
+    /// The same claim of a job that has a place in a batch: its record keeps its metadata.
+    #[must_use]
+    pub fn in_batch(mut self, old: Option<&Record>, request: &ClaimRequest) -> Self {
+        let Some(metadata) = &request.metadata else { return self };
+        if let Some(record) = self.write.as_mut() {
+            record.metadata.get_or_insert_with(|| metadata.clone());
+        } else if let Some(old) = old.filter(|old| old.metadata.is_none()) {
+            self.write = Some(Record { metadata: Some(metadata.clone()), ..old.clone() });
+        }
+        self
+    }
+}
+
 impl Record {
     /// Answers a claim, given what the ledger holds under its key.
     pub fn claim(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
@@ -77,6 +91,20 @@ impl Record {
                 Step::unchanged(Claim::Busy { until: lease_ends })
             }
             State::Running { alone, .. } => old.take_over(request, alone),
+        }
+    }
+
+    /// Answers a claim of a job whose batch was cancelled: what has not started is cancelled.
+    pub fn claim_cancelled(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
+        let claim = Self::claim(old.clone(), request);
+        if !matches!(claim, Step { write: Some(_), answer: Claim::Owned(_) }) {
+            return claim;
+        }
+        match Self::cancel(old, request) {
+            Step { write, answer: Ok(record) } => {
+                Step { write, answer: Claim::Cancelled(Box::new(record)) }
+            }
+            Step { answer: Err(_), .. } => claim,
         }
     }
 
@@ -150,6 +178,8 @@ impl Record {
             claimed: request.now,
             settled: request.now,
             expires: request.now.plus(request.record_lives),
+            metadata: request.metadata.clone().filter(|_| request.membership.is_some()),
+            deferred: None,
         }
     }
 
@@ -164,6 +194,7 @@ impl Record {
         match &request.callback {
             Some(callback) if known != Some(callback) => {
                 self.callback = Some(CallbackSlot::pending(callback.clone()));
+                self.deferred = None;
                 Step::write(self, answer)
             }
             _ => Step::unchanged(answer(Box::new(self))),
@@ -216,6 +247,7 @@ impl Record {
             ends,
             usage: self.usage.clone(),
             record: Box::new(self.clone()),
+            places: Vec::new(),
         }
     }
 
@@ -299,7 +331,7 @@ impl Record {
     }
 
     /// Notes what became of a hand-off.
-    pub fn mark(old: Option<Self>, epoch: u64, mark: &Mark) -> Step<()> {
+    pub fn mark(old: Option<Self>, epoch: u64, mark: &Mark, now: UnixMs) -> Step<()> {
         let Some(mut record) = old.filter(|record| record.epoch == epoch && record.is_final())
         else {
             return Step::unchanged(());
@@ -310,6 +342,12 @@ impl Record {
             }
             (Mark::Callback(callback, delivery), Some(slot)) if slot.callback == *callback => {
                 slot.note(*delivery);
+                if *delivery == Delivery::Failed {
+                    record.deferred = Some(now);
+                }
+            }
+            (Mark::Metadata(metadata), _) if record.metadata.is_none() => {
+                record.metadata = Some(metadata.clone());
             }
             _ => return Step::unchanged(()),
         }

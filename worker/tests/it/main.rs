@@ -26,6 +26,7 @@
 mod any_job;
 mod aws;
 mod bad_input;
+mod batch_commands;
 mod events;
 mod helpers;
 mod job_schema;

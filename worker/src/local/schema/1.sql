@@ -1,4 +1,4 @@
--- Schema version 1. Times are milliseconds since the Unix epoch.
+-- Times are milliseconds since the Unix epoch.
 
 CREATE TABLE jobs (
     key             BLOB    PRIMARY KEY,        -- SHA-256 over namespace and id
