@@ -341,10 +341,10 @@ impl Record {
                 record.dead_letter = DeadLetterState::Sent;
             }
             (Mark::Callback(callback, delivery), Some(slot)) if slot.callback == *callback => {
-                slot.note(*delivery);
-                if *delivery == Delivery::Failed {
+                if slot.state == CallbackState::Pending && *delivery == Delivery::Failed {
                     record.deferred = Some(now);
                 }
+                slot.note(*delivery);
             }
             (Mark::Metadata(metadata), _) if record.metadata.is_none() => {
                 record.metadata = Some(metadata.clone());
