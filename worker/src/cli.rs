@@ -8,10 +8,12 @@
 )]
 
 mod batch;
+mod callbacks;
 mod ledger;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
+mod secret;
 mod setup;
 mod sweep;
 
@@ -42,6 +44,8 @@ enum Command {
     Poll(poll::Args),
     Batch(batch::Args),
     Sweep(sweep::Args),
+    Callbacks(callbacks::Args),
+    Secret(secret::Args),
 }
 
 /// Runs what was typed.
@@ -54,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Poll(args) => block_on(poll::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
         Command::Sweep(args) => block_on(sweep::main(args)),
+        Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Secret(args) => secret::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

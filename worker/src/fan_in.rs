@@ -24,8 +24,11 @@ use crate::{
     webhook::LEAST_TIME,
 };
 
-/// How long one delivery may take before somebody else may try: more than the courier waits.
+/// How long one delivery may take before somebody else may try, unless the courier waits longer.
 const DELIVERY_TAKES: Duration = Duration::from_secs(60);
+
+/// How much longer than the courier a delivery may take, to be noted in the ledger.
+const SAVING_TAKES: Duration = Duration::from_secs(5);
 
 /// Members that are read at once.
 const READ_AT_ONCE: usize = 200;
@@ -65,10 +68,10 @@ impl fmt::Debug for BatchKey {
 pub enum FanIn {
     /// Nothing is to be done, now or ever.
     Settled,
-    /// The receiver did not take it, so many times so far.
+    /// The receiver did not take it; the next try is due after this.
     NotTaken {
-        /// Failed deliveries.
-        failures: u32,
+        /// From now.
+        again_after: Duration,
     },
     /// It is owed, and there was no time left to begin with it.
     NoTime,
@@ -86,12 +89,12 @@ pub enum FanIn {
 }
 
 /// Delivers the batch's callback by `deadline` if nothing more will be counted. `is_last` says
-/// whether it is given up once so many deliveries have failed.
+/// whether it is given up if the receiver does not take it now.
 pub async fn deliver_if_over<L: Ledger>(
     post: Post<'_, L>,
     key: BatchKey,
     deadline: Deadline,
-    is_last: impl Fn(u32) -> bool,
+    is_last: bool,
 ) -> Result<FanIn, LedgerError> {
     let ledger = post.ledger;
     let now = post.clock.now();
@@ -99,25 +102,31 @@ pub async fn deliver_if_over<L: Ledger>(
         let owed_after = ledger.batch(key).await?.and_then(|batch| batch.owed_after(now));
         return Ok(owed_after.map_or(FanIn::Settled, |_| FanIn::NoTime));
     }
-    let Some(batch) = ledger.take_batch(key, now, now.plus(DELIVERY_TAKES)).await? else {
+    let delivery_takes = DELIVERY_TAKES.max(post.courier.longest_delivery() + SAVING_TAKES);
+    let Some(batch) = ledger.take_batch(key, now, now.plus(delivery_takes)).await? else {
         let batch = ledger.batch(key).await?;
         let again_after = batch.and_then(|batch| batch.owed_after(now));
         return Ok(again_after.map_or(FanIn::Settled, |again_after| FanIn::Taken { again_after }));
     };
     let account = account_of(ledger, key, &batch, post.policy.max_batch_body_bytes).await?;
     let event = account.event(key, &batch);
-    let slot = &batch.callback;
-    let Ok(delivery) = post.courier.deliver(&slot.callback, &event, deadline).await else {
-        return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
+    let mut slot = batch.callback;
+    let Ok(attempt) = post.courier.deliver(&slot, &event, deadline).await else {
+        return Ok(FanIn::NoTurn { again_after: delivery_takes });
     };
-    let failures = slot.failures + 1;
-    let delivery = delivery.judged(is_last(failures));
+    let delivery = attempt.delivery.judged(is_last);
     ledger.mark_batch(key, delivery, post.clock.now()).await?;
+    slot.note(delivery);
     match delivery {
-        Delivery::Failed => Ok(FanIn::NotTaken { failures }),
+        Delivery::Failed(_) => {
+            let schedule = &post.policy.callbacks;
+            let again_after = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
+            Ok(FanIn::NotTaken { again_after })
+        }
         Delivery::Sent => Ok(FanIn::Settled),
-        Delivery::Dead => {
-            tracing::warn!(batch = %batch.id, host = slot.callback.host(), "a batch's callback was given up");
+        Delivery::Dead(why) => {
+            let (host, why) = (slot.callback.host(), why.name());
+            tracing::warn!(batch = %batch.id, host, why, "a batch's callback was given up");
             Ok(FanIn::Settled)
         }
     }

@@ -3,6 +3,7 @@
 //! This file is the ledger's port; `lease/transition.rs` holds the rules of the state machine.
 
 mod attention;
+mod callback;
 mod outcome;
 mod record;
 mod transition;
@@ -12,10 +13,12 @@ use std::{fmt, future::Future, time::Duration};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use self::outcome::rounded_usd;
 pub use self::{
     attention::{Attention, Found, MESSAGE_IS_GONE_AFTER},
+    callback::{CallbackSlot, CallbackState, Delivery, Failure, WhyDead},
     outcome::{Outcome, Usage},
-    record::{CallbackSlot, CallbackState, DeadLetterState, Record, State},
+    record::{DeadLetterState, Record, State},
     transition::{Refusal, Step},
 };
 use crate::{
@@ -201,28 +204,6 @@ pub enum Mark {
     Metadata(Value),
 }
 
-/// How a try to deliver a callback ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// The receiver took it.
-    Sent,
-    /// The receiver did not take it this time.
-    Failed,
-    /// It never will.
-    Dead,
-}
-
-impl Delivery {
-    /// What it comes to if it was the last there may be.
-    #[must_use]
-    pub(crate) fn judged(self, is_last: bool) -> Self {
-        match self {
-            Self::Failed if is_last => Self::Dead,
-            delivery => delivery,
-        }
-    }
-}
-
 /// What a person decides about a job that is not running.
 #[derive(Clone, Debug)]
 pub enum Decision {
@@ -233,6 +214,8 @@ pub enum Decision {
     Fail(JobError),
     /// It succeeded, with this result: HELD → DONE.
     Succeed(Value),
+    /// Its outcome is told again, whatever became of its callback: DONE and FAILED stay as they are.
+    Resend,
 }
 
 /// The ledger is out of reach or answers nonsense. The job's message comes back.

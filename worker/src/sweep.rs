@@ -181,8 +181,9 @@ async fn tell_batch<L: Ledger>(
     batch: &BatchRecord,
     deadline: Deadline,
 ) -> Result<End, LedgerError> {
-    let age = post.clock.now().since(batch.opened.max(batch.expired.unwrap_or(batch.opened)));
-    let is_last = |failures| is_last(post.policy, failures, age);
+    let now = post.clock.now();
+    let owed_since = batch.expired.unwrap_or(now.min(batch.expires));
+    let is_last = now.since(owed_since) >= post.policy.callbacks.max_age;
     match fan_in::deliver_if_over(post, key, deadline, is_last).await? {
         FanIn::NotTaken { .. } => Ok(End::Failed),
         FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Ok(End::PutOff),
@@ -190,7 +191,7 @@ async fn tell_batch<L: Ledger>(
             let batch = post.ledger.batch(key).await?;
             let state = batch.map(|batch| batch.callback.state);
             Ok(match state {
-                Some(CallbackState::Dead) => End::Dead,
+                Some(CallbackState::Dead(_)) => End::Dead,
                 Some(CallbackState::Pending) => End::PutOff,
                 Some(CallbackState::Sent) | None => End::Sent,
             })
@@ -207,20 +208,17 @@ async fn tell_job<L: Ledger>(
     let (Some(slot), Some(event)) = (slot, Event::of_job(record, None)) else {
         return Ok(End::PutOff);
     };
-    let Ok(delivery) = post.courier.deliver(&slot.callback, &event, deadline).await else {
+    let Ok(attempt) = post.courier.deliver(slot, &event, deadline).await else {
         return Ok(End::PutOff);
     };
-    let age = post.clock.now().since(record.first_seen);
-    let delivery = delivery.judged(is_last(post.policy, slot.failures + 1, age));
+    let now = post.clock.now();
+    let is_last = now.since(record.settled) >= post.policy.callbacks.max_age;
+    let delivery = attempt.delivery.judged(is_last);
     let mark = Mark::Callback(slot.callback.clone(), delivery);
-    post.ledger.mark(record.key, record.epoch, mark, post.clock.now()).await?;
+    post.ledger.mark(record.key, record.epoch, mark, now).await?;
     Ok(match delivery {
         Delivery::Sent => End::Sent,
-        Delivery::Failed => End::Failed,
-        Delivery::Dead => End::Dead,
+        Delivery::Failed(_) => End::Failed,
+        Delivery::Dead(_) => End::Dead,
     })
-}
-
-fn is_last(policy: &Policy, failures: u32, age: Duration) -> bool {
-    failures >= policy.max_callback_failures || age >= policy.max_age
 }

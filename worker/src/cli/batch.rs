@@ -130,10 +130,8 @@ impl Close {
         let now = post.clock.now();
         let mut batch = post.ledger.close_batch(key, self.size, now).await??;
         if batch.is_over() && batch.callback.state == CallbackState::Pending {
-            let most = post.policy.max_callback_failures;
-            let is_last = |failures| failures >= most;
             let deadline = Deadline::after(DELIVERY_TIME);
-            fan_in::deliver_if_over(post, key, deadline, is_last).await?;
+            fan_in::deliver_if_over(post, key, deadline, false).await?;
             batch = post.ledger.batch(key).await?.unwrap_or(batch);
         }
         print(&batch, self.json)?;
@@ -184,7 +182,7 @@ fn state(batch: &BatchRecord) -> Value {
         "expires_at": batch.expires.rfc3339(),
         "expired_at": batch.expired.map(UnixMs::rfc3339),
         "callback_host": batch.callback.callback.host(),
-        "callback": batch.callback.state,
+        "callback": batch.callback.state.name(),
         "callback_failures": batch.callback.failures,
     })
 }

@@ -32,7 +32,7 @@ use super::setup::{self, LlmArgs, LocalPorts};
 use crate::{
     batch::{Stop, Worker},
     clock::{Clock, Deadline},
-    config::{self, Connections, DEFAULT_CONCURRENCY, Source},
+    config::{self, ConfigError, Connections, DEFAULT_CONCURRENCY, Source},
     environment::{Environment, Policy},
     fan_in::{FanIn, deliver_if_over},
     lease::Lost,
@@ -49,6 +49,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// To look again at a job that another process runs costs next to nothing in one file.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// A receiver that fails is asked again soon, since a person waits; `--patience-s` ends that.
+const LONGEST_CALLBACK_PAUSE: Duration = Duration::from_secs(16);
 
 /// How often processes on the same ledger that died are looked for.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
@@ -140,7 +143,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
-    session.tell_batches_of_refused(&entries).await?;
+    let patience = Duration::from_secs(args.patience_s);
+    session.tell_batches_of_refused(&entries, patience).await?;
     let tally = session.tally.lock().clone();
     let results = results::write(&out, &entries, &tally, &session.environment.ledger).await;
     results.with_context(unwritable)?;
@@ -161,8 +165,7 @@ struct Session {
 impl Session {
     fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        let policy =
-            Policy { busy_wait: BUSY_WAIT, lost: Lost::TakeOver, ..config::policy(source)? };
+        let policy = policy(source)?;
         let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
         let callbacks = config::courier(source)?;
         let secrets = Secrets::fixed(source.clone())?;
@@ -247,20 +250,27 @@ impl Session {
     }
 
     /// A batch that a refused item completed has no message that would come back for its callback.
-    async fn tell_batches_of_refused(&self, entries: &Entries) -> anyhow::Result<()> {
+    /// What is not told in time is left to a sweep.
+    async fn tell_batches_of_refused(
+        &self,
+        entries: &Entries,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
         let post = self.environment.post();
-        let is_last = |failures| failures >= post.policy.max_callback_failures;
+        let patience = Deadline::after(patience);
         for key in &entries.batches {
             loop {
                 let deadline = Deadline::after(DELIVERY_TIME);
-                let again_after = match deliver_if_over(post, *key, deadline, is_last).await? {
+                let again_after = match deliver_if_over(post, *key, deadline, false).await? {
                     FanIn::Settled => break,
-                    FanIn::NotTaken { failures } => {
-                        post.policy.backoff.delay(failures, fastrand::f64())
-                    }
                     FanIn::NoTime => TICK,
-                    FanIn::NoTurn { again_after } | FanIn::Taken { again_after } => again_after,
+                    FanIn::NotTaken { again_after }
+                    | FanIn::NoTurn { again_after }
+                    | FanIn::Taken { again_after } => again_after,
                 };
+                if patience.time_left() < again_after {
+                    return Ok(());
+                }
                 tokio::select! {
                     () = self.stop.draining() => return Ok(()),
                     () = sleep(again_after) => {}
@@ -291,6 +301,14 @@ impl Session {
             progress.say("finishing the running jobs; once more to stop them");
         }
     }
+}
+
+fn policy(source: &Source) -> Result<Policy, ConfigError> {
+    let mut policy =
+        Policy { busy_wait: BUSY_WAIT, lost: Lost::TakeOver, ..config::policy(source)? };
+    let longest_pause = &mut policy.callbacks.backoff.cap;
+    *longest_pause = LONGEST_CALLBACK_PAUSE.min(*longest_pause);
+    Ok(policy)
 }
 
 /// What was read of the file when the run was stopped. Standard input may never end.

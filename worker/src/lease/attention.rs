@@ -11,7 +11,7 @@ use crate::{
 
 /// A hand-off that was deferred is looked after once its message has not come back for this long:
 /// longer than any message is put off, so that it must be gone.
-pub const MESSAGE_IS_GONE_AFTER: Duration = Duration::from_secs(3_600);
+pub const MESSAGE_IS_GONE_AFTER: Duration = Duration::from_secs(2 * 3_600);
 
 /// Why a job or a batch is to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ impl Record {
             (CallbackState::Pending, Some(deferred)) => {
                 Some((Attention::Callback, deferred.plus(MESSAGE_IS_GONE_AFTER)))
             }
-            (CallbackState::Dead, _) => Some((Attention::DeadCallback, self.settled)),
+            (CallbackState::Dead(_), _) => Some((Attention::DeadCallback, self.settled)),
             (CallbackState::Pending, None) | (CallbackState::Sent, _) => None,
         }
     }
@@ -82,7 +82,7 @@ impl BatchRecord {
     pub fn attention(&self) -> Option<(Attention, UnixMs)> {
         match self.callback.state {
             CallbackState::Pending => Some((Attention::Batch, self.look_after)),
-            CallbackState::Dead => Some((Attention::DeadBatchCallback, self.look_after)),
+            CallbackState::Dead(_) => Some((Attention::DeadBatchCallback, self.look_after)),
             CallbackState::Sent => None,
         }
     }

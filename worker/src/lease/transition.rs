@@ -32,6 +32,9 @@ pub enum Refusal {
     /// The job's state forbids it.
     #[error("the job is {0}")]
     State(&'static str),
+    /// Its outcome is owed to nobody.
+    #[error("the job has no callback")]
+    NoCallback,
 }
 
 /// What a request does: the record to write, if it changes one, and the answer.
@@ -341,7 +344,7 @@ impl Record {
                 record.dead_letter = DeadLetterState::Sent;
             }
             (Mark::Callback(callback, delivery), Some(slot)) if slot.callback == *callback => {
-                if slot.state == CallbackState::Pending && *delivery == Delivery::Failed {
+                if slot.state == CallbackState::Pending && matches!(delivery, Delivery::Failed(_)) {
                     record.deferred = Some(now);
                 }
                 slot.note(*delivery);
@@ -387,6 +390,14 @@ impl Record {
             (Decision::Succeed(result), State::Held(_)) => {
                 record.settle_as(State::Done(result), now);
             }
+            (Decision::Resend, State::Done(_) | State::Failed(_)) => match &mut record.callback {
+                Some(slot) => {
+                    slot.renew();
+                    // No message will come back for it.
+                    record.deferred = Some(now);
+                }
+                None => return Step::unchanged(Err(Refusal::NoCallback)),
+            },
             (_, state) => return Step::unchanged(Err(Refusal::State(state.name()))),
         }
         Step::write(record, |record| Ok(*record))

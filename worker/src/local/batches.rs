@@ -196,14 +196,16 @@ fn highest(connection: &Connection, key: BatchKey) -> rusqlite::Result<Option<u6
 fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite::Result<()> {
     let slot = &batch.callback;
     let attention = batch.attention();
-    let values: [&dyn ToSql; 15] = [
+    let values: [&dyn ToSql; 17] = [
         key.as_bytes(),
         &batch.id.as_str(),
         &batch.size.map(place),
         &place(batch.counted),
         &slot.callback.expose_url(),
-        &record_row::word(&slot.state)?,
+        &slot.state.name(),
         &slot.failures,
+        &slot.refusals,
+        &slot.may_have_arrived,
         &batch.delivery_ends.0,
         &batch.opened.0,
         &batch.expires.0,
@@ -216,9 +218,10 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO batches (key, batch_id, size, counted, callback_url,
-                 callback_state, callback_failures, delivery_ends_ms, opened_ms, batch_expires_ms,
-                 expired_ms, is_cancelled, look_after_ms, attention, attention_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                 callback_state, callback_failures, callback_refusals, callback_maybe,
+                 delivery_ends_ms, opened_ms, batch_expires_ms, expired_ms, is_cancelled,
+                 look_after_ms, attention, attention_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(values.as_slice())
         .map(|_| ())

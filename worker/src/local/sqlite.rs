@@ -16,7 +16,8 @@ use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
 
 /// What makes each version of the tables out of the one before.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// The version of the tables that this program knows.
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

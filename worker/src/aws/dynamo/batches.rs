@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use super::{
     DynamoLedger,
     attributes::{ATTENTION, ATTENTION_MS, PK, number, shard_of, text},
@@ -249,13 +251,16 @@ fn change(
     let mut values = vec![
         (":version", number(old.version)),
         (":new_version", number(new_version)),
-        (":state", text(batch_item::state_name(slot.state))),
+        (":state", text(slot.state.name())),
         (":failures", number(slot.failures)),
+        (":refusals", number(slot.refusals)),
+        (":maybe", AttributeValue::Bool(slot.may_have_arrived)),
         (":ends", number(new.delivery_ends.0)),
         (":after", number(new.look_after.0)),
     ];
     let mut update = "SET version = :new_version, callback_state = :state, \
-         callback_failures = :failures, delivery_ends_ms = :ends, look_after_ms = :after"
+         callback_failures = :failures, callback_refusals = :refusals, \
+         callback_maybe = :maybe, delivery_ends_ms = :ends, look_after_ms = :after"
         .to_owned();
     let mut condition = "version = :version".to_owned();
     let mut set = |name: &str, placeholder: &'static str, value| {
@@ -270,7 +275,7 @@ fn change(
         set("batch_size", ":size", number(size));
     }
     if new.is_cancelled {
-        set("is_cancelled", ":yes", aws_sdk_dynamodb::types::AttributeValue::Bool(true));
+        set("is_cancelled", ":yes", AttributeValue::Bool(true));
     }
     if let Some(expired) = new.expired.filter(|_| old.record.expired.is_none()) {
         set("expired_ms", ":expired", number(expired.0));

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::UnixMs,
     job::JobKey,
-    lease::{Attention, Delivery, Mark, Record, Step},
+    lease::{Attention, CallbackState, Delivery, Mark, Record, Step},
 };
 
 const CALLBACK_IS_OVER: &str = "SET version = :version, callback_end = :end, \
@@ -89,22 +89,16 @@ fn payment(
     match mark {
         Mark::Callback(callback, delivery) => {
             values.push((":url", text(callback.expose_url())));
-            let update = match delivery {
-                Delivery::Sent => {
-                    values.push((":end", text("sent")));
-                    CALLBACK_IS_OVER
-                }
-                Delivery::Dead => {
+            let (end, update) = match delivery {
+                Delivery::Sent => (CallbackState::Sent, CALLBACK_IS_OVER),
+                Delivery::Dead(why) => {
                     let attention = shard_of(Attention::DeadCallback, key.as_bytes());
-                    values.extend([
-                        (":end", text("dead")),
-                        (":attention", text(attention)),
-                        (":now", number(now.0)),
-                    ]);
-                    CALLBACK_IS_DEAD
+                    values.extend([(":attention", text(attention)), (":now", number(now.0))]);
+                    (CallbackState::Dead(*why), CALLBACK_IS_DEAD)
                 }
-                Delivery::Failed => return None,
+                Delivery::Failed(_) => return None,
             };
+            values.push((":end", text(end.name())));
             Some((update, Expression { text: CALLBACK_IS_DUE.into(), values }))
         }
         Mark::DeadLetterSent => {

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::{
     clock::UnixMs,
+    environment::{Environment, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, Rejection},
-    job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, Namespace, PayloadHash, ToolName},
-    tool::Tools,
+    job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, PayloadHash, ToolName},
 };
 
 use super::input::Item;
@@ -79,20 +79,19 @@ impl Sent {
 impl Entries {
     /// Judges an item by its text; answers its job if that is to be sent, or where its refusal
     /// counts.
-    pub(super) fn admit<T: Tools>(
+    pub(super) fn admit<P: Ports>(
         &mut self,
         item: &Item,
         body: &Bytes,
-        tools: &T,
-        namespace: &Namespace,
-        now: UnixMs,
+        environment: &Environment<P>,
     ) -> Result<Job, Option<Refusal>> {
+        let now = environment.clock.now();
         let parsed = match item.is_whole() {
             true => Job::parse(body),
             false => Err(Box::new(InvalidJob::too_large(item.bytes))),
         };
         match parsed {
-            Ok(job) => self.admit_job(job, item.line, tools, namespace, now),
+            Ok(job) => self.admit_job(job, item.line, environment, now),
             Err(invalid) => {
                 let error = invalid.error();
                 let refusal = invalid.membership.clone().map(|membership| Refusal {
@@ -117,16 +116,15 @@ impl Entries {
         }
     }
 
-    fn admit_job<T: Tools>(
+    fn admit_job<P: Ports>(
         &mut self,
         job: Job,
         line: u64,
-        tools: &T,
-        namespace: &Namespace,
+        environment: &Environment<P>,
         now: UnixMs,
     ) -> Result<Job, Option<Refusal>> {
-        let key = JobKey::of(namespace, job.id());
-        let fate = self.fate(&job, key, tools);
+        let key = JobKey::of(&environment.policy.namespace, job.id());
+        let fate = self.fate(&job, key, environment);
         let answer = match &fate {
             Fate::Sent(_) => Ok(()),
             Fate::Duplicate { .. } => Err(None),
@@ -151,8 +149,8 @@ impl Entries {
         answer.map(|()| job)
     }
 
-    fn fate<T: Tools>(&mut self, job: &Job, key: JobKey, tools: &T) -> Fate {
-        if let Err(error) = tools.check(job) {
+    fn fate<P: Ports>(&mut self, job: &Job, key: JobKey, environment: &Environment<P>) -> Fate {
+        if let Err(error) = environment.check(job) {
             return Fate::Rejected(Box::new(error));
         }
         let Some(sent) = self.sent.get(&key) else {

@@ -131,8 +131,7 @@ impl Intake {
         item: &Item,
         body: &Bytes,
     ) -> Result<Job, Option<Refusal>> {
-        let Environment { tools, policy, clock, .. } = &*self.environment;
-        entries.admit(item, body, tools, &policy.namespace, clock.now())
+        entries.admit(item, body, &self.environment)
     }
 
     /// Counts an item that is refused in its batch; answers which one that is.

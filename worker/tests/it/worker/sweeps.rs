@@ -63,17 +63,17 @@ async fn a_batch_whose_jobs_never_all_came_is_told_with_what_is_missing() {
 #[tokio::test]
 async fn a_callback_whose_message_is_gone_is_sent_again_in_the_same_words() {
     let (rig, receiver) = (Rig::new(4), Receiver::start().await);
-    receiver.respond_with([Reply::status(503), Reply::status(503)]);
+    receiver.respond_with([Reply::status(503).header("retry-after", "60"), Reply::status(503)]);
     let mut job = with_callback(job("a", "answer"), &receiver.url("/own"));
     job["metadata"] = json!({"row": 1});
     assert_eq!(rig.process(&[job]).await.returned.len(), 1);
-    rig.let_pass(HOUR_S - 10);
+    rig.let_pass(2 * HOUR_S - 10);
     assert_eq!(pass(&rig).await, Swept::default(), "its message may come back yet");
 
     rig.let_pass(10);
     assert_eq!(pass(&rig).await, Swept { callbacks_failed: 1, ..Swept::default() });
     assert_eq!(pass(&rig).await, Swept::default(), "not at once");
-    rig.let_pass(HOUR_S);
+    rig.let_pass(2 * HOUR_S);
     assert_eq!(pass(&rig).await, Swept { callbacks_sent: 1, ..Swept::default() });
 
     let deliveries = receiver.deliveries();
@@ -90,7 +90,7 @@ async fn a_batch_whose_deliverer_is_lost_with_its_message_is_told() {
     receiver.respond_with([Reply::status(503)]);
     assert_eq!(rig.process(&[member("a", 0, 1, &receiver)]).await.returned.len(), 1);
 
-    rig.let_pass(2 * HOUR_S);
+    rig.let_pass(3 * HOUR_S);
     assert_eq!(pass(&rig).await, Swept { callbacks_sent: 1, ..Swept::default() });
 
     let deliveries = receiver.deliveries();
@@ -101,7 +101,7 @@ async fn a_batch_whose_deliverer_is_lost_with_its_message_is_told() {
 #[tokio::test]
 async fn what_is_given_up_and_what_is_held_is_counted_for_people() {
     let never = plan(60_000, Repeat::Never);
-    let rig = Rig::with(4, never, |policy| policy.max_callback_failures = 1);
+    let rig = Rig::with(4, never, |policy| policy.callbacks.max_age = Duration::ZERO);
     let receiver = Receiver::start().await;
     receiver.respond_with([Reply::status(503)]);
     rig.process(&[with_callback(job("dead", "answer"), &receiver.url("/"))]).await;
