@@ -8,13 +8,16 @@
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+mod batch;
 mod call;
 mod callbacks;
+mod ledger;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
 mod secret;
 mod setup;
+mod sweep;
 mod tools;
 
 use std::process::ExitCode;
@@ -44,6 +47,8 @@ enum Command {
     Call(call::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Batch(batch::Args),
+    Sweep(sweep::Args),
     Callbacks(callbacks::Args),
     Secret(secret::Args),
 }
@@ -58,6 +63,8 @@ pub fn main() -> ExitCode {
         Command::Call(args) => block_on(call::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Batch(args) => block_on(batch::main(args)),
+        Command::Sweep(args) => block_on(sweep::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Secret(args) => secret::main(&args),
     };

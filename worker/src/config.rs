@@ -12,7 +12,10 @@ mod source;
 use std::path::PathBuf;
 
 pub use self::{
-    aws::{AwsSettings, Role, aws, results_bucket, role, secret_arn, table, visibility_timeout},
+    aws::{
+        AwsSettings, LedgerSettings, Role, aws, ledger, results_bucket, role, secret_arn, table,
+        visibility_timeout,
+    },
     callbacks::courier,
     connections::Connections,
     keys::Keys,

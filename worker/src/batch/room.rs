@@ -11,8 +11,11 @@ use tokio::{
 };
 
 /// How long no more is received than fits in line, before it is looked whether the queue has other
-/// jobs as well.
-const NARROW: Duration = Duration::from_secs(30);
+/// jobs as well; half as long again each time that it has none.
+const FIRST_NARROW: Duration = Duration::from_millis(250);
+
+/// The longest that this may take: jobs of other upstreams are held up by as much.
+const LONGEST_NARROW: Duration = Duration::from_secs(30);
 
 /// Counts the messages in the process.
 #[derive(Default)]
@@ -25,6 +28,8 @@ pub(crate) struct Room {
 struct State {
     messages: usize,
     narrow: Option<Narrow>,
+    /// How long the next one lasts; `None` after somebody found a gate open.
+    next: Option<Duration>,
 }
 
 /// More messages than these found no place in line lately, and nobody found an open gate.
@@ -69,19 +74,27 @@ impl Room {
         }
     }
 
-    /// A job found its gate shut and no place in line.
-    pub(crate) fn turned_away(&self) {
+    /// A job found its gate shut and no place in line; it comes back after `turn`.
+    pub(crate) fn turned_away(&self, turn: Duration) {
         let mut state = self.state();
         let others = state.messages.saturating_sub(1);
-        match &mut state.narrow {
-            Some(narrow) => narrow.limit = narrow.limit.min(others),
-            None => state.narrow = Some(Narrow { limit: others, until: Instant::now() + NARROW }),
+        let turn = Instant::now() + turn;
+        if let Some(narrow) = &mut state.narrow {
+            narrow.limit = narrow.limit.min(others);
+            narrow.until = narrow.until.min(turn);
+            return;
         }
+        let lasts = state.next.unwrap_or(FIRST_NARROW);
+        state.next = Some((lasts * 3 / 2).min(LONGEST_NARROW));
+        state.narrow = Some(Narrow { limit: others, until: turn.min(Instant::now() + lasts) });
     }
 
     /// A job found its gate open: the queue has something to do.
     pub(crate) fn let_in(&self) {
-        let was_narrow = self.state().narrow.take().is_some();
+        let mut state = self.state();
+        state.next = None;
+        let was_narrow = state.narrow.take().is_some();
+        drop(state);
         if was_narrow {
             self.less.notify_waiters();
         }
@@ -114,7 +127,7 @@ mod tests {
         let mut in_line: Vec<_> = (0..64).map(|_| Place::take(&room)).collect();
         let mut others: Vec<_> = (0..32).map(|_| Place::take(&room)).collect();
         while let Some(place) = others.pop() {
-            room.turned_away();
+            room.turned_away(LONGEST_NARROW);
             drop(place);
         }
         assert_eq!(room.state().room(96).0, 0);
@@ -128,7 +141,7 @@ mod tests {
     fn the_queue_is_looked_at_again_after_a_while() {
         let room = Arc::<Room>::default();
         let _in_line: Vec<_> = (0..64).map(|_| Place::take(&room)).collect();
-        room.turned_away();
+        room.turned_away(LONGEST_NARROW);
         let (none, widens) = room.state().room(96);
         assert!(none == 0 && widens > Some(Instant::now()));
         if let Some(narrow) = &mut room.state().narrow {

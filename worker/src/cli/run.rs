@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context;
 use tokio::{
     sync::oneshot,
-    time::{interval, interval_at},
+    time::{interval, interval_at, sleep},
 };
 
 use self::{
@@ -31,13 +31,15 @@ use self::{
 use super::setup::{self, LlmArgs, LocalPorts};
 use crate::{
     batch::{Stop, Worker},
-    clock::Clock,
+    clock::{Clock, Deadline},
     config::{self, ConfigError, Connections, DEFAULT_CONCURRENCY, Source},
     environment::{Environment, Policy},
+    fan_in::{FanIn, deliver_if_over},
     lease::Lost,
     local::{Database, SqliteLedger, SqliteQueue},
     poller::{Poller, PollerSettings},
     secret::Secrets,
+    sweep::{self, sweep_until_stopped},
     tool::{CONNECTIONS_BESIDE_CALLS, Tools},
     webhook::Courier,
 };
@@ -53,6 +55,9 @@ const LONGEST_CALLBACK_PAUSE: Duration = Duration::from_secs(16);
 
 /// How often processes on the same ledger that died are looked for.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// How long one delivery of a batch's callback may take, its wait for a turn included.
+const DELIVERY_TIME: Duration = Duration::from_secs(60);
 
 /// How long the reading of the file may take to stop.
 const INTAKE_STOPS_WITHIN: Duration = Duration::from_secs(2);
@@ -138,6 +143,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
+    let patience = Duration::from_secs(args.patience_s);
+    session.tell_batches_of_refused(&entries, patience).await?;
     let tally = session.tally.lock().clone();
     let results = results::write(&out, &entries, &tally, &session.environment.ledger).await;
     results.with_context(unwritable)?;
@@ -212,6 +219,8 @@ impl Session {
         // The database has just looked while it was opened.
         let mut look = interval_at(tokio::time::Instant::now() + LOOK_FOR_DEAD, LOOK_FOR_DEAD);
         let mut signals = setup::Signals::new()?;
+        let environment = Arc::clone(&self.environment);
+        tokio::spawn(sweep_until_stopped(environment, sweep::EVERY, self.stop.clone()));
         let poller = self.poller.run(&self.stop);
         tokio::pin!(poller);
         let mut entries = None;
@@ -243,6 +252,37 @@ impl Session {
             Some(entries) => Ok(entries),
             None => stopped(reading).await,
         }
+    }
+
+    /// A batch that a refused item completed has no message that would come back for its callback.
+    /// What is not told in time is left to a sweep.
+    async fn tell_batches_of_refused(
+        &self,
+        entries: &Entries,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
+        let post = self.environment.post();
+        let patience = Deadline::after(patience);
+        for key in &entries.batches {
+            loop {
+                let deadline = Deadline::after(DELIVERY_TIME);
+                let again_after = match deliver_if_over(post, *key, deadline, false).await? {
+                    FanIn::Settled => break,
+                    FanIn::NoTime => TICK,
+                    FanIn::NotTaken { again_after }
+                    | FanIn::NoTurn { again_after }
+                    | FanIn::Taken { again_after } => again_after,
+                };
+                if patience.time_left() < again_after {
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = self.stop.draining() => return Ok(()),
+                    () = sleep(again_after) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether waiting longer brings nothing. What still runs is finished even then.

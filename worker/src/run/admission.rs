@@ -9,7 +9,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 use super::{Run, SPREAD, Subject, Verdict, jitter};
 use crate::{
     environment::{Observation, Ports},
-    error::JobError,
+    error::{ErrorClass, JobError},
     tool::{Blocked, Passes},
 };
 
@@ -60,8 +60,7 @@ impl<P: Ports> Run<'_, P> {
     ) -> Result<Passes, Verdict> {
         let is_line_full = blocked.ahead >= self.bounds.concurrency;
         let Some(about) = blocked.in_line.filter(|time| !is_line_full && *time <= spare) else {
-            self.bounds.room.turned_away();
-            return Err(self.put_off(subject, &blocked.reason));
+            return Err(self.turn_away(subject, &blocked.reason));
         };
         let waits = Observation::Waits { key: subject.key, reason: &blocked.reason, about };
         self.environment.observer.observe(waits);
@@ -75,7 +74,16 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Gives a message back until it is its turn.
+    /// Gives a message back until it is its turn: there was no place for it.
+    fn turn_away(&self, subject: &Subject, reason: &JobError) -> Verdict {
+        let turn = subject.gates.turn();
+        if reason.class != ErrorClass::Configuration {
+            self.bounds.room.turned_away(turn);
+        }
+        self.returned(subject.key, reason, turn + jitter(SPREAD))
+    }
+
+    /// The same after it had a place.
     fn put_off(&self, subject: &Subject, reason: &JobError) -> Verdict {
         self.returned(subject.key, reason, subject.gates.turn() + jitter(SPREAD))
     }

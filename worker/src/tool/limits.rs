@@ -47,8 +47,8 @@ impl Limits {
     }
 }
 
-/// A token bucket: a second's worth of calls may come at once, and never more than the rate within
-/// any minute. Kept as the moment when it will be full (the generic cell rate algorithm).
+/// A token bucket: a tenth of a second's worth of calls may come at once, since timers are no more
+/// exact than that, and never more than the rate within any minute. Kept as the moment when it will be full (the generic cell rate algorithm).
 #[derive(Debug)]
 pub(super) struct Bucket {
     /// Between two calls of a steady stream.
@@ -60,9 +60,9 @@ pub(super) struct Bucket {
 
 impl Bucket {
     fn new(rate_per_minute: f64) -> Self {
-        let at_once = (rate_per_minute / 60.0).floor().max(1.0);
+        let at_once = (rate_per_minute / 600.0).floor().max(1.0);
         // A full bucket and a minute's refill together are the rate.
-        let interval = Duration::from_secs_f64(60.0 / (rate_per_minute - at_once + 1.0));
+        let interval = Duration::from_secs_f64(60.0 / (rate_per_minute.floor() - at_once + 1.0));
         Self { interval, burst: interval.mul_f64(at_once - 1.0), full: None }
     }
 

@@ -8,8 +8,12 @@ use tokio::time::Instant;
 /// Nobody is sent away for longer: the upstream may be faster by then.
 const LONGEST_TURN: Duration = Duration::from_mins(15);
 
-/// Between two turns while nobody knows how fast jobs get through.
-const UNKNOWN_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two turns while nobody knows how fast jobs get through. Whoever comes too early is given
+/// another turn, by what is known then.
+const UNKNOWN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// After so long without an answer, what was known is forgotten: nobody may have asked.
+const FORGOTTEN: Duration = Duration::from_mins(1);
 
 /// Answers after which those before count half.
 const MEMORY: u32 = 64;
@@ -19,6 +23,7 @@ const MEMORY: u32 = 64;
 pub(super) struct Turns {
     next: Option<Instant>,
     counted_since: Option<Instant>,
+    latest: Option<Instant>,
     answers: u32,
 }
 
@@ -37,13 +42,19 @@ impl Turns {
 
     /// Jobs are held up from now on: what gets through is counted.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.counted_since.get_or_insert(now);
+        let is_known = |latest| now.saturating_duration_since(latest) < FORGOTTEN;
+        if !self.latest.is_some_and(is_known) {
+            self.counted_since = Some(now);
+            self.latest = Some(now);
+            self.answers = 0;
+        }
     }
 
     /// A job got through.
     pub(super) fn answered(&mut self) {
         let Some(since) = &mut self.counted_since else { return };
         self.answers += 1;
+        self.latest = Some(Instant::now());
         if self.answers >= MEMORY {
             self.answers /= 2;
             *since += since.elapsed() / 2;

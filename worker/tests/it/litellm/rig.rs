@@ -10,7 +10,7 @@ use mcp_batch::{
     secret::Secrets,
     tool::{CallContext, Catalog, LlmClient, LlmSettings, ToolError, Tools},
 };
-use mcp_batch_testkit::{FakeLlm, LiteLlm};
+use mcp_batch_testkit::{FakeLlm, LiteLlm, Received};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -62,11 +62,18 @@ impl Rig {
     async fn start() -> Option<Self> {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (anthropic, openai) = (FakeLlm::start().await, FakeLlm::start().await);
+        let anthropic = FakeLlm::start().await;
+        let openai = FakeLlm::builder().record(true).start().await;
         anthropic.require_key(LiteLlm::ANTHROPIC_KEY);
         openai.require_key(LiteLlm::OPENAI_KEY);
         let litellm = LiteLlm::start(&anthropic, &openai).await?;
         Some(Self { anthropic, openai, litellm })
+    }
+
+    /// What OpenAI was asked with these words.
+    pub(super) fn asked_of_openai(&self, words: &str) -> Received {
+        let asked = |request: &Received| request.json()["messages"].to_string().contains(words);
+        self.openai.requests().into_iter().find(asked).expect("it was asked")
     }
 
     fn call(&self) -> Call<'_> {

@@ -39,7 +39,7 @@ async fn five_thousand_jobs_behind_a_rate_are_claimed_once_and_received_hardly_t
 
 #[tokio::test]
 async fn a_rate_that_nobody_told_us_costs_fewer_than_two_claims_a_job() {
-    let (claims, receives) = work_off(500, "throttle", Gate::default()).await;
+    let (claims, receives) = work_off(300, "throttle", Gate::default()).await;
     assert!(claims < 2.0, "{claims}");
     assert!(receives < 3.0, "{receives}");
 }
