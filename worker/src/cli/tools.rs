@@ -43,13 +43,12 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let source = args.llm.source(Source::from_env());
     let secrets = Secrets::fixed(source.clone())?;
     let catalog = setup::catalog(&source, args.llm.is_offline(), &secrets, &Clock::system())?;
-    let (listing, problems) = match args.check {
-        true => catalog.examine().await,
-        false => {
-            let listing = catalog.list().await;
-            let problems = listing.unreachable.clone();
-            (listing, problems)
-        }
+    let (listing, problems) = if args.check {
+        catalog.examine().await
+    } else {
+        let listing = catalog.list().await;
+        let problems = listing.unreachable.clone();
+        (listing, problems)
     };
     match (args.json, args.check) {
         (true, _) => println!("{}", as_json(&listing, &problems)),

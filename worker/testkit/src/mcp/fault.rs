@@ -112,7 +112,8 @@ fn at_once(call: &Call, is_first: bool) -> Response<Body> {
     let Call { id, tool, arguments, .. } = call;
     let number = |text: &str| text.parse::<i64>().expect("a number in the tool's name");
     if let Some(status) = tool.strip_prefix("status_") {
-        let response = answer::typed(number(status) as u16, "text/plain", "as its name says");
+        let response =
+            answer::typed(status.parse().expect("a status"), "text/plain", "as its name says");
         return match status {
             "302" => answer::with(response, "location", "/elsewhere"),
             "401" => answer::with(response, "www-authenticate", "Bearer realm=\"fake\""),
@@ -120,7 +121,7 @@ fn at_once(call: &Call, is_first: bool) -> Response<Body> {
         };
     }
     if let Some(status) = tool.strip_prefix("wait_") {
-        return answer::with(answer::status(number(status) as u16), "retry-after", "7");
+        return answer::with(answer::status(status.parse().expect("a status")), "retry-after", "7");
     }
     if let Some(code) = tool.strip_prefix("rpc_500_") {
         return answer::json(500, &answer::error_message(id, -number(code), "as its name says"));

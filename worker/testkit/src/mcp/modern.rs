@@ -213,14 +213,15 @@ impl Tools {
     /// With progress every 50 ms.
     async fn take_time(&self, arguments: &Value, context: &RequestContext<RoleServer>) {
         let guard = Cancelled(Some(Arc::clone(&self.0)));
-        let steps = arguments["ms"].as_u64().unwrap_or_default() / 50;
+        let ms = arguments["ms"].as_u64().unwrap_or_default();
+        let steps = u32::try_from(ms / 50).unwrap_or(u32::MAX);
         for step in 0..steps {
             tokio::select! {
                 () = context.ct.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_millis(50)) => {}
             }
             if let Some(token) = context.meta.get_progress_token() {
-                let progress = ProgressNotificationParam::new(token, step as f64);
+                let progress = ProgressNotificationParam::new(token, step.into());
                 let _ = context.peer.notify_progress(progress).await;
             }
         }
