@@ -127,6 +127,7 @@ async fn a_call_says_whose_it_is_and_when_to_give_up() {
     job["tenant"] = format!("ann@{}", "x".repeat(100)).into();
     job["batch"] = json!({"id": "batch-1", "index": 0, "callback": "http://127.0.0.1:9/"});
     let run = folder.run(folder.jobs(&[job.clone()])).llm(&llm).args(["--llm-timeout-s", "30"]);
+    let run = run.env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1");
     run.args(["--patience-s", "1"]).summary().await;
 
     let request = llm.last_request().expect("a request");
