@@ -3,6 +3,7 @@
 //! back. The outcome is stored before anybody is told of it.
 
 mod attempt;
+mod callback;
 mod failure;
 mod handoff;
 
