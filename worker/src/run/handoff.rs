@@ -13,7 +13,7 @@ use crate::{
     error::{ErrorClass, JobError},
     fan_in::{FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
-    lease::{CallbackSlot, CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
+    lease::{CallbackSlot, CallbackState, DeadLetterState, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
     webhook::{Event, error_data},
 };
