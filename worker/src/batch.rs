@@ -118,6 +118,11 @@ impl<P: Ports> Worker<P> {
         &self.environment
     }
 
+    /// The same, for a task of its own.
+    pub fn shared(&self) -> Arc<Environment<P>> {
+        Arc::clone(&self.environment)
+    }
+
     /// Waits until no more than `limit` − `least` messages are in the process; answers how many
     /// more there may be.
     pub async fn room(&self, limit: usize, least: usize) -> usize {

@@ -7,12 +7,15 @@
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+mod batch;
 mod callbacks;
+mod ledger;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
 mod secret;
 mod setup;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -39,8 +42,10 @@ enum Command {
     Run(run::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Batch(batch::Args),
     Callbacks(callbacks::Args),
     Secret(secret::Args),
+    Sweep(sweep::Args),
 }
 
 /// Runs what was typed.
@@ -51,8 +56,10 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(run::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Batch(args) => block_on(batch::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Secret(args) => secret::main(&args),
+        Command::Sweep(args) => block_on(sweep::main(args)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

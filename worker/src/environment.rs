@@ -47,7 +47,38 @@ impl<P: Ports> Environment<P> {
         self.courier.check(job)?;
         self.tools.check(job)
     }
+
+    /// What it takes to tell outcomes.
+    pub fn post(&self) -> Post<'_, P::Ledger> {
+        Post {
+            ledger: &self.ledger,
+            courier: &self.courier,
+            clock: &self.clock,
+            policy: &self.policy,
+        }
+    }
 }
+
+/// What it takes to tell outcomes: neither a queue nor a tool.
+#[derive(Debug)]
+pub struct Post<'a, L> {
+    /// Who is owed what.
+    pub ledger: &'a L,
+    /// Who posts it.
+    pub courier: &'a Courier,
+    /// The wall clock.
+    pub clock: &'a Clock,
+    /// When to give up.
+    pub policy: &'a Policy,
+}
+
+impl<L> Clone for Post<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Post<'_, L> {}
 
 /// When to give up, and how long to wait before that.
 #[derive(Clone, Debug)]
@@ -70,6 +101,8 @@ pub struct Policy {
     pub busy_wait: Duration,
     /// When a callback that was not taken is tried again, and given up.
     pub callbacks: Schedule,
+    /// The largest body of a batch's callback: results that do not fit are left out of it.
+    pub max_batch_body_bytes: usize,
     /// What is done with the jobs of a lost worker: [`Lost::Leave`] runs them one at a time.
     pub lost: Lost,
     /// How leases and visibility are kept up where jobs outlive them.
@@ -97,6 +130,7 @@ impl Default for Policy {
             backoff: Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(900) },
             busy_wait: Duration::MAX,
             callbacks: Schedule::default(),
+            max_batch_body_bytes: 4 * 1024 * 1024,
             lost: Lost::Leave,
             heartbeat: None,
         }

@@ -18,7 +18,7 @@ pub use self::{
     fields::Problem,
     input::Input,
     key::{JobKey, Namespace, PayloadHash},
-    membership::Membership,
+    membership::{MAX_BATCH_JOBS, Membership},
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
 };
 use self::{fields::Fields, raw::RawJob};
@@ -61,7 +61,11 @@ impl Job {
         let input = fields.judged("input", raw.input.map(|raw| Input::parse(raw, body)));
         let model = fields.optional("model", ModelName::parse);
         let callback = fields.optional("callback", Callback::parse);
-        let batch = fields.optional("batch", Membership::parse);
+        let mut salvaged = None;
+        let batch = fields.optional("batch", |value| {
+            let readable = Membership::salvage(&value);
+            Membership::parse(value).inspect_err(|_| salvaged = readable)
+        });
         let metadata = fields.optional("metadata", metadata);
         let expires_at = fields.optional("expires_at", fields::timestamp);
         let max_cost_usd = fields.optional("max_cost_usd", |value| fields::positive_number(&value));
@@ -84,7 +88,8 @@ impl Job {
                 })
             }
             (id, tool, _, problems) => {
-                Err(Box::new(InvalidJob { id, tool, callback, metadata, problems }))
+                let membership = batch.or(salvaged);
+                Err(Box::new(InvalidJob { id, tool, callback, membership, metadata, problems }))
             }
         }
     }
@@ -165,6 +170,8 @@ pub struct InvalidJob {
     pub tool: Option<ToolName>,
     /// Where the failure can be told, if that is sound.
     pub callback: Option<Callback>,
+    /// Its place in a batch, if that can be read: there it counts as rejected.
+    pub membership: Option<Membership>,
     /// What the caller gets back.
     pub metadata: Option<Value>,
     problems: Vec<Problem>,
@@ -177,7 +184,8 @@ impl InvalidJob {
     }
 
     fn unreadable(problem: Problem) -> Self {
-        Self { id: None, tool: None, callback: None, metadata: None, problems: vec![problem] }
+        let problems = vec![problem];
+        Self { id: None, tool: None, callback: None, membership: None, metadata: None, problems }
     }
 
     /// Everything that is wrong, the first thing first.

@@ -2,6 +2,7 @@
 //! is a [`Claim`] that the caller must match: the right to run the job, or what became of it.
 //! This file is the ledger's port; `lease/transition.rs` holds the rules of the state machine.
 
+mod attention;
 mod callback;
 mod outcome;
 mod record;
@@ -9,9 +10,11 @@ mod transition;
 
 use std::{fmt, future::Future, time::Duration};
 
+use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::{
+    attention::{Attention, Found, MESSAGE_IS_GONE_AFTER},
     callback::{CallbackSlot, CallbackState, Delivery, Failure, WhyDead},
     outcome::{Outcome, Usage},
     record::{DeadLetterState, Record, State},
@@ -20,7 +23,7 @@ pub use self::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, Member},
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Place, Rejection},
     job::{Callback, JobId, JobKey, Membership, Namespace, PayloadHash, Tenant, ToolName},
 };
 
@@ -74,6 +77,8 @@ pub struct ClaimRequest {
     pub callback: Option<Callback>,
     /// The batch it is counted in.
     pub membership: Option<Membership>,
+    /// What the caller gets back; kept in the record of a job in a batch.
+    pub metadata: Option<Value>,
     /// Fresh for this very attempt: a lost response is recognised by it.
     pub token: OwnerToken,
     /// The present moment.
@@ -151,6 +156,8 @@ pub struct Lease {
     pub usage: Usage,
     /// The record as the claim left it: nobody else changes it while the lease is held.
     pub record: Box<Record>,
+    /// The job's places in batches, where the store keeps them with the record.
+    pub places: Vec<Place>,
 }
 
 /// How a run ended.
@@ -191,6 +198,9 @@ pub enum Mark {
     Callback(Callback, Delivery),
     /// The dead letter lies in its queue.
     DeadLetterSent,
+    /// What the job hands through, kept from now on: whoever tells the outcome later, without the
+    /// job's message, tells it in the same words.
+    Metadata(Value),
 }
 
 /// What a person decides about a job that is not running.
@@ -202,7 +212,7 @@ pub enum Decision {
     /// It failed: HELD → FAILED.
     Fail(JobError),
     /// It succeeded, with this result: HELD → DONE.
-    Succeed(serde_json::Value),
+    Succeed(Value),
     /// Its outcome is told again, whatever became of its callback: DONE and FAILED stay as they are.
     Resend,
 }
@@ -275,14 +285,53 @@ pub trait Ledger: Send + Sync + 'static {
         now: UnixMs,
     ) -> impl Future<Output = Result<Result<Record, Refusal>, LedgerError>> + Send;
 
+    /// The records of `keys` in their order; `None` where the ledger has none.
+    fn read(
+        &self,
+        keys: Vec<JobKey>,
+    ) -> impl Future<Output = Result<Vec<Option<Record>>, LedgerError>> + Send;
+
+    /// Counts a job that cannot become a run as rejected, if its batch has a place for it; else,
+    /// and if it was counted before, it changes nothing.
+    fn reject(
+        &self,
+        namespace: Namespace,
+        membership: Membership,
+        rejection: Rejection,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
     /// A batch that at least one job has joined.
     fn batch(
         &self,
         key: BatchKey,
     ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
 
-    /// Takes the delivery of a complete batch's callback upon the caller until `until`; `None` if
-    /// it is not complete, its callback is settled, or somebody else is at it.
+    /// Tells a batch how many jobs it has. The same size again changes nothing.
+    fn close_batch(
+        &self,
+        key: BatchKey,
+        size: u64,
+        now: UnixMs,
+    ) -> impl Future<Output = Result<Result<BatchRecord, CloseRefusal>, LedgerError>> + Send;
+
+    /// Makes the callback of a batch that is over due again, whatever became of it; `None` where the
+    /// ledger knows no such batch, or jobs of it are still awaited.
+    fn renew_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
+
+    /// From now on, jobs of the batch that have not started are cancelled when they are claimed;
+    /// `None` if there is no such batch.
+    fn cancel_batch(
+        &self,
+        key: BatchKey,
+    ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
+
+    /// Takes the delivery of the callback of a batch that is over upon the caller until `until`;
+    /// `None` if it is not over, its callback is settled, or somebody else is at it. One whose
+    /// `expires_at` has come is closed by that: nothing is counted any more.
     fn take_batch(
         &self,
         key: BatchKey,
@@ -290,7 +339,8 @@ pub trait Ledger: Send + Sync + 'static {
         until: UnixMs,
     ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
 
-    /// Up to `limit` of its counted members from index `from` on, in order; nothing after the last.
+    /// Up to `limit` of its members from index `from` on, in order, those that have not ended
+    /// included; nothing after the last. No index that comes late is asked.
     fn members(
         &self,
         key: BatchKey,
@@ -303,11 +353,15 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         key: BatchKey,
         delivery: Delivery,
+        now: UnixMs,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// The records of `keys` in their order; `None` where the ledger has none.
-    fn read(
+    /// Up to `limit` of what needs this attention and is due by `now`, the earliest first, by a
+    /// sparse index: it may come late, but what is found is read anew and needs the attention still.
+    fn attention(
         &self,
-        keys: Vec<JobKey>,
-    ) -> impl Future<Output = Result<Vec<Option<Record>>, LedgerError>> + Send;
+        what: Attention,
+        now: UnixMs,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Found>, LedgerError>> + Send;
 }

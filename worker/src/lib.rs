@@ -44,6 +44,7 @@ pub mod queue;
 pub mod resend;
 pub mod retry;
 pub mod secret;
+pub mod sweep;
 pub mod telemetry;
 
 #[cfg(feature = "aws")]

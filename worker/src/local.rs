@@ -1,5 +1,6 @@
 //! Everything embedded: queue and ledger in one SQLite file inside the program.
 
+mod attention;
 mod batches;
 mod ledger;
 mod prune;

@@ -242,6 +242,7 @@ impl<P: Ports> Run<'_, P> {
             payload_hash: subject.job.payload_hash(),
             callback: subject.job.callback().cloned(),
             membership: subject.job.batch().cloned(),
+            metadata: subject.job.metadata().cloned(),
             token: OwnerToken::fresh(),
             now,
             lease_ends: now.plus(lasts + policy.lease_grace),

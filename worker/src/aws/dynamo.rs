@@ -2,7 +2,9 @@
 //! condition, and a refused one brings back the item that stands in its way.
 //!
 //! The table's hash key is `pk` (string), its TTL attribute `record_expires_s`. Items are jobs
-//! (`job#…`), batches (`batch#…`) and the places of jobs in batches (`place#…#…`).
+//! (`job#…`), batches (`batch#…`), pages of twenty places in batches (`page#…#…`) and what is
+//! remembered of rejected jobs (`rejected#…#…`). The sparse index `attention` has what somebody has
+//! to look at.
 //!
 //! | step | requests | |
 //! |---|---|---|
@@ -11,34 +13,51 @@
 //! | mark | 1 | |
 //! | a finished duplicate | 0 or 1 | none if this process saw it finished |
 //!
-//! A job in a batch is claimed and ended by transactions, with its place and the batch's count.
+//! A job in a batch has its place before it is claimed; jobs that come together take theirs in one
+//! request. Its end and the batch's count are one transaction, which jobs that end together share.
 
+mod attention;
 mod attributes;
 mod batch_item;
 mod batches;
+mod commit;
 mod failure;
 mod finished;
+mod gather;
 mod item;
 mod join;
 mod mark;
 mod patience;
+mod reserve;
 mod results;
+mod schema;
 mod step;
 mod table;
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, sync::Arc};
 
+pub use self::schema::create_table;
 use self::{
-    failure::Failure, finished::Finished, results::ResultStore, step::Replaces, table::Table,
+    attributes::Item,
+    commit::{Committed, Entry},
+    failure::Failure,
+    finished::Finished,
+    gather::Gather,
+    join::with_places,
+    patience::Patience,
+    reserve::{Asked, Page},
+    results::ResultStore,
+    step::{Replaces, Saved},
+    table::Table,
 };
 use super::clients::Clients;
 use crate::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    job::{JobKey, Membership, Namespace},
     lease::{
-        Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Record, Refusal,
-        Settled, Settlement,
+        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
+        Mark, Record, Refusal, Settled, Settlement,
     },
 };
 
@@ -78,9 +97,12 @@ impl DynamoSettings {
 
 /// One table, and perhaps a bucket beside it.
 pub struct DynamoLedger {
-    table: Table,
+    table: Arc<Table>,
     results: ResultStore,
     finished: Finished,
+    openings: Arc<Gather<BatchKey, Item, bool>>,
+    places: Arc<Gather<Page, Asked, bool>>,
+    commits: Arc<Gather<BatchKey, Entry, Committed>>,
 }
 
 impl DynamoLedger {
@@ -88,18 +110,32 @@ impl DynamoLedger {
     pub fn new(clients: &Clients, settings: DynamoSettings) -> Self {
         let DynamoSettings { table, bucket, max_requests, remembered } = settings;
         Self {
-            table: Table::new(clients.dynamodb.clone(), table, max_requests),
+            table: Arc::new(Table::new(clients.dynamodb.clone(), table, max_requests)),
             results: ResultStore::new(clients.s3.clone(), bucket),
             finished: Finished::new(remembered),
+            openings: Gather::new(usize::MAX),
+            places: Gather::new(usize::MAX),
+            commits: Gather::new(commit::MOST),
         }
     }
 
     async fn claim_alone(&self, request: &ClaimRequest) -> Result<Claim, Failure> {
-        let known = match request.redelivered {
+        let mut known = match request.redelivered {
             true => self.look(request.key).await?,
             false => None,
         };
-        self.step("claim", known, |old| Record::claim(old, request)).await
+        let mut patience = Patience::new("claim");
+        loop {
+            let step = Record::claim(known.as_ref().map(|known| known.record.clone()), request);
+            let places = known.as_ref().map_or(&[][..], |known| &known.places);
+            let answer = with_places(step.answer, places);
+            let Some(record) = step.write else { return Ok(answer) };
+            match self.save(&record, Replaces::of(known.as_ref()), places).await? {
+                Saved::Yes => return Ok(answer),
+                Saved::Refused(other) => known = other.map(|other| *other),
+            }
+            patience.again().await?;
+        }
     }
 
     /// The claim left the record with the owner, so nothing is read. Where lease and record do not
@@ -114,10 +150,12 @@ impl DynamoLedger {
         let held = Some((*lease.record).clone()).filter(|record| record.key == lease.key);
         let step = rule(held);
         let known = match step.write {
-            Some(record) => match self.save(&record, Replaces::Leased(lease)).await? {
-                step::Saved::Yes => return Ok(step.answer),
-                step::Saved::Refused(known) => known.map(|known| *known),
-            },
+            Some(record) => {
+                match self.save(&record, Replaces::Leased(lease), &lease.places).await? {
+                    Saved::Yes => return Ok(step.answer),
+                    Saved::Refused(known) => known.map(|known| *known),
+                }
+            }
             None => self.look(lease.key).await?,
         };
         self.step("settle", known, rule).await
@@ -164,9 +202,9 @@ impl Ledger for DynamoLedger {
         key: JobKey,
         epoch: u64,
         mark: Mark,
-        _now: UnixMs,
+        now: UnixMs,
     ) -> Result<(), LedgerError> {
-        Ok(self.mark_handoff(key, epoch, &mark).await?)
+        Ok(self.mark_handoff(key, epoch, &mark, now).await?)
     }
 
     async fn cancel(&self, request: ClaimRequest) -> Result<Result<Record, Refusal>, LedgerError> {
@@ -204,11 +242,55 @@ impl Ledger for DynamoLedger {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Member>, LedgerError> {
-        self.counted_members(key, from, limit).await
+        self.members_from(key, from, limit).await
     }
 
-    async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Result<(), LedgerError> {
-        self.note_delivery(key, delivery).await
+    async fn mark_batch(
+        &self,
+        key: BatchKey,
+        delivery: Delivery,
+        now: UnixMs,
+    ) -> Result<(), LedgerError> {
+        self.note_delivery(key, delivery, now).await
+    }
+
+    async fn reject(
+        &self,
+        namespace: Namespace,
+        membership: Membership,
+        rejection: Rejection,
+    ) -> Result<(), LedgerError> {
+        self.reject_in_batch(&namespace, &membership, &rejection).await
+    }
+
+    async fn close_batch(
+        &self,
+        key: BatchKey,
+        size: u64,
+        now: UnixMs,
+    ) -> Result<Result<BatchRecord, CloseRefusal>, LedgerError> {
+        self.close_with_size(key, size, now).await
+    }
+
+    async fn renew_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        self.renew_delivery(key, now).await
+    }
+
+    async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
+        self.cancel_unstarted(key).await
+    }
+
+    async fn attention(
+        &self,
+        what: Attention,
+        now: UnixMs,
+        limit: usize,
+    ) -> Result<Vec<Found>, LedgerError> {
+        self.find(what, now, limit).await
     }
 
     async fn read(&self, keys: Vec<JobKey>) -> Result<Vec<Option<Record>>, LedgerError> {

@@ -12,16 +12,18 @@ use std::{
 use anyhow::Context as _;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde::de::IgnoredAny;
 use tokio::runtime;
 
 use super::{
-    setup::{AwsPorts, AwsWorker, Fallback},
+    setup::{AwsPorts, AwsSweep, AwsWorker, Fallback},
     sqs::{Envelope, order_of},
 };
 use crate::{
     batch::{BatchAnswer, Order, Stop, Worker},
     clock::{Deadline, UnixMs},
     config::{self, Role, Source},
+    lease::LedgerError,
     queue::Message,
     telemetry,
 };
@@ -56,7 +58,23 @@ fn runtime() -> anyhow::Result<runtime::Runtime> {
 /// The cold start: everything that invocations share is made once.
 async fn start() -> anyhow::Result<()> {
     let source = Source::from_env();
-    let Role::Worker = config::role(&source)?;
+    match config::role(&source)? {
+        Role::Worker => start_worker(source).await,
+        Role::Sweep => start_sweep(source).await,
+    }
+}
+
+/// Each event of the schedule is one pass; what it says does not matter.
+async fn start_sweep(source: Source) -> anyhow::Result<()> {
+    let sweep = AwsSweep::open(source).await?;
+    let handler = move |event: LambdaEvent<IgnoredAny>| {
+        let sweep = sweep.clone();
+        async move { sweep.pass(deadline(event.context.deadline())).await }
+    };
+    lambda_runtime::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
+}
+
+async fn start_worker(source: Source) -> anyhow::Result<()> {
     let worker =
         AwsWorker::open(source, config::LAMBDA_CONCURRENCY, Fallback::Refused, None).await?;
     let handler = move |event| {
@@ -148,6 +166,12 @@ fn response(answer: BatchAnswer) -> SqsBatchResponse {
 enum EventError {
     #[error("Records: expected a messageId in every record of SQS, found one without it")]
     NoMessageId,
+}
+
+impl From<LedgerError> for lambda_runtime::Diagnostic {
+    fn from(error: LedgerError) -> Self {
+        Self { error_type: "Ledger".to_owned(), error_message: error.to_string() }
+    }
 }
 
 impl From<EventError> for lambda_runtime::Diagnostic {

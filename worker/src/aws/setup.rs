@@ -13,10 +13,12 @@ use super::{
 };
 use crate::{
     batch::Worker,
-    clock::Clock,
-    config::{self, AwsSettings, Connections, Source},
+    clock::{Clock, Deadline},
+    config::{self, AwsSettings, Connections, LedgerSettings, Source},
     environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
+    lease::LedgerError,
     secret::Secrets,
+    sweep::{self, Sweep, Swept},
     tool::{Catalog, LlmClient},
     webhook::{Courier, CourierSettings},
 };
@@ -77,7 +79,7 @@ impl AwsWorker {
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
-            ledger: ledger(&clients, &settings),
+            ledger: ledger(&clients, &settings.ledger),
             queue: queue(&clients, &settings, policy.max_age + policy.callbacks.max_age),
             tools,
             courier: Courier::new(courier, secrets.clone(), clock.clone())
@@ -112,20 +114,46 @@ impl AwsWorker {
     }
 }
 
-/// The ledger in `table` and the secrets, for people's commands: no queue, no tools.
-pub async fn open_ledger(
-    source: Source,
-    table: &str,
-    clock: Clock,
-) -> anyhow::Result<(DynamoLedger, Secrets)> {
-    let clients = Clients::from_env().await;
-    let secrets = secrets::open(source, clients.secrets.clone(), clock).await?;
-    let bucket = config::results_bucket(secrets.current().source())?;
-    let settings = DynamoSettings { bucket, ..DynamoSettings::of_table(table) };
-    Ok((DynamoLedger::new(&clients, settings), secrets))
+/// The sweep on AWS, and what has to be looked after between passes.
+#[derive(Clone)]
+pub struct AwsSweep {
+    sweep: Arc<Sweep<DynamoLedger>>,
+    secrets: Secrets,
 }
 
-fn ledger(clients: &Clients, settings: &AwsSettings) -> DynamoLedger {
+impl AwsSweep {
+    /// Makes what passes share: clients, secrets. Neither queue nor tools are needed.
+    pub async fn open(source: Source) -> anyhow::Result<Self> {
+        // A second start in one process keeps the first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock = Clock::system();
+        let clients = Clients::from_env().await;
+        let secrets = secrets::open(source, clients.secrets.clone(), clock.clone()).await?;
+        let keys = secrets.current();
+        let source = keys.source();
+        let courier = Courier::new(config::courier(source)?, secrets.clone(), clock.clone());
+        let sweep = Sweep {
+            ledger: ledger(&clients, &config::ledger(source)?),
+            courier: courier.map_err(anyhow::Error::msg)?,
+            clock,
+            policy: config::policy(source)?,
+        };
+        Ok(Self { sweep: Arc::new(sweep), secrets })
+    }
+
+    /// One pass.
+    pub async fn pass(&self, deadline: Deadline) -> Result<Swept, LedgerError> {
+        self.secrets.keep_fresh().await;
+        sweep::sweep(&self.sweep, deadline).await
+    }
+
+    /// What it sweeps with.
+    pub fn sweep(&self) -> &Arc<Sweep<DynamoLedger>> {
+        &self.sweep
+    }
+}
+
+fn ledger(clients: &Clients, settings: &LedgerSettings) -> DynamoLedger {
     let settings = DynamoSettings {
         bucket: settings.results_bucket.clone(),
         ..DynamoSettings::of_table(&settings.table)
@@ -148,7 +176,7 @@ fn connections(
     settings: &AwsSettings,
     courier: &CourierSettings,
 ) -> Connections {
-    let has_bucket = settings.results_bucket.is_some();
+    let has_bucket = settings.ledger.results_bucket.is_some();
     Connections {
         llm: concurrency,
         ledger: dynamo::DEFAULT_REQUESTS,

@@ -14,6 +14,7 @@ use crate::{
     config::{self, Source},
     environment::Heartbeat,
     poller::{Poller, PollerSettings},
+    sweep::{self, sweep_until_stopped},
 };
 
 /// Three beats may fail before a message is somebody else's.
@@ -101,6 +102,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         listener.with_context(|| format!("--health: cannot listen on {}", args.health))?;
     tracing::info!(address = %listener.local_addr()?, "GET /healthz is answered");
     let health = health::serve(listener, poller.in_vain_since(), stop.clone());
+    let sweeping = sweep_until_stopped(aws.worker().shared(), sweep::EVERY, stop.clone());
+    tokio::spawn(sweeping);
     let running = poller.run(&stop);
     tokio::pin!(health, running);
     let mut signals = Signals::new()?;

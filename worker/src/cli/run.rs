@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context;
 use tokio::{
     sync::oneshot,
-    time::{interval, interval_at},
+    time::{interval, interval_at, sleep},
 };
 
 use self::{
@@ -31,13 +31,15 @@ use self::{
 use super::setup::{self, LlmArgs, LocalPorts};
 use crate::{
     batch::{Stop, Worker},
-    clock::Clock,
+    clock::{Clock, Deadline},
     config::{self, ConfigError, Connections, DEFAULT_CONCURRENCY, Source},
     environment::{Environment, Policy},
+    fan_in::{FanIn, deliver_if_over},
     lease::Lost,
     local::{Database, SqliteLedger, SqliteQueue},
     poller::{Poller, PollerSettings},
     secret::Secrets,
+    sweep::{self, sweep_until_stopped},
     tool::Tools,
     webhook::Courier,
 };
@@ -51,8 +53,14 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// A receiver that fails is asked again soon, since a person waits; `--patience-s` ends that.
 const LONGEST_CALLBACK_PAUSE: Duration = Duration::from_secs(16);
 
+/// Tries for the callback of a batch that a refused item completed; then a sweep looks after it.
+const BATCH_TRIES: u32 = 5;
+
 /// How often processes on the same ledger that died are looked for.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// How long one delivery of a batch's callback may take, its wait for a turn included.
+const DELIVERY_TIME: Duration = Duration::from_secs(60);
 
 /// How long the reading of the file may take to stop.
 const INTAKE_STOPS_WITHIN: Duration = Duration::from_secs(2);
@@ -138,6 +146,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
+    session.tell_batches_of_refused(&entries).await?;
     let tally = session.tally.lock().clone();
     let results = results::write(&out, &entries, &tally, &session.environment.ledger).await;
     results.with_context(unwritable)?;
@@ -207,6 +216,8 @@ impl Session {
         // The database has just looked while it was opened.
         let mut look = interval_at(tokio::time::Instant::now() + LOOK_FOR_DEAD, LOOK_FOR_DEAD);
         let mut signals = setup::Signals::new()?;
+        let environment = Arc::clone(&self.environment);
+        tokio::spawn(sweep_until_stopped(environment, sweep::EVERY, self.stop.clone()));
         let poller = self.poller.run(&self.stop);
         tokio::pin!(poller);
         let mut entries = None;
@@ -238,6 +249,31 @@ impl Session {
             Some(entries) => Ok(entries),
             None => stopped(reading).await,
         }
+    }
+
+    /// A batch that a refused item completed has no message that would come back for its callback.
+    async fn tell_batches_of_refused(&self, entries: &Entries) -> anyhow::Result<()> {
+        let post = self.environment.post();
+        for key in &entries.batches {
+            let mut failures = 0;
+            while failures < BATCH_TRIES {
+                let deadline = Deadline::after(DELIVERY_TIME);
+                let again_after = match deliver_if_over(post, *key, deadline, false).await? {
+                    FanIn::Settled => break,
+                    FanIn::NotTaken { again_after } => {
+                        failures += 1;
+                        again_after
+                    }
+                    FanIn::NoTime => TICK,
+                    FanIn::NoTurn { again_after } | FanIn::Taken { again_after } => again_after,
+                };
+                tokio::select! {
+                    () = self.stop.draining() => return Ok(()),
+                    () = sleep(again_after) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether waiting longer brings nothing. What still runs is finished even then.

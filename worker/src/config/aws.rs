@@ -20,28 +20,32 @@ const LONGEST_HIDDEN_S: u64 = 3_600;
 pub enum Role {
     /// Works off the batches of an event source mapping.
     Worker,
+    /// Sweeps once with each event of a schedule.
+    Sweep,
 }
 
 /// The queue, the ledger and what lies beside them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsSettings {
-    /// `MCP_BATCH_TABLE`: the ledger.
-    pub table: String,
+    /// The ledger.
+    pub ledger: LedgerSettings,
     /// `MCP_BATCH_QUEUE_URL`: where jobs come from.
     pub queue_url: String,
     /// `MCP_BATCH_DLQ_URL`: where dead letters go; without it the queue's own redrive takes them.
     pub dlq_url: Option<String>,
-    /// `MCP_BATCH_RESULTS_BUCKET`: where results go that do not fit the ledger.
-    pub results_bucket: Option<String>,
 }
 
 /// `MCP_BATCH_ROLE`; `worker`.
 pub fn role(source: &Source) -> Result<Role, ConfigError> {
     let name = "MCP_BATCH_ROLE";
-    let is_planned = matches!(source.get(name), Some("api" | "sweep"));
-    let not_built = if is_planned { ", the only role that is built yet" } else { "" };
-    let expected = format!("worker{not_built}");
-    let role = source.parse(name, expected, |text| (text == "worker").then_some(Role::Worker))?;
+    let is_planned = source.get(name) == Some("api");
+    let not_built = if is_planned { ", the only roles that are built yet" } else { "" };
+    let expected = format!("worker or sweep{not_built}");
+    let role = source.parse(name, expected, |text| match text {
+        "worker" => Some(Role::Worker),
+        "sweep" => Some(Role::Sweep),
+        _ => None,
+    })?;
     Ok(role.unwrap_or(Role::Worker))
 }
 
@@ -55,15 +59,36 @@ pub fn secret_arn(source: &Source) -> Result<Option<String>, ConfigError> {
     source.parse("MCP_BATCH_SECRET_ARN", expected, |text| is_arn(text).then(|| text.to_owned()))
 }
 
-/// `MCP_BATCH_TABLE`, `_QUEUE_URL`, `_DLQ_URL`, `_RESULTS_BUCKET`.
+/// The ledger alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// `MCP_BATCH_TABLE`: the ledger.
+    pub table: String,
+    /// `MCP_BATCH_RESULTS_BUCKET`: where results go that do not fit the ledger.
+    pub results_bucket: Option<String>,
+}
+
+/// `MCP_BATCH_TABLE`, `_RESULTS_BUCKET`.
+pub fn ledger(source: &Source) -> Result<LedgerSettings, ConfigError> {
+    let table = "the name of a DynamoDB table, 3 to 255 of A-Z a-z 0-9 . _ -";
+    let given = source.parse("MCP_BATCH_TABLE", table, |text| name(text, 255, true))?;
+    let bucket = "the name of an S3 bucket, 3 to 63 of a-z 0-9 . -";
+    let lower = |text: &str| name(text, 63, false);
+    Ok(LedgerSettings {
+        table: required("MCP_BATCH_TABLE", table, given)?,
+        results_bucket: source.parse("MCP_BATCH_RESULTS_BUCKET", bucket, lower)?,
+    })
+}
+
+/// [`ledger`], `MCP_BATCH_QUEUE_URL`, `_DLQ_URL`.
 pub fn aws(source: &Source) -> Result<AwsSettings, ConfigError> {
+    let ledger = ledger(source)?;
     let queue = "the URL of an SQS queue";
     let queue_url = source.parse("MCP_BATCH_QUEUE_URL", queue, queue_url)?;
     Ok(AwsSettings {
-        table: required(TABLE, EXPECTED_TABLE, table(source)?)?,
+        ledger,
         queue_url: required("MCP_BATCH_QUEUE_URL", queue, queue_url)?,
         dlq_url: source.parse("MCP_BATCH_DLQ_URL", queue, self::queue_url)?,
-        results_bucket: results_bucket(source)?,
     })
 }
 

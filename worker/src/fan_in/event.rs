@@ -1,57 +1,87 @@
-//! What a batch's callback says: totals, the cost and, while they fit, all results in the order of
-//! their index.
+//! What a batch's callback says: totals, the cost, what is missing and, while they fit, all results
+//! in the order of their index.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{BatchKey, BatchRecord};
+use super::{BatchKey, BatchRecord, Member, MemberKind, Rejection};
 use crate::{
     clock::UnixMs,
+    error::JobError,
     lease::{Record, State, Usage},
-    webhook::{Event, data},
+    webhook::{Event, data, error_data},
 };
 
-/// The largest body, in bytes; n8n takes 16 MiB.
-const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// The most missing indexes that are told one by one.
+const MAX_MISSING: usize = 1_000;
 
-/// A job of a batch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Member {
-    /// Its place, from 0.
-    pub index: u64,
-    /// Its record.
-    pub record: Record,
-}
+/// Room for what stands around the results in a body.
+const ENVELOPE_BYTES: usize = 256;
+
+/// Every way in which a job is counted.
+const STATUSES: [&str; 7] =
+    ["succeeded", "failed", "held", "cancelled", "expired", "rejected", "replayed"];
 
 /// A batch as it is told, gathered member by member: sums, and the results while they fit.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     members: u64,
     /// How many are in which state.
-    states: BTreeMap<&'static str, u64>,
-    /// How many failed in which class.
+    statuses: BTreeMap<&'static str, u64>,
+    /// How many came to nothing by a failure of which class.
     errors: BTreeMap<&'static str, u64>,
     usage: Usage,
     first_seen: Option<UnixMs>,
     finished: Option<UnixMs>,
+    missing: Missing,
     results: Results,
+    max_body_bytes: usize,
 }
 
 impl Account {
-    /// Takes up the next member, in the order of their index.
+    /// An account whose body may have so many bytes.
+    pub(super) fn new(max_body_bytes: usize) -> Self {
+        Self { max_body_bytes, ..Self::default() }
+    }
+
+    /// Takes up the next counted member, in the order of their index.
     pub(super) fn add(&mut self, member: &Member) {
-        let record = &member.record;
         self.members += 1;
-        *self.states.entry(record.state.name()).or_default() += 1;
+        self.missing.skip_to(member.index);
+        *self.statuses.entry(status(member)).or_default() += 1;
+        match &member.kind {
+            MemberKind::Job(record) => self.add_record(record),
+            MemberKind::Rejected(rejection) => self.add_rejection(rejection),
+        }
+        self.results.add(member, self.max_body_bytes);
+    }
+
+    fn add_record(&mut self, record: &Record) {
         if let State::Failed(error) = &record.state {
-            *self.errors.entry(error.class.as_str()).or_default() += 1;
+            self.add_error(error);
         }
         self.usage = self.usage.plus(&record.usage);
-        self.first_seen =
-            Some(self.first_seen.map_or(record.first_seen, |first| first.min(record.first_seen)));
-        self.finished = self.finished.max(Some(record.settled));
-        self.results.add(member);
+        self.add_times(record.first_seen, record.settled);
+    }
+
+    fn add_rejection(&mut self, rejection: &Rejection) {
+        self.add_error(&rejection.error);
+        self.add_times(rejection.rejected, rejection.rejected);
+    }
+
+    fn add_error(&mut self, error: &JobError) {
+        *self.errors.entry(error.class.as_str()).or_default() += 1;
+    }
+
+    fn add_times(&mut self, first_seen: UnixMs, finished: UnixMs) {
+        self.first_seen = Some(self.first_seen.map_or(first_seen, |first| first.min(first_seen)));
+        self.finished = self.finished.max(Some(finished));
+    }
+
+    /// Takes up a member that is not counted: its index is missing.
+    pub(super) fn miss(&mut self, index: u64) {
+        self.missing.highest = self.missing.highest.max(index + 1);
     }
 
     /// How many members were taken up.
@@ -59,13 +89,19 @@ impl Account {
         self.members
     }
 
-    /// The event of a complete batch. Without its results if they do not fit.
-    pub(super) fn event(self, key: BatchKey, batch: &BatchRecord) -> Event {
-        let timestamp = self.finished.unwrap_or(batch.opened).rfc3339();
+    /// The event of a batch that is over. Without its results if they do not fit.
+    pub(super) fn event(mut self, key: BatchKey, batch: &BatchRecord) -> Event {
+        self.missing.skip_to(batch.size.unwrap_or(self.missing.highest));
+        let timestamp = batch.expired.or(self.finished).unwrap_or(batch.opened).rfc3339();
         let mut data = self.totals(batch);
-        match self.results {
-            Results::Fit { results, .. } => data.insert("results".to_owned(), results.into()),
-            Results::Omitted => data.insert("results_omitted".to_owned(), true.into()),
+        let around = json!(data).to_string().len() + ENVELOPE_BYTES;
+        match self.results.within(self.max_body_bytes.saturating_sub(around)) {
+            Some(results) => data.insert("results".to_owned(), results.into()),
+            None => {
+                let command = format!("mcp-batch batch {} --results --from 0", batch.id);
+                data.insert("results_by".to_owned(), command.into());
+                data.insert("results_omitted".to_owned(), true.into())
+            }
         };
         Event::new(
             "batch.completed",
@@ -76,24 +112,50 @@ impl Account {
     }
 
     fn totals(&self, batch: &BatchRecord) -> Map<String, Value> {
-        let count = |state| self.states.get(state).copied().unwrap_or_default();
         let totals = json!({
             "id": batch.id.as_str(),
             "size": batch.size,
-            "succeeded": count("done"),
-            "failed": count("failed"),
-            "held": count("held"),
-            "cancelled": count("cancelled"),
+            "is_complete": batch.is_complete(),
+            "counted": self.members,
+            "missing": self.missing.count,
+            "missing_indexes": self.missing.first,
             "errors": self.errors,
             // Many jobs have no one model.
             "usage": Usage { model: None, ..self.usage.clone() },
+            "opened_at": batch.opened.rfc3339(),
+            "expires_at": batch.expires.rfc3339(),
             "first_seen_at": self.first_seen.map(UnixMs::rfc3339),
             "finished_at": self.finished.map(UnixMs::rfc3339),
         });
-        match totals {
+        let mut data = match totals {
             Value::Object(totals) => totals,
             _ => Map::new(),
+        };
+        for status in STATUSES {
+            let count = self.statuses.get(status).copied().unwrap_or_default();
+            data.insert(status.to_owned(), count.into());
         }
+        data
+    }
+}
+
+/// Indexes that nobody was counted for.
+#[derive(Debug, Default)]
+struct Missing {
+    /// One more than the highest index that somebody has who is not counted.
+    highest: u64,
+    next: u64,
+    count: u64,
+    first: Vec<u64>,
+}
+
+impl Missing {
+    /// All from the next one on are missing, up to this one.
+    fn skip_to(&mut self, index: u64) {
+        let room = MAX_MISSING - self.first.len();
+        self.first.extend((self.next..index).take(room));
+        self.count += index.saturating_sub(self.next);
+        self.next = index + 1;
     }
 }
 
@@ -111,27 +173,64 @@ impl Default for Results {
 }
 
 impl Results {
-    fn add(&mut self, member: &Member) {
+    fn add(&mut self, member: &Member, max_bytes: usize) {
         let Self::Fit { results, bytes } = self else { return };
-        let result = result(member);
+        let result = member_data(member);
         *bytes += result.to_string().len() + 1;
-        match *bytes <= MAX_BODY_BYTES {
+        match *bytes <= max_bytes {
             true => results.push(result),
             false => *self = Self::Omitted,
         }
     }
+
+    fn within(self, max_bytes: usize) -> Option<Vec<Value>> {
+        match self {
+            Self::Fit { results, bytes } if bytes <= max_bytes => Some(results),
+            Self::Fit { .. } | Self::Omitted => None,
+        }
+    }
 }
 
-fn result(member: &Member) -> Value {
+/// A member as it is told: its index, its status, and what a job's own callback would say.
+pub fn member_data(member: &Member) -> Value {
     let mut result = Map::new();
     result.insert("index".to_owned(), member.index.into());
-    let status = match member.record.state {
-        State::Done(_) => "succeeded",
-        ref state => state.name(),
-    };
-    result.insert("status".to_owned(), status.into());
-    result.extend(data(&member.record, None));
+    result.insert("status".to_owned(), status(member).into());
+    match &member.kind {
+        MemberKind::Job(record) => result.extend(data(record, None)),
+        MemberKind::Rejected(rejection) => result.extend(rejection_data(rejection)),
+    }
     Value::Object(result)
+}
+
+fn rejection_data(rejection: &Rejection) -> Map<String, Value> {
+    let fields = [
+        ("id", rejection.job_id.as_ref().map(|id| id.as_str().into())),
+        ("tool", rejection.tool.as_ref().map(|tool| tool.as_str().into())),
+        ("error", Some(error_data(&rejection.error))),
+        ("attempts", Some(0.into())),
+        ("finished_at", Some(rejection.rejected.rfc3339().into())),
+        ("metadata", rejection.metadata.clone()),
+    ];
+    let present = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    present.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// How a member counts. A job that a person replays counts once, whatever becomes of it then.
+fn status(member: &Member) -> &'static str {
+    match (&member.kind, member.is_counted) {
+        (MemberKind::Rejected(_), _) => "rejected",
+        (MemberKind::Job(record), is_counted) => match &record.state {
+            State::Done(_) => "succeeded",
+            State::Failed(error) if error.code == "expired" => "expired",
+            State::Failed(_) => "failed",
+            State::Held(_) => "held",
+            State::Cancelled => "cancelled",
+            State::Running { .. } | State::Retry(_) if is_counted => "replayed",
+            State::Running { .. } => "running",
+            State::Retry(_) => "waiting",
+        },
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +240,8 @@ mod tests {
         job::{Callback, JobKey, Namespace},
         lease::{CallbackSlot, DeadLetterState, OwnerToken},
     };
+
+    const MAX_BODY_BYTES: usize = 100_000;
 
     fn batch() -> BatchRecord {
         let callback = Callback::from_url("http://127.0.0.1/".to_owned()).expect("a URL");
@@ -152,6 +253,9 @@ mod tests {
             delivery_ends: UnixMs::default(),
             opened: UnixMs(1_000),
             expires: UnixMs(9_000),
+            expired: None,
+            is_cancelled: false,
+            look_after: UnixMs(9_000),
         }
     }
 
@@ -177,12 +281,14 @@ mod tests {
             claimed: UnixMs(3_000),
             settled: UnixMs(4_000 + i64::try_from(index).expect("a small number")),
             expires: UnixMs(9_000),
+            metadata: Some(json!({"row": index})),
+            deferred: None,
         };
-        Member { index, record }
+        Member { index, is_counted: true, kind: MemberKind::Job(Box::new(record)) }
     }
 
     fn account(bytes: &[usize]) -> Account {
-        let mut account = Account::default();
+        let mut account = Account::new(MAX_BODY_BYTES);
         for (index, bytes) in (0..).zip(bytes) {
             account.add(&member(index, *bytes));
         }
@@ -203,6 +309,37 @@ mod tests {
             lengths.map(|result| result["result"].as_str().map(str::len)).collect();
         assert_eq!(lengths, [Some(1), Some(2), Some(3)]);
         assert_eq!(data.get("results_omitted"), None);
+        assert_eq!(data["results"][4]["metadata"], Value::Null);
+        assert_eq!(data["results"][2]["metadata"], json!({"row": 2}));
+    }
+
+    #[test]
+    fn a_body_never_exceeds_its_limit() {
+        for bytes in (1..4_000).step_by(7).map(|bytes| MAX_BODY_BYTES - bytes) {
+            let event = account(&[bytes]).event(BatchKey([0; 32]), &batch());
+            assert!(event.body.len() <= MAX_BODY_BYTES, "{bytes}: {}", event.body.len());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_one_by_one_up_to_a_bound() {
+        let told = |counted: &[u64], missed: &[u64], size| {
+            let mut account = Account::new(MAX_BODY_BYTES);
+            counted.iter().for_each(|index| account.add(&member(*index, 1)));
+            missed.iter().for_each(|index| account.miss(*index));
+            let batch = BatchRecord { size, expired: Some(UnixMs(9_000)), ..batch() };
+            let event = account.event(BatchKey([0; 32]), &batch);
+            let body: Value = serde_json::from_slice(&event.body).expect("JSON");
+            let data = &body["data"];
+            let first = data["missing_indexes"].as_array().expect("a list").clone();
+            let first = first.iter().filter_map(Value::as_u64).collect::<Vec<_>>();
+            (data["missing"].as_u64().expect("a number"), first)
+        };
+        assert_eq!(told(&[1, 3], &[], Some(5)), (3, vec![0, 2, 4]));
+        assert_eq!(told(&[0, 1], &[], None), (0, vec![]));
+        assert_eq!(told(&[1], &[0, 3], None), (3, vec![0, 2, 3]));
+        let (count, first) = told(&[0], &[], Some(1_000_000));
+        assert_eq!((count, first.len(), first.last()), (999_999, 1_000, Some(&1_000)));
     }
 
     #[test]

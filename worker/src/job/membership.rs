@@ -9,7 +9,7 @@ use super::{
 use crate::clock::UnixMs;
 
 /// The most jobs one batch can count.
-const MAX_BATCH_JOBS: u64 = 1_000_000;
+pub const MAX_BATCH_JOBS: u64 = 1_000_000;
 
 /// Which batch a job is counted in, and as which of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,20 @@ impl Membership {
             return Err(Problem::invalid(expected, index.to_string()).under("index"));
         }
         Ok(Self { id, index, size, callback, expires_at })
+    }
+
+    /// What can be read of a place that breaks the contract: enough to count its job as rejected.
+    pub(super) fn salvage(value: &Value) -> Option<Self> {
+        let field = |name: &str| value.get(name).cloned();
+        let index = fields::integer(&field("index")?, 0, MAX_BATCH_JOBS - 1).ok()?;
+        let size = field("size").and_then(|size| fields::integer(&size, 1, MAX_BATCH_JOBS).ok());
+        Some(Self {
+            id: BatchId::parse(field("id")?).ok()?,
+            index,
+            size: size.filter(|size| index < *size),
+            callback: Callback::parse(field("callback")?).ok()?,
+            expires_at: field("expires_at").and_then(|moment| fields::timestamp(moment).ok()),
+        })
     }
 
     /// The batch.

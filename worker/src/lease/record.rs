@@ -49,6 +49,10 @@ pub struct Record {
     pub settled: UnixMs,
     /// When the record may be deleted.
     pub expires: UnixMs,
+    /// What the caller gets back, if the job is in a batch or its callback was deferred.
+    pub metadata: Option<Value>,
+    /// When its callback was deferred last, if it was.
+    pub deferred: Option<UnixMs>,
 }
 
 /// Where a job stands; `lease/transition.rs` says how it moves on.

@@ -14,8 +14,8 @@
 //! ```
 
 use super::{
-    Attempt, CallbackSlot, CallbackState, Claim, ClaimRequest, DeadLetterState, Decision, Lease,
-    Lost, Mark, Record, Repeat, Settled, Settlement, State, Usage,
+    Attempt, CallbackSlot, CallbackState, Claim, ClaimRequest, DeadLetterState, Decision, Delivery,
+    Lease, Lost, Mark, Record, Repeat, Settled, Settlement, State, Usage,
 };
 use crate::{
     clock::UnixMs,
@@ -55,6 +55,20 @@ impl<T> Step<T> {
     }
 }
 
+impl Step<Claim> {
+    /// The same claim of a job that has a place in a batch: its record keeps its metadata.
+    #[must_use]
+    pub fn in_batch(mut self, old: Option<&Record>, request: &ClaimRequest) -> Self {
+        let Some(metadata) = &request.metadata else { return self };
+        if let Some(record) = self.write.as_mut() {
+            record.metadata.get_or_insert_with(|| metadata.clone());
+        } else if let Some(old) = old.filter(|old| old.metadata.is_none()) {
+            self.write = Some(Record { metadata: Some(metadata.clone()), ..old.clone() });
+        }
+        self
+    }
+}
+
 impl Record {
     /// Answers a claim, given what the ledger holds under its key.
     pub fn claim(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
@@ -80,6 +94,20 @@ impl Record {
                 Step::unchanged(Claim::Busy { until: lease_ends })
             }
             State::Running { alone, .. } => old.take_over(request, alone),
+        }
+    }
+
+    /// Answers a claim of a job whose batch was cancelled: what has not started is cancelled.
+    pub fn claim_cancelled(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
+        let claim = Self::claim(old.clone(), request);
+        if !matches!(claim, Step { write: Some(_), answer: Claim::Owned(_) }) {
+            return claim;
+        }
+        match Self::cancel(old, request) {
+            Step { write, answer: Ok(record) } => {
+                Step { write, answer: Claim::Cancelled(Box::new(record)) }
+            }
+            Step { answer: Err(_), .. } => claim,
         }
     }
 
@@ -153,6 +181,8 @@ impl Record {
             claimed: request.now,
             settled: request.now,
             expires: request.now.plus(request.record_lives),
+            metadata: request.metadata.clone().filter(|_| request.membership.is_some()),
+            deferred: None,
         }
     }
 
@@ -167,6 +197,7 @@ impl Record {
         match &request.callback {
             Some(callback) if known != Some(callback) => {
                 self.callback = Some(CallbackSlot::pending(callback.clone()));
+                self.deferred = None;
                 Step::write(self, answer)
             }
             _ => Step::unchanged(answer(Box::new(self))),
@@ -219,6 +250,7 @@ impl Record {
             ends,
             usage: self.usage.clone(),
             record: Box::new(self.clone()),
+            places: Vec::new(),
         }
     }
 
@@ -302,7 +334,7 @@ impl Record {
     }
 
     /// Notes what became of a hand-off.
-    pub fn mark(old: Option<Self>, epoch: u64, mark: &Mark) -> Step<()> {
+    pub fn mark(old: Option<Self>, epoch: u64, mark: &Mark, now: UnixMs) -> Step<()> {
         let Some(mut record) = old.filter(|record| record.epoch == epoch && record.is_final())
         else {
             return Step::unchanged(());
@@ -312,7 +344,13 @@ impl Record {
                 record.dead_letter = DeadLetterState::Sent;
             }
             (Mark::Callback(callback, delivery), Some(slot)) if slot.callback == *callback => {
+                if slot.state == CallbackState::Pending && matches!(delivery, Delivery::Failed(_)) {
+                    record.deferred = Some(now);
+                }
                 slot.note(*delivery);
+            }
+            (Mark::Metadata(metadata), _) if record.metadata.is_none() => {
+                record.metadata = Some(metadata.clone());
             }
             _ => return Step::unchanged(()),
         }
@@ -353,7 +391,10 @@ impl Record {
                 record.settle_as(State::Done(result), now);
             }
             (Decision::Resend, State::Done(_) | State::Failed(_)) => match &mut record.callback {
-                Some(slot) => slot.renew(),
+                Some(slot) => {
+                    slot.renew();
+                    record.deferred = Some(now);
+                }
                 None => return Step::unchanged(Err(Refusal::NoCallback)),
             },
             (_, state) => return Step::unchanged(Err(Refusal::State(state.name()))),

@@ -1,27 +1,29 @@
 //! Batches that are counted, in the tables `batches` and `batch_members`. Every function runs in
 //! the transaction of the transition it belongs to.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
-use super::record_row::{self, callback_slot, parsed};
+use super::record_row::{self, callback_slot, malformed, maybe_json, parsed};
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, Member, Places},
-    job::JobKey,
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Holder, Member, MemberKind, Places, Rejection},
+    job::{JobKey, Membership, Namespace},
     lease::{ClaimRequest, Delivery},
 };
 
-/// Lets a job join its batch, if it has one; the inner error says why it has no place there.
+/// Lets a job join its batch, which was read as `old`; the inner error says why it has no place
+/// there.
 pub(super) fn join(
     connection: &Connection,
+    old: Option<BatchRecord>,
     request: &ClaimRequest,
+    membership: &Membership,
 ) -> rusqlite::Result<Result<(), JobError>> {
-    let Some(membership) = &request.membership else { return Ok(Ok(())) };
     let (job, now) = (request.key, request.now);
     let key = BatchKey::of(&request.namespace, membership.id());
     let places = places(connection, key, membership.index())?;
-    let batch = match BatchRecord::join(load(connection, key)?, places, job, membership, now) {
+    let batch = match BatchRecord::join(old, places, job, membership, now) {
         Ok(batch) => batch,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -35,11 +37,35 @@ pub(super) fn join(
     Ok(Ok(()))
 }
 
-/// Counts a job that has ended, once in each batch it is a member of.
+/// Counts a job that cannot become a run, if its batch has a place for it.
+pub(super) fn reject(
+    connection: &Connection,
+    namespace: &Namespace,
+    membership: &Membership,
+    rejection: &Rejection,
+) -> rusqlite::Result<()> {
+    let key = BatchKey::of(namespace, membership.id());
+    let places = places(connection, key, membership.index())?;
+    let old = load(connection, key)?;
+    let Some(batch) = BatchRecord::reject(old, places, membership, rejection.rejected) else {
+        return Ok(());
+    };
+    save(connection, key, &batch)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO batch_members (batch, place, job, is_counted, rejection)
+             VALUES (?1, ?2, x'', 1, ?3)",
+        )?
+        .execute((key.as_bytes(), place(membership.index()), rejection.to_json().to_string()))
+        .map(|_| ())
+}
+
+/// Counts a job that has ended, once in each batch it is a member of and that is still open.
 pub(super) fn count(connection: &Connection, job: JobKey) -> rusqlite::Result<()> {
     let batches = connection
         .prepare_cached(
             "UPDATE batch_members SET is_counted = 1 WHERE job = ?1 AND is_counted = 0
+               AND (SELECT expired_ms FROM batches WHERE key = batch) IS NULL
              RETURNING batch",
         )?
         .query_map([job.as_bytes()], |row| row.get(0))?
@@ -50,6 +76,32 @@ pub(super) fn count(connection: &Connection, job: JobKey) -> rusqlite::Result<()
             .execute([batch])?;
     }
     Ok(())
+}
+
+/// Tells a batch its size.
+pub(super) fn close(
+    connection: &Connection,
+    key: BatchKey,
+    size: u64,
+    now: UnixMs,
+) -> rusqlite::Result<Result<BatchRecord, CloseRefusal>> {
+    let highest = highest(connection, key)?;
+    let closed = BatchRecord::close(load(connection, key)?, size, highest, now);
+    if let Ok(batch) = &closed {
+        save(connection, key, batch)?;
+    }
+    Ok(closed)
+}
+
+/// Cancels what of a batch has not started.
+pub(super) fn cancel(
+    connection: &Connection,
+    key: BatchKey,
+) -> rusqlite::Result<Option<BatchRecord>> {
+    let Some(old) = load(connection, key)? else { return Ok(None) };
+    let batch = BatchRecord { is_cancelled: true, ..old };
+    save(connection, key, &batch)?;
+    Ok(Some(batch))
 }
 
 pub(super) fn load(
@@ -76,30 +128,50 @@ pub(super) fn take(
     Ok(taken)
 }
 
-/// The counted members from index `from` on, in order.
+/// Makes a batch's callback due again.
+pub(super) fn renew(
+    connection: &Connection,
+    key: BatchKey,
+    now: UnixMs,
+) -> rusqlite::Result<Option<BatchRecord>> {
+    let renewed = load(connection, key)?.and_then(|batch| batch.renew(now));
+    if let Some(batch) = &renewed {
+        save(connection, key, batch)?;
+    }
+    Ok(renewed)
+}
+
+/// The members from index `from` on, in order.
 pub(super) fn members(
     connection: &Connection,
     key: BatchKey,
     from: u64,
     limit: usize,
 ) -> rusqlite::Result<Vec<Member>> {
-    let places = connection
-        .prepare_cached(
-            "SELECT place, job FROM batch_members
-             WHERE batch = ?1 AND place >= ?2 AND is_counted = 1 ORDER BY place LIMIT ?3",
-        )?
-        .query_map(
-            (key.as_bytes(), place(from), i64::try_from(limit).unwrap_or(i64::MAX)),
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?)),
-        )?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut members = Vec::with_capacity(places.len());
-    for (place, job) in places {
-        if let Some(record) = record_row::load(connection, JobKey::from_bytes(job))? {
-            members.push(Member { index: place.cast_unsigned(), record });
-        }
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(
+        "SELECT place, job, is_counted, rejection FROM batch_members
+         WHERE batch = ?1 AND place >= ?2 ORDER BY place LIMIT ?3",
+    )?;
+    let mut rows = statement.query((key.as_bytes(), place(from), limit))?;
+    let mut members = Vec::new();
+    while let Some(row) = rows.next()? {
+        let index = row.get::<_, i64>("place")?.cast_unsigned();
+        let is_counted = row.get("is_counted")?;
+        let kind = member_kind(connection, row)?;
+        members.extend(kind.map(|kind| Member { index, is_counted, kind }));
     }
     Ok(members)
+}
+
+fn member_kind(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Option<MemberKind>> {
+    if let Some(stored) = maybe_json(row, "rejection")? {
+        let rejection = Rejection::from_json(stored);
+        let rejection = rejection.ok_or_else(|| malformed("rejection", "a rejection"))?;
+        return Ok(Some(MemberKind::Rejected(Box::new(rejection))));
+    }
+    let record = record_row::load(connection, JobKey::from_bytes(row.get("job")?))?;
+    Ok(record.map(|record| MemberKind::Job(Box::new(record))))
 }
 
 /// Notes what became of a delivery of the batch's callback.
@@ -107,46 +179,64 @@ pub(super) fn mark(
     connection: &Connection,
     key: BatchKey,
     delivery: Delivery,
+    now: UnixMs,
 ) -> rusqlite::Result<()> {
     let Some(mut batch) = load(connection, key)? else { return Ok(()) };
-    batch.note(delivery);
+    batch.note(delivery, now);
     save(connection, key, &batch)
 }
 
 fn places(connection: &Connection, key: BatchKey, index: u64) -> rusqlite::Result<Places> {
-    let holder: Option<[u8; 32]> = connection
-        .prepare_cached("SELECT job FROM batch_members WHERE batch = ?1 AND place = ?2")?
-        .query_row((key.as_bytes(), place(index)), |row| row.get(0))
+    let holder = connection
+        .prepare_cached("SELECT job, rejection FROM batch_members WHERE batch = ?1 AND place = ?2")?
+        .query_row((key.as_bytes(), place(index)), |row| {
+            Ok(match row.get::<_, Option<String>>("rejection")? {
+                Some(_) => Holder::Rejected,
+                None => Holder::Job(JobKey::from_bytes(row.get("job")?)),
+            })
+        })
         .optional()?;
+    Ok(Places { holder, highest: highest(connection, key)? })
+}
+
+fn highest(connection: &Connection, key: BatchKey) -> rusqlite::Result<Option<u64>> {
     let highest: Option<i64> = connection
         .prepare_cached("SELECT max(place) FROM batch_members WHERE batch = ?1")?
         .query_row([key.as_bytes()], |row| row.get(0))?;
-    Ok(Places { holder: holder.map(JobKey::from_bytes), highest: highest.map(i64::cast_unsigned) })
+    Ok(highest.map(i64::cast_unsigned))
 }
 
 fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite::Result<()> {
     let slot = &batch.callback;
+    let attention = batch.attention();
+    let values: [&dyn ToSql; 17] = [
+        key.as_bytes(),
+        &batch.id.as_str(),
+        &batch.size.map(place),
+        &place(batch.counted),
+        &slot.callback.expose_url(),
+        &slot.state.name(),
+        &slot.failures,
+        &slot.refusals,
+        &slot.may_have_arrived,
+        &batch.delivery_ends.0,
+        &batch.opened.0,
+        &batch.expires.0,
+        &batch.expired.map(|moment| moment.0),
+        &batch.is_cancelled,
+        &batch.look_after.0,
+        &attention.map(|(what, _)| what.as_str()),
+        &attention.map(|(_, from)| from.0),
+    ];
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO batches (key, batch_id, size, counted, callback_url,
                  callback_state, callback_failures, callback_refusals, callback_maybe,
-                 delivery_ends_ms, opened_ms, batch_expires_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 delivery_ends_ms, opened_ms, batch_expires_ms,
+                 expired_ms, is_cancelled, look_after_ms, attention, attention_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
-        .execute((
-            key.as_bytes(),
-            batch.id.as_str(),
-            batch.size.map(place),
-            place(batch.counted),
-            slot.callback.expose_url(),
-            slot.state.name(),
-            slot.failures,
-            slot.refusals,
-            slot.may_have_arrived,
-            batch.delivery_ends.0,
-            batch.opened.0,
-            batch.expires.0,
-        ))
+        .execute(values.as_slice())
         .map(|_| ())
 }
 
@@ -160,6 +250,9 @@ fn record(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
         delivery_ends: UnixMs(row.get("delivery_ends_ms")?),
         opened: UnixMs(row.get("opened_ms")?),
         expires: UnixMs(row.get("batch_expires_ms")?),
+        expired: row.get::<_, Option<i64>>("expired_ms")?.map(UnixMs),
+        is_cancelled: row.get("is_cancelled")?,
+        look_after: UnixMs(row.get("look_after_ms")?),
     })
 }
 

@@ -4,17 +4,17 @@
 use rusqlite::Connection;
 
 use super::{
-    batches,
+    attention, batches,
     record_row::{load, save},
     sqlite::Database,
 };
 use crate::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    job::{JobKey, Membership, Namespace},
     lease::{
-        Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Record, Refusal,
-        Settled, Settlement, Step,
+        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
+        Mark, Record, Refusal, Settled, Settlement, Step,
     },
 };
 
@@ -74,12 +74,23 @@ fn take<T>(
 fn claim(connection: &Connection, request: &ClaimRequest, worker: &str) -> rusqlite::Result<Claim> {
     let old = load(connection, request.key)?;
     let was_counted = old.as_ref().is_some_and(|record| record.state.is_counted());
-    let step = Record::claim(old, request);
+    let Some(membership) = &request.membership else {
+        return take(connection, request.key, worker, was_counted, Record::claim(old, request));
+    };
+    let key = BatchKey::of(&request.namespace, membership.id());
+    let batch = batches::load(connection, key)?;
+    let step = match batch.as_ref().is_some_and(|batch| batch.is_cancelled) {
+        true => Record::claim_cancelled(old.clone(), request),
+        false => Record::claim(old.clone(), request),
+    };
     if matches!(step.answer, Claim::Conflict(_)) {
         return Ok(step.answer);
     }
-    match batches::join(connection, request)? {
-        Ok(()) => take(connection, request.key, worker, was_counted, step),
+    match batches::join(connection, batch, request, membership)? {
+        Ok(()) => {
+            let step = step.in_batch(old.as_ref(), request);
+            take(connection, request.key, worker, was_counted, step)
+        }
         Err(misplaced) => Ok(Claim::Misplaced(misplaced)),
     }
 }
@@ -111,9 +122,9 @@ impl Ledger for SqliteLedger {
         key: JobKey,
         epoch: u64,
         mark: Mark,
-        _now: UnixMs,
+        now: UnixMs,
     ) -> Result<(), LedgerError> {
-        self.step(key, move |old| Record::mark(old, epoch, &mark)).await
+        self.step(key, move |old| Record::mark(old, epoch, &mark, now)).await
     }
 
     async fn cancel(&self, request: ClaimRequest) -> Result<Result<Record, Refusal>, LedgerError> {
@@ -141,6 +152,52 @@ impl Ledger for SqliteLedger {
         self.database.write(load).await.map_err(LedgerError)
     }
 
+    async fn reject(
+        &self,
+        namespace: Namespace,
+        membership: Membership,
+        rejection: Rejection,
+    ) -> Result<(), LedgerError> {
+        let reject = move |connection: &Connection| {
+            batches::reject(connection, &namespace, &membership, &rejection)
+        };
+        self.database.write(reject).await.map_err(LedgerError)
+    }
+
+    async fn close_batch(
+        &self,
+        key: BatchKey,
+        size: u64,
+        now: UnixMs,
+    ) -> Result<Result<BatchRecord, CloseRefusal>, LedgerError> {
+        let close = move |connection: &Connection| batches::close(connection, key, size, now);
+        self.database.write(close).await.map_err(LedgerError)
+    }
+
+    async fn renew_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        let renew = move |connection: &Connection| batches::renew(connection, key, now);
+        self.database.write(renew).await.map_err(LedgerError)
+    }
+
+    async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
+        let cancel = move |connection: &Connection| batches::cancel(connection, key);
+        self.database.write(cancel).await.map_err(LedgerError)
+    }
+
+    async fn attention(
+        &self,
+        what: Attention,
+        now: UnixMs,
+        limit: usize,
+    ) -> Result<Vec<Found>, LedgerError> {
+        let find = move |connection: &Connection| attention::find(connection, what, now, limit);
+        self.database.write(find).await.map_err(LedgerError)
+    }
+
     async fn take_batch(
         &self,
         key: BatchKey,
@@ -161,8 +218,13 @@ impl Ledger for SqliteLedger {
         self.database.write(read).await.map_err(LedgerError)
     }
 
-    async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Result<(), LedgerError> {
-        let mark = move |connection: &Connection| batches::mark(connection, key, delivery);
+    async fn mark_batch(
+        &self,
+        key: BatchKey,
+        delivery: Delivery,
+        now: UnixMs,
+    ) -> Result<(), LedgerError> {
+        let mark = move |connection: &Connection| batches::mark(connection, key, delivery, now);
         self.database.write(mark).await.map_err(LedgerError)
     }
 }

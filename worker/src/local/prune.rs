@@ -77,25 +77,37 @@ fn jobs(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
     Ok(keys.len())
 }
 
-/// Batches that are over and whose last member is gone.
+/// Batches that are over and whose last job is gone; those that remember rejected jobs as long as
+/// dead letters are kept.
 fn batches(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
-    connection
+    let keys = connection
         .prepare_cached(
             "DELETE FROM batches WHERE key IN (
                  SELECT key FROM batches
                  WHERE batch_expires_ms <= ?1
-                   AND NOT EXISTS (SELECT 1 FROM batch_members WHERE batch = batches.key)
-                 LIMIT ?2)",
+                   AND NOT EXISTS (SELECT 1 FROM batch_members WHERE batch = batches.key
+                                   AND (rejection IS NULL OR batches.batch_expires_ms > ?2))
+                 LIMIT ?3)
+             RETURNING key",
         )?
-        .execute((now.0, AT_ONCE))
+        .query_map((now.0, oldest_letter(now), AT_ONCE), |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<[u8; 32]>>>()?;
+    let mut forget = connection.prepare_cached("DELETE FROM batch_members WHERE batch = ?1")?;
+    for key in &keys {
+        forget.execute([key])?;
+    }
+    Ok(keys.len())
+}
+
+fn oldest_letter(now: UnixMs) -> i64 {
+    now.0.saturating_sub(DEAD_LETTERS_LIVE_MS)
 }
 
 fn letters(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
-    let oldest = now.0.saturating_sub(DEAD_LETTERS_LIVE_MS);
     connection
         .prepare_cached(
             "DELETE FROM dead_letters WHERE id IN (
                  SELECT id FROM dead_letters WHERE buried_ms <= ?1 ORDER BY buried_ms LIMIT ?2)",
         )?
-        .execute((oldest, AT_ONCE))
+        .execute((oldest_letter(now), AT_ONCE))
 }

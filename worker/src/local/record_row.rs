@@ -17,7 +17,7 @@ use crate::{
 const COLUMNS: &str = "key, namespace, job_id, tool, tenant, payload_hash, state, token, epoch, \
      attempts, lease_ends_ms, result, error, usage, offline, callback_url, callback_state, \
      callback_failures, callback_refusals, callback_maybe, dead_letter, first_seen_ms, claimed_ms, \
-     settled_ms, record_expires_ms";
+     settled_ms, record_expires_ms, metadata, deferred_ms";
 
 /// The record under `key`, if there is one.
 pub(super) fn load(connection: &Connection, key: JobKey) -> rusqlite::Result<Option<Record>> {
@@ -38,7 +38,8 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         State::Retry(None) | State::Cancelled => (None, None, None),
     };
     let slot = record.callback.as_ref();
-    let values: [&dyn ToSql; 26] = [
+    let attention = record.attention();
+    let values: [&dyn ToSql; 30] = [
         record.key.as_bytes(),
         &record.namespace.as_str(),
         &record.job_id.as_str(),
@@ -64,12 +65,16 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         &record.claimed.0,
         &record.settled.0,
         &record.expires.0,
+        &record.metadata.as_ref().map(Value::to_string),
+        &record.deferred.map(|moment| moment.0),
         &lease_ends.map(|_| worker),
+        &attention.map(|(what, _)| what.as_str()),
+        &attention.map(|(_, from)| from.0),
     ];
     let marks = (1..=values.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
     connection
         .prepare_cached(&format!(
-            "INSERT OR REPLACE INTO jobs ({COLUMNS}, worker) VALUES ({marks})"
+            "INSERT OR REPLACE INTO jobs ({COLUMNS}, worker, attention, attention_ms) VALUES ({marks})"
         ))?
         .execute(values.as_slice())?;
     Ok(())
@@ -95,6 +100,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         claimed: moment(row, "claimed_ms")?,
         settled: moment(row, "settled_ms")?,
         expires: moment(row, "record_expires_ms")?,
+        metadata: maybe_json(row, "metadata")?,
+        deferred: row.get::<_, Option<i64>>("deferred_ms")?.map(UnixMs),
     })
 }
 
@@ -155,6 +162,16 @@ fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
     serde_json::from_str(&text).map_err(|error| malformed(column, error.to_string()))
 }
 
+pub(super) fn maybe_json<T: DeserializeOwned>(
+    row: &Row<'_>,
+    column: &str,
+) -> rusqlite::Result<Option<T>> {
+    match row.get::<_, Option<String>>(column)? {
+        None => Ok(None),
+        Some(_) => from_json(row, column).map(Some),
+    }
+}
+
 /// A fieldless enum as the plain word that a person who opens the file reads.
 fn word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     Ok(json(value)?.trim_matches('"').to_owned())
@@ -167,7 +184,7 @@ fn from_word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
         .map_err(|error| malformed(column, error.to_string()))
 }
 
-fn malformed(column: &str, error: impl Into<String>) -> rusqlite::Error {
+pub(super) fn malformed(column: &str, error: impl Into<String>) -> rusqlite::Error {
     let what = format!("column {column} of table jobs: {}", error.into());
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, what.into())
 }

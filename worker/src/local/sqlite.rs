@@ -15,11 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
 
-/// Raised with each change of `schema.sql`.
-const SCHEMA_VERSION: i64 = 2;
+/// What makes each version of the tables out of the one before.
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
-/// What takes a file from each earlier version to the next, the first one first.
-const UPGRADES: [&str; 1] = [include_str!("schema_2.sql")];
+/// The version of the tables that this program knows.
+const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The most operations one transaction carries: bounds how long the first one waits for the last.
 const MAX_GROUP: usize = 256;
@@ -175,19 +176,16 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-/// Makes the tables of a new file, brings those of an older one up to date; answers with the version
-/// there was.
+/// Brings the tables up to date, those of a new file included; answers with the version that was
+/// there.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found == 0 {
-        transaction.execute_batch(include_str!("schema.sql"))?;
-    }
-    for upgrade in UPGRADES.iter().zip(1..).filter(|(_, from)| (1..=*from).contains(&found)) {
-        transaction.execute_batch(upgrade.0)?;
-    }
-    if found < SCHEMA_VERSION {
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    for (migration, version) in MIGRATIONS.into_iter().zip(1_i64..) {
+        if found < version {
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "user_version", version)?;
+        }
     }
     transaction.commit()?;
     Ok(found)

@@ -36,7 +36,7 @@ impl<P: Ports> Run<'_, P> {
         let Some(event) = Event::of_job(record, job.metadata()) else { return Ok(()) };
         let mut slot = slot.clone();
         loop {
-            let attempt = self.call_back(record, &mut slot, &event).await?;
+            let attempt = self.call_back(job, record, &mut slot, &event).await?;
             if slot.state != CallbackState::Pending {
                 return Ok(());
             }
@@ -51,6 +51,7 @@ impl<P: Ports> Run<'_, P> {
     /// One try, noted in the slot and in the ledger.
     async fn call_back(
         &self,
+        job: &Job,
         record: &Record,
         slot: &mut CallbackSlot,
         event: &Event,
@@ -61,6 +62,9 @@ impl<P: Ports> Run<'_, P> {
         // A duplicate with a callback of its own owes it since that was first seen.
         let owed_since = record.settled.max(self.message.first_seen);
         let delivery = attempt.delivery.judged(self.is_last_delivery(owed_since));
+        if delivery != Delivery::Sent {
+            self.keep_metadata(job, record).await?;
+        }
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
         self.environment.observer.observe(Observation::Delivered { delivery });
         slot.note(delivery);
@@ -69,6 +73,14 @@ impl<P: Ports> Run<'_, P> {
             tracing::warn!(%job_id, host, why, "a callback was given up");
         }
         Ok(attempt)
+    }
+
+    /// Whoever tells the outcome later, without the job's message, tells it in the same words.
+    async fn keep_metadata(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
+        match job.metadata().filter(|_| record.metadata.is_none()) {
+            Some(metadata) => self.mark(record, Mark::Metadata(metadata.clone())).await,
+            None => Ok(()),
+        }
     }
 
     /// Waits for a short pause if another try fits behind it; `false` if the message should.

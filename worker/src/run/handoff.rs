@@ -11,8 +11,8 @@ use crate::{
     clock::{Deadline, UnixMs},
     environment::{End, Ports},
     error::{ErrorClass, JobError},
-    fan_in::{FanIn, deliver_if_complete},
-    job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
+    fan_in::{BatchKey, FanIn, Rejection, deliver_if_over},
+    job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, ToolName},
     lease::{CallbackSlot, CallbackState, DeadLetterState, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
     webhook::{Event, error_data},
@@ -42,7 +42,8 @@ impl<P: Ports> Run<'_, P> {
         if let Err(verdict) = self.call_back_if_owed(&subject.job, record).await {
             return verdict;
         }
-        if let Err(verdict) = self.fan_in(subject, &end).await {
+        let is_fresh = matches!(end, End::Fresh(_));
+        if let Err(verdict) = self.fan_in(Some(subject.key), subject.job.batch(), is_fresh).await {
             return verdict;
         }
         self.ended(Some(subject.key), end, burial)
@@ -50,15 +51,21 @@ impl<P: Ports> Run<'_, P> {
 
     /// The last job of a batch delivers the batch's callback. Whoever finds that taken is done if
     /// its job has just ended: another message took it, and comes back should it be cut off.
-    async fn fan_in(&self, subject: &Subject, end: &End<'_>) -> Result<(), Verdict> {
-        let Some(membership) = subject.job.batch() else { return Ok(()) };
+    async fn fan_in(
+        &self,
+        key: Option<JobKey>,
+        batch: Option<&Membership>,
+        is_fresh: bool,
+    ) -> Result<(), Verdict> {
+        let Some(membership) = batch else { return Ok(()) };
+        let batch = BatchKey::of(&self.environment.policy.namespace, membership.id());
         let is_last = self.is_last_delivery(self.message.first_seen);
         let end_of_delivery = self.delivery_deadline();
         let delivered =
-            deliver_if_complete(self.environment, membership, end_of_delivery, is_last).await;
+            deliver_if_over(self.environment.post(), batch, end_of_delivery, is_last).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
-            Ok(FanIn::Taken { .. }) if matches!(end, End::Fresh(_)) => return Ok(()),
+            Ok(FanIn::Taken { .. }) if is_fresh => return Ok(()),
             Ok(FanIn::Taken { again_after }) => {
                 let what = "the batch's callback is being delivered";
                 (what.to_owned(), again_after + jitter(super::SPREAD))
@@ -77,7 +84,7 @@ impl<P: Ports> Run<'_, P> {
             Err(error) => (error.to_string(), super::LEDGER_AGAIN + jitter(super::SPREAD)),
         };
         let reason = JobError::new(ErrorClass::Transient, "batch_callback", message);
-        Err(self.returned(subject.key, &reason, after))
+        Err(self.returned(key, &reason, after))
     }
 
     /// What is delivered until then can still be marked.
@@ -146,8 +153,45 @@ impl<P: Ports> Run<'_, P> {
     pub(super) async fn reject_unreadable(&self, invalid: &InvalidJob) -> Verdict {
         let id = invalid.id.as_ref().map(JobId::as_str);
         let tool = invalid.tool.as_ref().map(ToolName::as_str);
-        let rejection = Rejection { key: None, error: &invalid.error(), id, tool };
+        let rejection = Rejected { key: None, error: &invalid.error(), id, tool };
+        let refused = invalid.membership.as_ref().map(|membership| {
+            let (job_id, tool) = (invalid.id.clone(), invalid.tool.clone());
+            (membership, self.rejection(job_id, tool, &invalid.error(), invalid.metadata.as_ref()))
+        });
+        if let Err(verdict) = self.count_rejection(None, refused).await {
+            return verdict;
+        }
         self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref()).await
+    }
+
+    fn rejection(
+        &self,
+        job_id: Option<JobId>,
+        tool: Option<ToolName>,
+        error: &JobError,
+        metadata: Option<&Value>,
+    ) -> Rejection {
+        let rejected = self.environment.clock.now();
+        Rejection { job_id, tool, error: error.clone(), metadata: metadata.cloned(), rejected }
+    }
+
+    /// A job that cannot become a run is counted in its batch all the same. Its dead letter is sent
+    /// after that: nothing would remember it, should the batch's callback have to be tried again.
+    async fn count_rejection(
+        &self,
+        key: Option<JobKey>,
+        refused: Option<(&Membership, Rejection)>,
+    ) -> Result<(), Verdict> {
+        let Some((membership, rejection)) = refused else { return Ok(()) };
+        let namespace = self.environment.policy.namespace.clone();
+        let ledger = &self.environment.ledger;
+        if let Err(error) = ledger.reject(namespace, membership.clone(), rejection).await {
+            tracing::warn!(%error, "a rejected job cannot be counted in its batch yet");
+            let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
+            let after = super::LEDGER_AGAIN + jitter(super::SPREAD);
+            return Err(self.returned(key, &reason, after));
+        }
+        self.fan_in(key, Some(membership), self.message.receive_count <= 1).await
     }
 
     /// An id that was used with another tool, input or model: the first one's outcome stands.
@@ -164,18 +208,25 @@ impl<P: Ports> Run<'_, P> {
     /// A job that cannot become a run, though it can be read.
     pub(super) async fn reject_job(&self, subject: &Subject, error: &JobError) -> Verdict {
         let job = &subject.job;
+        let refused = job.batch().map(|membership| {
+            let (id, tool) = (job.id().clone(), job.tool().clone());
+            (membership, self.rejection(Some(id), Some(tool), error, job.metadata()))
+        });
+        if let Err(verdict) = self.count_rejection(Some(subject.key), refused).await {
+            return verdict;
+        }
         let (id, tool) = (Some(job.id().as_str()), Some(job.tool().as_str()));
-        let rejection = Rejection { key: Some(subject.key), error, id, tool };
+        let rejection = Rejected { key: Some(subject.key), error, id, tool };
         self.reject(rejection, job.callback(), job.metadata()).await
     }
 
     async fn reject(
         &self,
-        rejection: Rejection<'_>,
+        rejection: Rejected<'_>,
         callback: Option<&Callback>,
         metadata: Option<&Value>,
     ) -> Verdict {
-        let Rejection { key, error, id, tool } = rejection;
+        let Rejected { key, error, id, tool } = rejection;
         let burial = match self.bury(self.letter(error, id, tool), key).await {
             Ok(burial) => burial,
             Err(verdict) => return verdict,
@@ -215,14 +266,14 @@ impl<P: Ports> Run<'_, P> {
 
 /// A message that never became a run.
 #[derive(Clone, Copy)]
-struct Rejection<'a> {
+struct Rejected<'a> {
     key: Option<JobKey>,
     error: &'a JobError,
     id: Option<&'a str>,
     tool: Option<&'a str>,
 }
 
-impl Rejection<'_> {
+impl Rejected<'_> {
     fn data(&self, metadata: Option<&Value>) -> Map<String, Value> {
         let fields = [
             ("id", self.id.map(Into::into)),

@@ -20,7 +20,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event of a finished job; `None` while there is no outcome.
+    /// The event of a finished job; `None` while there is no outcome. `metadata` is the message's,
+    /// and counts where the record has none.
     pub fn of_job(record: &Record, metadata: Option<&Value>) -> Option<Self> {
         let kind = match record.state {
             State::Done(_) => "job.succeeded",
@@ -63,7 +64,7 @@ pub fn data(record: &Record, metadata: Option<&Value>) -> Map<String, Value> {
     data.insert("first_seen_at".to_owned(), record.first_seen.rfc3339().into());
     data.insert("started_at".to_owned(), record.claimed.rfc3339().into());
     data.insert("finished_at".to_owned(), record.settled.rfc3339().into());
-    if let Some(metadata) = metadata {
+    if let Some(metadata) = record.metadata.as_ref().or(metadata) {
         data.insert("metadata".to_owned(), metadata.clone());
     }
     data

@@ -5,8 +5,9 @@
 mod costs;
 mod crowds;
 mod expiry;
+mod lagging;
 mod lost;
 mod results;
 mod store;
 
-pub(crate) use self::store::{DynamoStore, create_table};
+pub(crate) use self::store::DynamoStore;

@@ -2,10 +2,13 @@
 //! handed in, so nothing waits.
 #![expect(clippy::panic, reason = "an answer that a case rules out must fail it")]
 
+mod attention;
 mod batch_delivery;
 mod batches;
 mod claims;
+mod closing;
 mod expiry;
+mod fan_in;
 mod handoff;
 mod model;
 mod people;
@@ -29,6 +32,31 @@ macro_rules! every_case_on {
     };
     ($store:ty) => {
         every_case_on! { $store:
+            attention {
+                a_held_job_is_found_until_a_person_decides
+                a_deferred_callback_is_found_once_its_message_must_be_gone
+                a_callback_that_was_given_up_is_found_until_somebody_takes_it
+                a_batch_is_found_when_it_expires_or_its_deliverer_is_lost
+                a_batch_closed_when_all_had_ended_is_found_at_once
+                a_job_in_a_batch_keeps_what_its_caller_gets_back
+                a_deferred_callback_is_told_from_the_record_alone_in_the_same_words
+            }
+            fan_in {
+                of_two_thousand_jobs_over_dying_workers_one_callback_tells_all
+            }
+            closing {
+                a_batch_learns_its_size_by_being_closed
+                a_batch_of_which_all_have_ended_is_complete_by_being_closed
+                a_batch_is_not_closed_with_a_size_that_does_not_fit
+                a_batch_past_its_time_is_closed_with_what_there_is
+                a_late_job_is_refused_and_counts_nothing
+                a_job_that_ends_after_its_batch_was_closed_is_not_counted_in_it
+                another_callback_is_another_batchs
+                what_has_not_started_of_a_cancelled_batch_is_cancelled
+                a_rejected_job_is_counted_once_at_its_place
+                a_rejected_job_without_a_place_is_not_counted
+                a_batch_may_wait_for_its_size_as_long_as_it_is_open
+            }
             claims {
                 a_new_job_is_owned_by_the_one_who_asks_first
                 a_claim_whose_answer_was_lost_is_still_owned_and_counted_once
@@ -135,6 +163,7 @@ macro_rules! every_case_on {
                 a_delivery_may_be_taken_again_after_its_time
                 a_delivery_may_be_taken_again_after_a_failed_try
                 a_delivery_that_is_over_is_not_taken_again
+                a_person_makes_a_batchs_callback_due_again
                 an_unknown_batch_has_no_delivery
             }
         }

@@ -13,11 +13,11 @@ use std::{
 use mcp_batch::{
     clock::{Clock, UnixMs},
     error::{ErrorClass, JobError},
-    fan_in::{BatchKey, BatchRecord, Member},
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{Callback, Job, JobKey, Namespace},
     lease::{
-        Attempt, Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, Lost, Mark, Outcome,
-        OwnerToken, Record, Refusal, Repeat, Settled, Settlement, Usage,
+        Attempt, Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, Lost,
+        Mark, Outcome, OwnerToken, Record, Refusal, Repeat, Settled, Settlement, Usage,
     },
     local::{Database, SqliteLedger},
 };
@@ -124,6 +124,10 @@ impl<L: Ledger> Worker<L> {
         Self { ledger: Arc::new(ledger) }
     }
 
+    pub(crate) fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
     pub(crate) async fn claim(&self, request: ClaimRequest) -> Claim {
         self.ledger.claim(request).await.expect("the ledger answers")
     }
@@ -211,8 +215,61 @@ impl<L: Ledger> Worker<L> {
         self.ledger.members(batch_key(id), from, limit).await.expect("the ledger answers")
     }
 
+    /// The members that are counted.
+    pub(crate) async fn counted(&self, id: &str) -> Vec<Member> {
+        let members = self.members(id, 0, 100_000).await;
+        members.into_iter().filter(|member| member.is_counted).collect()
+    }
+
     pub(crate) async fn mark_batch(&self, id: &str, delivery: Delivery) {
-        self.ledger.mark_batch(batch_key(id), delivery).await.expect("the ledger answers");
+        self.mark_batch_at(id, delivery, after_s(1)).await;
+    }
+
+    pub(crate) async fn mark_batch_at(&self, id: &str, delivery: Delivery, now: UnixMs) {
+        let marked = self.ledger.mark_batch(batch_key(id), delivery, now).await;
+        marked.expect("the ledger answers");
+    }
+
+    /// Counts a job as rejected, if it has a place.
+    pub(crate) async fn reject(&self, job: &TestJob, code: &'static str, now: UnixMs) {
+        let job = job.job();
+        let rejection = Rejection {
+            job_id: Some(job.id().clone()),
+            tool: Some(job.tool().clone()),
+            error: error(code),
+            metadata: job.metadata().cloned(),
+            rejected: now,
+        };
+        let membership = job.batch().expect("it is in a batch").clone();
+        let rejected = self.ledger.reject(Namespace::default(), membership, rejection).await;
+        rejected.expect("the ledger answers");
+    }
+
+    pub(crate) async fn close_batch(
+        &self,
+        id: &str,
+        size: u64,
+        now: UnixMs,
+    ) -> Result<BatchRecord, CloseRefusal> {
+        self.ledger.close_batch(batch_key(id), size, now).await.expect("the ledger answers")
+    }
+
+    pub(crate) async fn renew_batch(&self, id: &str, now: UnixMs) -> Option<BatchRecord> {
+        self.ledger.renew_batch(batch_key(id), now).await.expect("the ledger answers")
+    }
+
+    pub(crate) async fn cancel_batch(&self, id: &str) -> Option<BatchRecord> {
+        self.ledger.cancel_batch(batch_key(id)).await.expect("the ledger answers")
+    }
+
+    /// The ids of what is found, the earliest first.
+    pub(crate) async fn attention(&self, what: Attention, now: UnixMs) -> Vec<String> {
+        let found = self.ledger.attention(what, now, 100).await.expect("the ledger answers");
+        let id = |found: Found| match found {
+            Found::Job(record) => record.job_id.to_string(),
+            Found::Batch(_, batch) => batch.id.to_string(),
+        };
+        found.into_iter().map(id).collect()
     }
 }
 
@@ -247,6 +304,11 @@ impl TestJob {
 
     pub(crate) fn callback(mut self, url: &str) -> Self {
         self.body["callback"] = url.into();
+        self
+    }
+
+    pub(crate) fn metadata(mut self, metadata: Value) -> Self {
+        self.body["metadata"] = metadata;
         self
     }
 
@@ -309,6 +371,7 @@ impl TestJob {
             payload_hash: job.payload_hash(),
             callback: job.callback().cloned(),
             membership: job.batch().cloned(),
+            metadata: job.metadata().cloned(),
             token: OwnerToken::fresh(),
             now,
             lease_ends: UnixMs(now.0 + LEASE_S * 1000),

@@ -27,6 +27,7 @@
 mod any_job;
 mod aws;
 mod bad_input;
+mod batch_commands;
 mod callbacks_command;
 mod events;
 mod helpers;

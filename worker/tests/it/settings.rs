@@ -14,8 +14,8 @@ const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/jobs.fi
 fn the_worker_knows_its_table_and_its_queue() {
     let least = source([("TABLE", "jobs"), ("QUEUE_URL", QUEUE)]);
     let settings = config::aws(&least).expect("enough");
-    assert_eq!((settings.table.as_str(), settings.queue_url.as_str()), ("jobs", QUEUE));
-    assert_eq!((settings.dlq_url, settings.results_bucket), (None, None));
+    assert_eq!((settings.ledger.table.as_str(), settings.queue_url.as_str()), ("jobs", QUEUE));
+    assert_eq!((settings.dlq_url, settings.ledger.results_bucket), (None, None));
 
     let all = source([
         ("TABLE", "Jobs_1.a-b"),
@@ -24,7 +24,7 @@ fn the_worker_knows_its_table_and_its_queue() {
         ("RESULTS_BUCKET", "results.example"),
     ]);
     let settings = config::aws(&all).expect("enough");
-    assert!(settings.dlq_url.is_some() && settings.results_bucket.is_some());
+    assert!(settings.dlq_url.is_some() && settings.ledger.results_bucket.is_some());
 }
 
 #[test]
@@ -56,12 +56,16 @@ fn a_setting_of_aws_that_is_missing_or_wrong_says_what_to_write() {
 fn roles_that_are_not_built_are_refused() {
     assert_eq!(config::role(&source([])).expect("the default"), Role::Worker);
     assert_eq!(config::role(&source([("ROLE", "worker")])).expect("it is built"), Role::Worker);
-    for role in ["api", "sweep"] {
+    assert_eq!(config::role(&source([("ROLE", "sweep")])).expect("it is built"), Role::Sweep);
+    for role in ["api"] {
         let error = config::role(&source([("ROLE", role)])).expect_err("not built").to_string();
-        assert!(error.contains("expected worker, the only role that is built yet"), "{error}");
+        assert!(
+            error.contains("expected worker or sweep, the only roles that are built yet"),
+            "{error}"
+        );
     }
     let error = config::role(&source([("ROLE", "boss")])).expect_err("unknown").to_string();
-    assert_eq!(error, "MCP_BATCH_ROLE: expected worker, found “boss”");
+    assert_eq!(error, "MCP_BATCH_ROLE: expected worker or sweep, found “boss”");
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn callbacks_have_times_of_their_own() {
         let error = config::courier(&source_of(name, value)).expect_err(name).to_string();
         assert!(error.contains("expected a number from 0.01 to 300"), "{error}");
     }
-    for (name, value) in [("CALLBACK_MAX_AGE_S", "0"), ("CALLBACK_MAX_PAUSE_S", "43201")] {
+    for (name, value) in [("CALLBACK_MAX_AGE_S", "0"), ("CALLBACK_MAX_PAUSE_S", "3601")] {
         let error = config::policy(&source_of(name, value)).expect_err(name).to_string();
         assert!(error.starts_with(&format!("MCP_BATCH_{name}: expected")), "{error}");
     }

@@ -14,6 +14,7 @@ mod replays;
 mod rig;
 mod side_by_side;
 mod suspects;
+mod sweeps;
 mod turns;
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};

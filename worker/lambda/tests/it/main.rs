@@ -16,6 +16,7 @@
 //! | `blame.rs` | a job that kills its process, and its neighbours |
 //! | `faults.rs` | an AWS that fails often |
 //! | `late.rs` | what a dead process sent, and arrives late |
+//! | `sweep.rs` | the other role of the binary |
 //! | `frozen.rs` | nothing runs on between invocations |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
@@ -31,6 +32,7 @@ mod fifo;
 mod hosts;
 mod letters;
 mod load;
+mod sweep;
 mod waits;
 
 mod blame;

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::failure::malformed;
-use crate::lease::LedgerError;
+use crate::lease::{Attention, LedgerError};
 
 /// An item of the table.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -19,6 +19,25 @@ pub(super) const RECORD_EXPIRES_S: &str = "record_expires_s";
 
 /// What [`RECORD_EXPIRES_S`] will be once nothing is owed any more.
 pub(super) const KEPT_UNTIL_S: &str = "kept_until_s";
+
+/// Why somebody has to look at the item, and a shard: the hash key of the sparse index.
+pub(super) const ATTENTION: &str = "attention";
+
+/// From when on: the range key of the sparse index.
+pub(super) const ATTENTION_MS: &str = "attention_ms";
+
+/// Parts of the index for each kind of attention, so that no partition of it is hot.
+pub(super) const SHARDS: u8 = 16;
+
+/// The hash key in the index of what has this key.
+pub(super) fn shard_of(what: Attention, key: &[u8; 32]) -> String {
+    shard(what, key[0] % SHARDS)
+}
+
+/// One of them.
+pub(super) fn shard(what: Attention, shard: u8) -> String {
+    format!("{}#{shard:02}", what.as_str())
+}
 
 /// A string.
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {

@@ -1,41 +1,58 @@
 //! Batches and the places of their jobs as items of the table.
 //!
-//! Jobs that join a batch of a known size do not touch its item; without a size the highest place
-//! is kept there, so that no smaller size can be told later.
+//! A page holds twenty places: an attribute `p` and the index for each that is taken. Whether the
+//! job there was counted stands in the job's own item, which the count is written with; or in the
+//! page, if the job had ended before it came. Jobs that join do not touch the batch's item, unless
+//! they open it, bring its size, or need more pages than a batch without a size has so far.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    attributes::{Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, number, text},
+    attributes::{
+        ATTENTION, ATTENTION_MS, Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, number,
+        shard_of, text,
+    },
     failure::malformed,
-    item::{self, VERSION},
+    item::VERSION,
 };
 use crate::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord},
+    fan_in::{BatchKey, BatchRecord, Holder, Rejection},
     job::{Callback, JobKey},
     lease::{CallbackSlot, CallbackState, LedgerError},
 };
 
-const JOB: &str = "job";
+/// Places in one page: together they stay below the kilobyte that a write unit pays for.
+pub(super) const PAGE: u64 = 20;
+
+/// Pages of a batch whose size nobody has said yet.
+const FIRST_PAGES: u64 = 8;
+
+/// What stands at a place whose job was rejected.
+const REJECTED: &str = "rejected";
+
+/// What follows a job's key where the job had ended before it came.
+const COUNTED: u8 = 1;
 
 /// A batch's record and what the table keeps beside it.
+#[derive(Clone)]
 pub(super) struct KnownBatch {
     /// The record.
     pub(super) record: BatchRecord,
-    /// The highest place that is taken, of a batch that was opened without a size.
-    pub(super) highest: Option<u64>,
-    /// Another one after each change of its delivery.
+    /// No place beyond so many pages is taken, of a batch that was opened without a size.
+    pub(super) pages: Option<u64>,
+    /// Another one after each change that is no count.
     pub(super) version: u64,
 }
 
-/// The place of a job in a batch.
-pub(super) struct Place {
+/// A place that is taken.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
     /// Its index.
     pub(super) index: u64,
-    /// Who has it.
-    pub(super) job: JobKey,
-    /// Whether the job was counted there.
+    /// By whom.
+    pub(super) holder: Holder,
+    /// Whether it was counted when it was taken.
     pub(super) is_counted: bool,
 }
 
@@ -44,23 +61,69 @@ pub(super) fn batch_pk(key: BatchKey) -> String {
     format!("batch#{key:?}")
 }
 
-/// The hash key of a place's item.
-pub(super) fn place_pk(key: BatchKey, index: u64) -> String {
-    format!("place#{key:?}#{index}")
+/// The hash key of the page with an index.
+pub(super) fn page_pk(key: BatchKey, index: u64) -> String {
+    format!("page#{key:?}#{}", index / PAGE)
 }
 
-/// The hash key of the batch that a place belongs to.
-pub(super) fn batch_of_place(place_pk: &str) -> Result<String, LedgerError> {
-    let digits = place_pk.strip_prefix("place#").and_then(|rest| rest.split('#').next());
-    let digits = digits.ok_or_else(|| malformed(item::PLACES, "place#, a batch and an index"))?;
-    Ok(format!("batch#{digits}"))
+/// The hash key of what is remembered of a rejected job.
+pub(super) fn rejection_pk(key: BatchKey, index: u64) -> String {
+    format!("rejected#{key:?}#{index}")
+}
+
+/// A place's attribute in its page.
+pub(super) fn place_name(index: u64) -> String {
+    format!("p{index}")
+}
+
+/// The value of a place's attribute.
+pub(super) fn place_value(taken: &Taken) -> AttributeValue {
+    match taken.holder {
+        Holder::Rejected => text(REJECTED),
+        Holder::Job(job) => {
+            let mut value = job.as_bytes().to_vec();
+            value.extend(taken.is_counted.then_some(COUNTED));
+            bytes(value)
+        }
+    }
+}
+
+/// The pages that a batch without a size needs for an index.
+pub(super) fn pages_for(index: u64) -> u64 {
+    (index / PAGE + 1).next_power_of_two().max(FIRST_PAGES)
+}
+
+/// The places of a page, in order.
+pub(super) fn to_places(page: &Item) -> Result<Vec<Taken>, LedgerError> {
+    let mut places = Vec::with_capacity(page.len());
+    for (name, value) in page {
+        if let Some(index) = name.strip_prefix('p').and_then(|index| index.parse().ok()) {
+            places.push(to_place(index, value)?);
+        }
+    }
+    places.sort_unstable_by_key(|place| place.index);
+    Ok(places)
+}
+
+fn to_place(index: u64, value: &AttributeValue) -> Result<Taken, LedgerError> {
+    let wrong = || malformed("of a place", "a job's key, or that it was rejected");
+    match value {
+        AttributeValue::S(_) => Ok(Taken { index, holder: Holder::Rejected, is_counted: true }),
+        AttributeValue::B(stored) => {
+            let (key, rest) = stored.as_ref().split_at_checked(32).ok_or_else(wrong)?;
+            let key: [u8; 32] = key.try_into().map_err(|_| wrong())?;
+            let holder = Holder::Job(JobKey::from_bytes(key));
+            Ok(Taken { index, holder, is_counted: rest == [COUNTED] })
+        }
+        _ => Err(wrong()),
+    }
 }
 
 /// The item of a new batch, kept until then once its callback is over.
 pub(super) fn of_batch(key: BatchKey, batch: &KnownBatch, kept_until_s: i64) -> Item {
     let record = &batch.record;
     let slot = &record.callback;
-    let mut item = Item::with_capacity(14);
+    let mut item = Item::with_capacity(18);
     let mut put = |name: &str, value| {
         item.insert(name.to_owned(), value);
     };
@@ -75,15 +138,40 @@ pub(super) fn of_batch(key: BatchKey, batch: &KnownBatch, kept_until_s: i64) -> 
     put("delivery_ends_ms", number(record.delivery_ends.0));
     put("opened_ms", number(record.opened.0));
     put("batch_expires_ms", number(record.expires.0));
+    put("look_after_ms", number(record.look_after.0));
     put(KEPT_UNTIL_S, number(kept_until_s));
     put(VERSION, number(batch.version));
     if let Some(size) = record.size {
         put("batch_size", number(size));
     }
-    if let Some(highest) = batch.highest {
-        put("highest", number(highest));
+    if let Some(pages) = batch.pages {
+        put("pages", number(pages));
+    }
+    if let Some((what, from)) = record.attention() {
+        put(ATTENTION, text(shard_of(what, key.as_bytes())));
+        put(ATTENTION_MS, number(from.0));
     }
     item
+}
+
+/// What remembers a rejected job, deleted at that second.
+pub(super) fn of_rejection(
+    key: BatchKey,
+    index: u64,
+    rejection: &Rejection,
+    expires_s: i64,
+) -> Item {
+    Item::from([
+        (PK.to_owned(), text(rejection_pk(key, index))),
+        ("rejection".to_owned(), text(rejection.to_json().to_string())),
+        (RECORD_EXPIRES_S.to_owned(), number(expires_s)),
+    ])
+}
+
+/// A rejected job as it was stored.
+pub(super) fn to_rejection(item: Item) -> Result<Rejection, LedgerError> {
+    let stored = Reader::new(item).maybe_json("rejection")?.and_then(Rejection::from_json);
+    stored.ok_or_else(|| malformed("rejection", "a rejection"))
 }
 
 /// A batch as it was stored.
@@ -108,32 +196,9 @@ pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
         delivery_ends: UnixMs(item.number("delivery_ends_ms")?),
         opened: UnixMs(item.number("opened_ms")?),
         expires: UnixMs(item.number("batch_expires_ms")?),
+        expired: item.maybe_number("expired_ms")?.map(UnixMs),
+        is_cancelled: item.has("is_cancelled"),
+        look_after: UnixMs(item.number("look_after_ms")?),
     };
-    Ok(KnownBatch {
-        record,
-        highest: item.maybe_number("highest")?,
-        version: item.number(VERSION)?,
-    })
-}
-
-/// The item of a place that is taken, deleted at that second.
-pub(super) fn of_place(key: BatchKey, place: &Place, expires_s: i64) -> Item {
-    Item::from([
-        (PK.to_owned(), text(place_pk(key, place.index))),
-        (JOB.to_owned(), text(item::pk(place.job))),
-        ("place".to_owned(), number(place.index)),
-        ("is_counted".to_owned(), AttributeValue::Bool(place.is_counted)),
-        (RECORD_EXPIRES_S.to_owned(), number(expires_s)),
-    ])
-}
-
-/// A place as it was stored.
-pub(super) fn to_place(mut item: Item) -> Result<Place, LedgerError> {
-    let Some(AttributeValue::Bool(is_counted)) = item.remove("is_counted") else {
-        return Err(malformed("is_counted", "true or false"));
-    };
-    let mut item = Reader::new(item);
-    let job = item::key_of(&item.text(JOB)?);
-    let job = job.ok_or_else(|| malformed(JOB, "the key of a job's item"))?;
-    Ok(Place { index: item.number("place")?, job, is_counted })
+    Ok(KnownBatch { record, pages: item.maybe_number("pages")?, version: item.number(VERSION)? })
 }

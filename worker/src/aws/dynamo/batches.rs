@@ -1,30 +1,25 @@
-//! Batches that are counted: their members, and the delivery of their one callback.
+//! Batches that are counted: their members, their size, and the delivery of their one callback.
+
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     DynamoLedger,
-    attributes::{number, text},
-    batch_item::{self, KnownBatch, Place},
+    attributes::{ATTENTION, ATTENTION_MS, PK, number, shard_of, text},
+    batch_item::{self, KnownBatch, PAGE, Taken},
+    item,
     patience::Patience,
     table::{Expression, Written},
 };
 use crate::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord, Member},
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Holder, Member, MemberKind, Place},
     lease::{CallbackState, Delivery, LedgerError},
 };
 
-/// Places that are read at once.
-const READ_AT_ONCE: u64 = 100;
-
-const CHANGE: &str = "SET version = :new_version, callback_state = :state, \
-     callback_failures = :failures, callback_refusals = :refusals, callback_maybe = :maybe, \
-     delivery_ends_ms = :ends";
-
-const CHANGE_FOR_GOOD: &str = "SET version = :new_version, callback_state = :state, \
-     callback_failures = :failures, callback_refusals = :refusals, callback_maybe = :maybe, \
-     delivery_ends_ms = :ends, record_expires_s = kept_until_s";
+/// Pages that are read at once.
+const PAGES_AT_ONCE: u64 = 10;
 
 impl DynamoLedger {
     pub(super) async fn look_at_batch(
@@ -42,7 +37,7 @@ impl DynamoLedger {
         now: UnixMs,
         until: UnixMs,
     ) -> Result<Option<BatchRecord>, LedgerError> {
-        self.change_delivery(key, |batch| batch.take(now, until)).await
+        self.change_batch(key, |batch| batch.take(now, until)).await
     }
 
     /// Notes what became of a delivery.
@@ -50,16 +45,80 @@ impl DynamoLedger {
         &self,
         key: BatchKey,
         delivery: Delivery,
+        now: UnixMs,
     ) -> Result<(), LedgerError> {
         let note = |mut batch: BatchRecord| {
-            batch.note(delivery);
+            batch.note(delivery, now);
             Some(batch)
         };
-        self.change_delivery(key, note).await.map(|_| ())
+        self.change_batch(key, note).await.map(|_| ())
+    }
+
+    /// Makes a batch's callback due again.
+    pub(super) async fn renew_delivery(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        self.change_batch(key, |batch| batch.renew(now)).await
+    }
+
+    /// From now on, what has not started is cancelled when it is claimed.
+    pub(super) async fn cancel_unstarted(
+        &self,
+        key: BatchKey,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        self.change_batch(key, |batch| Some(BatchRecord { is_cancelled: true, ..batch })).await
+    }
+
+    /// Tells a batch its size.
+    pub(super) async fn close_with_size(
+        &self,
+        key: BatchKey,
+        size: u64,
+        now: UnixMs,
+    ) -> Result<Result<BatchRecord, CloseRefusal>, LedgerError> {
+        let mut patience = Patience::new("batch");
+        loop {
+            let known = self.look_at_batch(key).await?;
+            let highest = match &known {
+                Some(known) => self.highest_from(key, known, size).await?,
+                None => None,
+            };
+            let old = known.as_ref().map(|known| known.record.clone());
+            let closed = match BatchRecord::close(old, size, highest, now) {
+                Ok(closed) => closed,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            match known {
+                Some(known) if closed == known.record => return Ok(Ok(closed)),
+                Some(known) if self.save_batch(key, &known, &closed).await? => {
+                    // What was counted meanwhile may have completed it.
+                    let batch = self.look_at_batch(key).await?;
+                    return Ok(Ok(batch.map_or(closed, |batch| batch.record)));
+                }
+                _ => patience.again().await?,
+            }
+        }
+    }
+
+    /// The highest place that is taken of those from `size` on, of a batch without a size.
+    pub(super) async fn highest_from(
+        &self,
+        key: BatchKey,
+        batch: &KnownBatch,
+        size: u64,
+    ) -> Result<Option<u64>, LedgerError> {
+        if batch.record.size.is_some() {
+            return Ok(None);
+        }
+        let pages = size / PAGE..batch.pages.unwrap_or(0);
+        let taken = self.places_in(key, pages).await?;
+        Ok(taken.last().map(|place| place.index).filter(|index| *index >= size))
     }
 
     /// Read, decide, write if nobody else was at it; the batch as `rule` left it, if it changed it.
-    async fn change_delivery(
+    async fn change_batch(
         &self,
         key: BatchKey,
         rule: impl Fn(BatchRecord) -> Option<BatchRecord>,
@@ -67,38 +126,23 @@ impl DynamoLedger {
         let mut patience = Patience::new("batch");
         loop {
             let Some(known) = self.look_at_batch(key).await? else { return Ok(None) };
-            let Some(changed) = rule(known.record) else { return Ok(None) };
-            if self.save_delivery(key, known.version, &changed).await? {
+            let Some(changed) = rule(known.record.clone()) else { return Ok(None) };
+            if self.save_batch(key, &known, &changed).await? {
                 return Ok(Some(changed));
             }
             patience.again().await?;
         }
     }
 
-    async fn save_delivery(
+    /// Writes all of a batch but its count, if nobody else changed it.
+    async fn save_batch(
         &self,
         key: BatchKey,
-        version: u64,
-        batch: &BatchRecord,
+        old: &KnownBatch,
+        new: &BatchRecord,
     ) -> Result<bool, LedgerError> {
-        let slot = &batch.callback;
         let new_version = fastrand::u64(..);
-        let condition = Expression {
-            text: "version = :version",
-            values: vec![
-                (":version", number(version)),
-                (":new_version", number(new_version)),
-                (":state", text(slot.state.name())),
-                (":failures", number(slot.failures)),
-                (":refusals", number(slot.refusals)),
-                (":maybe", AttributeValue::Bool(slot.may_have_arrived)),
-                (":ends", number(batch.delivery_ends.0)),
-            ],
-        };
-        let update = match slot.state {
-            CallbackState::Pending => CHANGE,
-            CallbackState::Sent | CallbackState::Dead(_) => CHANGE_FOR_GOOD,
-        };
+        let (update, condition) = change(key, old, new, new_version);
         match self.table.update(batch_item::batch_pk(key), update, condition).await? {
             Written::Done => Ok(true),
             Written::Refused(None) | Written::InTheWay => Ok(false),
@@ -107,48 +151,154 @@ impl DynamoLedger {
         }
     }
 
-    /// Up to `limit` counted members from index `from` on, in order. No index is asked, since those
-    /// come late: all places there can be are read.
-    pub(super) async fn counted_members(
+    /// Up to `limit` members from index `from` on, in order. No index is asked, since those come
+    /// late: all places there can be are read.
+    pub(super) async fn members_from(
         &self,
         key: BatchKey,
         from: u64,
         limit: usize,
     ) -> Result<Vec<Member>, LedgerError> {
         let Some(batch) = self.look_at_batch(key).await? else { return Ok(Vec::new()) };
-        let ends = batch.record.size.or(batch.highest.map(|highest| highest + 1)).unwrap_or(0);
-        let mut places = Vec::new();
-        let mut next = from;
-        while next < ends && places.len() < limit {
-            let until = ends.min(next + READ_AT_ONCE);
-            places.extend(self.counted_places_in(key, next, until).await?);
+        let ends = batch.record.size.map(|size| size.div_ceil(PAGE)).or(batch.pages).unwrap_or(0);
+        let mut members = Vec::new();
+        let mut next = from / PAGE;
+        while next < ends && members.len() < limit {
+            let until = ends.min(next + PAGES_AT_ONCE);
+            let mut places = self.places_in(key, next..until).await?;
+            places.retain(|place| {
+                place.index >= from && batch.record.size.is_none_or(|size| place.index < size)
+            });
+            places.truncate(limit - members.len());
+            members.extend(self.members_at(key, &places).await?);
             next = until;
         }
-        places.truncate(limit);
-        self.members_at(&places).await
+        Ok(members)
     }
 
-    async fn counted_places_in(
+    /// The places of these pages, in order.
+    async fn places_in(
         &self,
         key: BatchKey,
-        from: u64,
-        until: u64,
-    ) -> Result<Vec<Place>, LedgerError> {
-        let pks: Vec<_> = (from..until).map(|index| batch_item::place_pk(key, index)).collect();
-        let items = self.table.get_many(&pks).await?;
-        let mut places =
-            items.into_iter().map(batch_item::to_place).collect::<Result<Vec<_>, _>>()?;
-        places.retain(|place| place.is_counted);
+        pages: std::ops::Range<u64>,
+    ) -> Result<Vec<Taken>, LedgerError> {
+        let pks: Vec<_> = pages.map(|page| batch_item::page_pk(key, page * PAGE)).collect();
+        let mut places = Vec::new();
+        for page in self.table.get_many(&pks).await? {
+            places.extend(batch_item::to_places(&page)?);
+        }
         places.sort_unstable_by_key(|place| place.index);
         Ok(places)
     }
 
-    async fn members_at(&self, places: &[Place]) -> Result<Vec<Member>, LedgerError> {
-        let jobs: Vec<_> = places.iter().map(|place| place.job).collect();
-        let records = self.look_at_all(&jobs).await?;
-        let members = places.iter().zip(records).filter_map(|(place, record)| {
-            record.map(|record| Member { index: place.index, record })
-        });
-        Ok(members.collect())
+    async fn members_at(
+        &self,
+        key: BatchKey,
+        places: &[Taken],
+    ) -> Result<Vec<Member>, LedgerError> {
+        let pk = |place: &Taken| match place.holder {
+            Holder::Job(job) => item::pk(job),
+            Holder::Rejected => batch_item::rejection_pk(key, place.index),
+        };
+        // A job may have several places.
+        let mut pks: Vec<_> = places.iter().map(pk).collect();
+        pks.sort_unstable();
+        pks.dedup();
+        let (mut jobs, mut rejections) = (HashMap::new(), HashMap::new());
+        for item in self.table.get_many(&pks).await? {
+            match item.get(PK).and_then(|pk| pk.as_s().ok()).cloned() {
+                Some(pk) if pk.starts_with("rejected#") => {
+                    rejections.insert(pk, batch_item::to_rejection(item)?);
+                }
+                _ => {
+                    let known = self.known(item).await?;
+                    jobs.insert(known.record.key, known);
+                }
+            }
+        }
+        let member = |place: &Taken| {
+            let (is_counted, kind) = match place.holder {
+                Holder::Rejected => {
+                    let pk = batch_item::rejection_pk(key, place.index);
+                    (true, MemberKind::Rejected(Box::new(rejections.get(&pk)?.clone())))
+                }
+                Holder::Job(job) => {
+                    let known = jobs.get(&job)?;
+                    let counted = Place { batch: key, index: place.index, is_counted: true };
+                    let is_counted = place.is_counted || known.places.contains(&counted);
+                    (is_counted, MemberKind::Job(Box::new(known.record.clone())))
+                }
+            };
+            Some(Member { index: place.index, is_counted, kind })
+        };
+        Ok(places.iter().filter_map(member).collect())
     }
+
+    /// Of these places, those in which a job may be counted that ends now.
+    pub(super) async fn countable(&self, places: &[Place]) -> Result<Vec<Place>, LedgerError> {
+        let mut countable = Vec::new();
+        for place in places.iter().filter(|place| !place.is_counted) {
+            let batch = self.look_at_batch(place.batch).await?.map(|batch| batch.record);
+            let takes = |batch: &BatchRecord| {
+                batch.expired.is_none() && batch.size.is_none_or(|size| place.index < size)
+            };
+            countable.extend(batch.as_ref().is_some_and(takes).then_some(*place));
+        }
+        Ok(countable)
+    }
+}
+
+/// All of a batch but its count, as one update. What is closed for its time is closed at exactly
+/// the count that was read.
+fn change(
+    key: BatchKey,
+    old: &KnownBatch,
+    new: &BatchRecord,
+    new_version: u64,
+) -> (String, Expression) {
+    let slot = &new.callback;
+    let mut values = vec![
+        (":version", number(old.version)),
+        (":new_version", number(new_version)),
+        (":state", text(slot.state.name())),
+        (":failures", number(slot.failures)),
+        (":refusals", number(slot.refusals)),
+        (":maybe", AttributeValue::Bool(slot.may_have_arrived)),
+        (":ends", number(new.delivery_ends.0)),
+        (":after", number(new.look_after.0)),
+    ];
+    let mut update = "SET version = :new_version, callback_state = :state, \
+         callback_failures = :failures, callback_refusals = :refusals, callback_maybe = :maybe, \
+         delivery_ends_ms = :ends, look_after_ms = :after"
+        .to_owned();
+    let mut condition = "version = :version".to_owned();
+    let mut set = |name: &str, placeholder: &'static str, value| {
+        update.push_str(&format!(", {name} = {placeholder}"));
+        values.push((placeholder, value));
+    };
+    if let Some((what, from)) = new.attention() {
+        set(ATTENTION, ":attention", text(shard_of(what, key.as_bytes())));
+        set(ATTENTION_MS, ":attention_ms", number(from.0));
+    }
+    if let Some(size) = new.size.filter(|_| old.record.size.is_none()) {
+        set("batch_size", ":size", number(size));
+    }
+    if new.is_cancelled {
+        set("is_cancelled", ":yes", AttributeValue::Bool(true));
+    }
+    if let Some(expired) = new.expired.filter(|_| old.record.expired.is_none()) {
+        set("expired_ms", ":expired", number(expired.0));
+        set("counted", ":counted", number(old.record.counted));
+        condition.push_str(" AND counted = :counted");
+    }
+    if slot.state != CallbackState::Pending {
+        update.push_str(", record_expires_s = kept_until_s");
+    }
+    if slot.state == CallbackState::Pending {
+        update.push_str(" REMOVE record_expires_s");
+    }
+    if new.attention().is_none() {
+        update.push_str(&format!(" REMOVE {ATTENTION}, {ATTENTION_MS}"));
+    }
+    (update, Expression { text: condition.into(), values })
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Write};
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::{error::SdkError, operation::query::QueryError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::{
@@ -83,6 +83,19 @@ where
         cause = error.source();
     }
     LedgerError(text)
+}
+
+/// The same of a query, where the index may not be there: it has to be made by hand or by Terraform.
+pub(super) fn of_query(table: &str, index: &str, error: &SdkError<QueryError>) -> LedgerError {
+    let failure = of_request("Query", error);
+    let is_unknown = failure.0.contains("ValidationException");
+    match is_unknown {
+        false => failure,
+        true => LedgerError(format!(
+            "table {table}: expected an index “{index}” (docs/aws.md, “What there has to be”), found \
+             none that can be asked: nothing can be swept, jobs are worked off all the same ({failure})"
+        )),
+    }
 }
 
 /// An item that this program did not write.

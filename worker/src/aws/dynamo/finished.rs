@@ -9,6 +9,7 @@ use std::{
 use lru::LruCache;
 
 use crate::{
+    clock::UnixMs,
     job::JobKey,
     lease::{Claim, ClaimRequest, Mark, Record, State, Step},
 };
@@ -48,10 +49,10 @@ impl Finished {
     }
 
     /// Notes what the table was told as well.
-    pub(super) fn mark(&self, key: JobKey, epoch: u64, mark: &Mark) {
+    pub(super) fn mark(&self, key: JobKey, epoch: u64, mark: &Mark, now: UnixMs) {
         let mut records = self.records();
         let Some(record) = records.pop(&key) else { return };
-        let step = Record::mark(Some(record.clone()), epoch, mark);
+        let step = Record::mark(Some(record.clone()), epoch, mark, now);
         records.put(key, step.write.unwrap_or(record));
     }
 }

@@ -9,11 +9,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 
 use super::{
-    attributes::{Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, json, number, text},
+    attributes::{
+        ATTENTION, ATTENTION_MS, Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, json,
+        number, shard_of, text,
+    },
     failure::malformed,
 };
 use crate::{
     clock::UnixMs,
+    fan_in::{BatchKey, Place},
     job::{Callback, JobKey, PayloadHash},
     lease::{
         CallbackSlot, CallbackState, DeadLetterState, LedgerError, OwnerToken, Record, State, Usage,
@@ -24,9 +28,10 @@ const STATE: &str = "job_state";
 const TOKEN: &str = "owner_token";
 const EPOCH: &str = "epoch";
 pub(super) const VERSION: &str = "version";
-pub(super) const PLACES: &str = "places";
+const PLACES: &str = "places";
 
 const JOB: &str = "job";
+const METADATA: &str = "metadata";
 const LEASE_ENDS_MS: &str = "lease_ends_ms";
 const CALLBACK_PENDING: &str = "callback_pending";
 const CALLBACK_END: &str = "callback_end";
@@ -41,8 +46,8 @@ pub(super) struct Known {
     pub(super) record: Record,
     /// Another one after each write.
     pub(super) version: u64,
-    /// Places in batches in which the job is not counted yet, as keys of their items.
-    pub(super) places: Vec<String>,
+    /// Its places in batches: those where it is to be counted, and those where it was.
+    pub(super) places: Vec<Place>,
 }
 
 /// The hash key of a job's item.
@@ -77,6 +82,16 @@ pub(super) fn of_record(record: &Record) -> Result<Item, LedgerError> {
     }
     if record.usage != Usage::free() {
         put("usage", json(&record.usage)?);
+    }
+    if let Some(metadata) = &record.metadata {
+        put(METADATA, text(metadata.to_string()));
+    }
+    if let Some(deferred) = record.deferred {
+        put("deferred_ms", number(deferred.0));
+    }
+    if let Some((what, from)) = record.attention() {
+        put(ATTENTION, text(shard_of(what, record.key.as_bytes())));
+        put(ATTENTION_MS, number(from.0));
     }
     if record.offline {
         put("offline", AttributeValue::Bool(true));
@@ -176,8 +191,12 @@ pub(super) fn to_known(item: &mut Reader, result: Option<Value>) -> Result<Known
         claimed: UnixMs(item.number("claimed_ms")?),
         settled: UnixMs(item.number("settled_ms")?),
         expires: UnixMs(item.number(EXPIRES_MS)?),
+        metadata: item.maybe_json(METADATA)?,
+        deferred: item.maybe_number("deferred_ms")?.map(UnixMs),
     };
-    Ok(Known { record, version: item.number(VERSION)?, places: item.texts(PLACES)? })
+    let places = item.texts(PLACES)?.iter().map(|place| to_place(place)).collect::<Option<_>>();
+    let places = places.ok_or_else(|| malformed(PLACES, "a batch's key and an index"))?;
+    Ok(Known { record, version: item.number(VERSION)?, places })
 }
 
 fn state(item: &mut Reader, result: Option<Value>) -> Result<State, LedgerError> {
@@ -214,12 +233,43 @@ fn callback(item: &mut Reader) -> Result<Option<CallbackSlot>, LedgerError> {
     }))
 }
 
+/// A job's places beside its record; DynamoDB knows no empty set.
+pub(super) fn put_places(item: &mut Item, places: &[Place]) {
+    let of_place = |place: &Place| {
+        let counted = if place.is_counted { "+" } else { "" };
+        format!("{:?}#{}{counted}", place.batch, place.index)
+    };
+    if !places.is_empty() {
+        let places = AttributeValue::Ss(places.iter().map(of_place).collect());
+        item.insert(PLACES.to_owned(), places);
+    }
+}
+
+fn to_place(stored: &str) -> Option<Place> {
+    let (batch, index) = stored.split_once('#')?;
+    let uncounted = index.strip_suffix('+');
+    Some(Place {
+        batch: BatchKey::from_bytes(digest(batch)?),
+        index: uncounted.unwrap_or(index).parse().ok()?,
+        is_counted: uncounted.is_some(),
+    })
+}
+
 /// The key in a job's hash key.
 pub(super) fn key_of(pk: &str) -> Option<JobKey> {
-    let digits = pk.strip_prefix("job#").filter(|digits| digits.len() == 64)?;
+    digest(pk.strip_prefix("job#")?).map(JobKey::from_bytes)
+}
+
+/// The key in a batch's hash key.
+pub(super) fn batch_of(pk: &str) -> Option<BatchKey> {
+    digest(pk.strip_prefix("batch#")?).map(BatchKey::from_bytes)
+}
+
+fn digest(digits: &str) -> Option<[u8; 32]> {
+    let digits = Some(digits).filter(|digits| digits.len() == 64)?;
     let mut key = [0; 32];
     for (byte, pair) in key.iter_mut().zip(digits.as_bytes().chunks(2)) {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
-    Some(JobKey::from_bytes(key))
+    Some(key)
 }

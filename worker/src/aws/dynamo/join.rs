@@ -1,36 +1,44 @@
-//! Jobs that join a batch with their claim, and are counted in it when they end: transactions over
-//! the job, its places and the batches these belong to.
+//! Jobs that join a batch with their claim. One after the other are written, where they change: the
+//! batch, the place in its page, the job. A crash in between leaves a place that waits for its job.
+//!
+//! A job that has ended before it comes is counted with its place, in one transaction.
 
-use std::collections::BTreeMap;
-
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use std::sync::Arc;
 
 use super::{
     DynamoLedger,
-    attributes::{PK, number},
-    batch_item::{self, KnownBatch, Place},
+    attributes::{Item, PK, number},
+    batch_item::{self, KnownBatch, Taken},
+    commit::{self, Committed, Entry},
     failure::Failure,
     item::{self, Known},
     patience::Patience,
-    step::{Replaces, put_places},
-    table::Expression,
+    reserve::{self, Asked, Page},
+    step::{Replaces, Saved},
+    table::{Expression, Table, Written},
 };
 use crate::{
     error::{ErrorClass, JobError},
-    fan_in::{BatchKey, BatchRecord, Places},
-    job::Membership,
+    fan_in::{BatchKey, BatchRecord, Holder, Place, Places, Rejection},
+    job::{JobKey, Membership, Namespace},
     lease::{Claim, ClaimRequest, LedgerError, Record},
 };
 
-/// The most places in which a job waits to be counted: all of them, and their batches, are counted
-/// in the transaction that ends it, and such a one has room for 100 items.
+/// The most places that a job's item knows: all in which it waits are counted in the transaction
+/// that ends it.
 const MAX_PLACES: usize = 20;
 
-/// A claim for a place in a batch.
-struct Join<'a> {
-    request: &'a ClaimRequest,
-    membership: &'a Membership,
+/// How long pages and rejected jobs of a batch are kept that no job's record tells: as long as the
+/// queue and the dead letters keep messages, twice.
+const KEPT_S: i64 = 45 * 86_400;
+
+/// A place that somebody asks for.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
     batch: BatchKey,
+    membership: &'a Membership,
+    /// The second after which neither place nor batch is needed.
+    expires_s: i64,
 }
 
 /// What the table knows of a job, its batch and the place it asks for.
@@ -38,14 +46,44 @@ struct Join<'a> {
 struct Seen {
     job: Option<Known>,
     batch: Option<KnownBatch>,
-    place: Option<Place>,
+    place: Option<Taken>,
 }
 
 impl Seen {
+    fn is_cancelled(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.record.is_cancelled)
+    }
+
+    fn record(&self) -> Option<Record> {
+        self.job.as_ref().map(|job| job.record.clone())
+    }
+
+    fn places(&self) -> &[Place] {
+        self.job.as_ref().map_or(&[], |job| &job.places)
+    }
+
+    fn batch_record(&self) -> Option<BatchRecord> {
+        self.batch.as_ref().map(|batch| batch.record.clone())
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        self.place.map(|place| place.holder)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.record.state.is_counted())
+    }
+
+    /// Whether the job's item knows of its place, or need not.
+    fn knows(&self, ask: Ask<'_>) -> bool {
+        let is_this = |place: &Place| place.batch == ask.batch && place.index == ask.index();
+        self.place.is_some_and(|place| place.is_counted) || self.places().iter().any(is_this)
+    }
+
     /// Whether the job has its place already, or may have one more.
     fn check_places(&self) -> Result<(), JobError> {
-        let places = self.job.as_ref().map_or(0, |job| job.places.len());
-        if self.place.is_some() || places < MAX_PLACES {
+        let places = self.places().len();
+        if self.place.is_some() || self.has_ended() || places < MAX_PLACES {
             return Ok(());
         }
         let message = format!(
@@ -56,32 +94,14 @@ impl Seen {
     }
 }
 
-impl Join<'_> {
+impl Ask<'_> {
     fn index(&self) -> u64 {
         self.membership.index()
     }
 
-    /// The second after which neither place nor batch is needed.
-    fn expires_s(&self) -> i64 {
-        self.request.now.plus(self.request.record_lives).seconds() + 1
-    }
-
-    /// The batch as it is afterwards, or why the job has no place in it.
-    fn batch_after(&self, seen: &Seen) -> Result<KnownBatch, JobError> {
-        seen.check_places()?;
-        let (old, highest) = match &seen.batch {
-            Some(batch) => (Some(batch.record.clone()), batch.highest),
-            None => (None, None),
-        };
-        let places = Places { holder: seen.place.as_ref().map(|place| place.job), highest };
-        let Self { request, membership, .. } = self;
-        let record = BatchRecord::join(old, places, request.key, membership, request.now)?;
-        let highest = match record.size {
-            Some(_) => highest,
-            None => highest.max(Some(self.index())),
-        };
-        let version = seen.batch.as_ref().map_or_else(|| fastrand::u64(..), |old| old.version);
-        Ok(KnownBatch { record, highest, version })
+    fn of(&self, holder: Holder, is_counted: bool) -> Asked {
+        let taken = Taken { index: self.index(), holder, is_counted };
+        Asked { taken, expires_s: self.expires_s }
     }
 }
 
@@ -93,168 +113,229 @@ impl DynamoLedger {
         membership: &Membership,
     ) -> Result<Claim, Failure> {
         let batch = BatchKey::of(&request.namespace, membership.id());
-        let join = Join { request, membership, batch };
+        let expires_s = request.now.plus(request.record_lives).seconds() + 1;
+        let ask = Ask { batch, membership, expires_s };
         let mut patience = Patience::new("claim");
         loop {
-            let seen = self.look_around(&join).await?;
-            let step = Record::claim(seen.job.as_ref().map(|job| job.record.clone()), request);
-            if matches!(step.answer, Claim::Conflict(_)) {
-                return Ok(step.answer);
-            }
-            let after = match join.batch_after(&seen) {
-                Ok(after) => after,
-                Err(misplaced) => return Ok(Claim::Misplaced(misplaced)),
-            };
-            let writes = self.joining(&join, &seen, step.write, &after).await?;
-            if writes.is_empty() || self.table.transact(writes).await? {
-                return Ok(step.answer);
+            let seen = self.look_around(ask, Some(request.key)).await?;
+            if let Some(claim) = self.try_to_join(ask, request, seen).await? {
+                return Ok(claim);
             }
             patience.again().await?;
         }
     }
 
-    async fn look_around(&self, join: &Join<'_>) -> Result<Seen, LedgerError> {
-        let pks = [
-            item::pk(join.request.key),
-            batch_item::batch_pk(join.batch),
-            batch_item::place_pk(join.batch, join.index()),
-        ];
+    /// `None` if something changed meanwhile.
+    async fn try_to_join(
+        &self,
+        ask: Ask<'_>,
+        request: &ClaimRequest,
+        seen: Seen,
+    ) -> Result<Option<Claim>, Failure> {
+        let old = seen.record();
+        let step = match seen.is_cancelled() {
+            true => Record::claim_cancelled(old.clone(), request),
+            false => Record::claim(old.clone(), request),
+        };
+        if matches!(step.answer, Claim::Conflict(_)) {
+            return Ok(Some(step.answer));
+        }
+        let places = Places {
+            holder: seen.holder(),
+            highest: self.highest_for(ask, seen.batch.as_ref()).await?,
+        };
+        let joined = BatchRecord::join(
+            seen.batch_record(),
+            places,
+            request.key,
+            ask.membership,
+            request.now,
+        );
+        let after = match seen.check_places().and(joined) {
+            Ok(after) => after,
+            Err(misplaced) => return Ok(Some(Claim::Misplaced(misplaced))),
+        };
+        if !self.open_or_change(ask, seen.batch.as_ref(), after).await? {
+            return Ok(None);
+        }
+        let step = step.in_batch(old.as_ref(), request);
+        let known = seen.job.as_ref();
+        let mut places = seen.places().to_vec();
+        let ends_no_other_way = step.write.as_ref().is_none_or(|new| new.state.is_counted());
+        if seen.has_ended() && ends_no_other_way && seen.place.is_none() {
+            let asked = ask.of(Holder::Job(request.key), true);
+            if self.commit(ask.batch, Entry::Ended(asked), 0).await? != Committed::Yes {
+                return Ok(None);
+            }
+            let Some(record) = step.write else { return Ok(Some(step.answer)) };
+            let saved = self.save(&record, Replaces::of(known), &places).await?;
+            return Ok(matches!(saved, Saved::Yes).then_some(step.answer));
+        }
+        if seen.place.is_none() && !self.take_place(ask, request.key).await? {
+            return Ok(None);
+        }
+        let is_known = seen.knows(ask);
+        if !is_known {
+            places.push(Place { batch: ask.batch, index: ask.index(), is_counted: false });
+        }
+        let answer = with_places(step.answer, &places);
+        let Some(record) = step.write.or(old.filter(|_| !is_known)) else {
+            return Ok(Some(answer));
+        };
+        let saved = self.save(&record, Replaces::of(known), &places).await?;
+        Ok(matches!(saved, Saved::Yes).then_some(answer))
+    }
+
+    async fn look_around(&self, ask: Ask<'_>, job: Option<JobKey>) -> Result<Seen, LedgerError> {
+        let batch_pk = batch_item::batch_pk(ask.batch);
+        let page_pk = batch_item::page_pk(ask.batch, ask.index());
+        let mut pks = vec![batch_pk.clone(), page_pk.clone()];
+        pks.extend(job.map(item::pk));
         let mut seen = Seen::default();
         for item in self.table.get_many(&pks).await? {
             match item.get(PK).and_then(|pk| pk.as_s().ok()) {
-                Some(pk) if *pk == pks[0] => seen.job = self.known_if_any(Some(item)).await?,
-                Some(pk) if *pk == pks[1] => seen.batch = Some(batch_item::to_batch(item)?),
-                _ => seen.place = Some(batch_item::to_place(item)?),
+                Some(pk) if *pk == batch_pk => seen.batch = Some(batch_item::to_batch(item)?),
+                Some(pk) if *pk == page_pk => {
+                    let mut places = batch_item::to_places(&item)?.into_iter();
+                    seen.place = places.find(|place| place.index == ask.index());
+                }
+                _ => seen.job = self.known_if_any(Some(item)).await?,
             }
         }
         Ok(seen)
     }
 
-    /// The writes of one claim: none if it changes nothing. A job that gets a place is written even
-    /// if the claim itself leaves it as it is, since it knows its places.
-    async fn joining(
+    /// The highest place of a batch that learns its size by this.
+    async fn highest_for(
         &self,
-        join: &Join<'_>,
-        seen: &Seen,
-        write: Option<Record>,
-        after: &KnownBatch,
-    ) -> Result<Vec<TransactWriteItem>, Failure> {
-        let is_new = seen.place.is_none();
-        let stays = seen.job.as_ref().map(|job| job.record.clone()).filter(|_| is_new);
-        let mut writes = Vec::new();
-        let mut counts = BTreeMap::new();
-        if let Some(record) = write.or(stays) {
-            let is_counted = record.state.is_counted();
-            let mut places = seen.job.as_ref().map_or_else(Vec::new, |job| job.places.clone());
-            if is_new {
-                places.push(batch_item::place_pk(join.batch, join.index()));
-                writes.push(self.new_place(join, is_counted)?);
-            }
-            let mut item = self.item(&record, fastrand::u64(..)).await?;
-            if is_counted {
-                counts = batches_of(&places)?;
-                let known = seen.job.as_ref().map_or(&[][..], |job| &job.places);
-                writes.extend(self.counted_places(known)?);
-            } else {
-                put_places(&mut item, &places);
-            }
-            let condition = Replaces::of(seen.job.as_ref()).condition();
-            writes.push(self.table.replace(item, condition)?);
+        ask: Ask<'_>,
+        batch: Option<&KnownBatch>,
+    ) -> Result<Option<u64>, LedgerError> {
+        match (batch, ask.membership.size()) {
+            (Some(batch), Some(size)) => self.highest_from(ask.batch, batch, size).await,
+            _ => Ok(None),
         }
-        let count = counts.remove(&batch_item::batch_pk(join.batch)).unwrap_or(0);
-        writes.extend(self.batch_change(join, seen.batch.as_ref(), after, count)?);
-        for (other, count) in counts {
-            writes.push(self.count_in(other, count)?);
-        }
-        Ok(writes)
     }
 
-    fn new_place(
+    /// Opens the batch, tells it its size, or that it has more pages. `false`: somebody else did.
+    async fn open_or_change(
         &self,
-        join: &Join<'_>,
-        is_counted: bool,
-    ) -> Result<TransactWriteItem, LedgerError> {
-        let place = Place { index: join.index(), job: join.request.key, is_counted };
-        let item = batch_item::of_place(join.batch, &place, join.expires_s());
-        self.table.replace(item, Replaces::Nothing.condition())
-    }
-
-    /// What becomes of the batch's own item: it is opened, learns its size or a higher place, is
-    /// counted up, or is left alone.
-    fn batch_change(
-        &self,
-        join: &Join<'_>,
+        ask: Ask<'_>,
         old: Option<&KnownBatch>,
-        after: &KnownBatch,
-        count: u64,
-    ) -> Result<Option<TransactWriteItem>, LedgerError> {
-        let Some(old) = old else {
-            let record = BatchRecord { counted: count, ..after.record.clone() };
-            let opened = KnownBatch { record, ..*after };
-            let item = batch_item::of_batch(join.batch, &opened, join.expires_s());
-            return self.table.replace(item, Replaces::Nothing.condition()).map(Some);
-        };
-        let (update, new) = match (after.record.size, after.highest) {
-            (Some(size), _) if old.record.size.is_none() => {
-                ("SET batch_size = :new ADD counted :count", size)
+        after: BatchRecord,
+    ) -> Result<bool, LedgerError> {
+        let pages = batch_item::pages_for(ask.index());
+        let pk = batch_item::batch_pk(ask.batch);
+        let written = match old {
+            None => {
+                let pages = after.size.is_none().then_some(pages);
+                let version = fastrand::u64(..);
+                let opened = KnownBatch { record: after, pages, version };
+                let item = batch_item::of_batch(ask.batch, &opened, ask.expires_s);
+                let table = self.table.clone();
+                let work = move |items| open(table.clone(), items);
+                return self.openings.submit(ask.batch, item, 0, work).await;
             }
-            (None, Some(highest)) if old.highest < Some(highest) => {
-                ("SET highest = :new ADD counted :count", highest)
+            Some(old) => {
+                let Some((update, condition)) = change(old, &after, pages) else {
+                    return Ok(true);
+                };
+                self.table.update(pk, update, condition).await?
             }
-            _ if count > 0 => {
-                return self.count_in(batch_item::batch_pk(join.batch), count).map(Some);
-            }
-            _ => return Ok(None),
         };
-        let condition = Expression {
-            text: "attribute_not_exists(batch_size) AND highest = :highest",
-            values: vec![
-                (":new", number(new)),
-                (":count", number(count)),
-                (":highest", number(old.highest.unwrap_or(0))),
-            ],
-        };
-        self.table.change(batch_item::batch_pk(join.batch), update, condition).map(Some)
+        Ok(matches!(written, Written::Done))
     }
 
-    /// Counts a job that ends in the places where it is not counted yet.
-    pub(super) fn counting(
+    /// Takes the place for a job that has not ended, together with others of its page.
+    async fn take_place(&self, ask: Ask<'_>, job: JobKey) -> Result<bool, LedgerError> {
+        let page = Page::of(ask.batch, ask.index());
+        let table = self.table.clone();
+        let work = move |asked| reserve::reserve(table.clone(), page, asked);
+        self.places.submit(page, ask.of(Holder::Job(job), false), 0, work).await
+    }
+
+    /// Writes a final state with the count of its batch, together with others of that.
+    pub(super) async fn commit(
         &self,
-        places: &[String],
-    ) -> Result<Vec<TransactWriteItem>, LedgerError> {
-        let mut writes = self.counted_places(places)?;
-        for (batch, count) in batches_of(places)? {
-            writes.push(self.count_in(batch, count)?);
-        }
-        Ok(writes)
+        batch: BatchKey,
+        entry: Entry,
+        bytes: usize,
+    ) -> Result<Committed, LedgerError> {
+        let table = self.table.clone();
+        let work = move |entries| commit::commit(table.clone(), batch, entries);
+        self.commits.submit(batch, entry, bytes, work).await
     }
 
-    fn counted_places(&self, places: &[String]) -> Result<Vec<TransactWriteItem>, LedgerError> {
-        let count = |place: &String| {
-            let condition = Expression {
-                text: "is_counted = :no",
-                values: vec![
-                    (":no", AttributeValue::Bool(false)),
-                    (":yes", AttributeValue::Bool(true)),
-                ],
+    /// Counts a job that cannot become a run, if its batch has a place for it.
+    pub(super) async fn reject_in_batch(
+        &self,
+        namespace: &Namespace,
+        membership: &Membership,
+        rejection: &Rejection,
+    ) -> Result<(), LedgerError> {
+        let batch = BatchKey::of(namespace, membership.id());
+        let expires_s = rejection.rejected.seconds() + KEPT_S;
+        let ask = Ask { batch, membership, expires_s };
+        let mut patience = Patience::new("reject");
+        loop {
+            let seen = self.look_around(ask, None).await?;
+            let highest = self.highest_for(ask, seen.batch.as_ref()).await?;
+            let places = Places { holder: seen.holder(), highest };
+            let old = seen.batch_record();
+            let counted = old.as_ref().map_or(0, |old| old.counted);
+            let Some(after) = BatchRecord::reject(old, places, membership, rejection.rejected)
+            else {
+                return Ok(());
             };
-            self.table.change(place.clone(), "SET is_counted = :yes", condition)
-        };
-        places.iter().map(count).collect()
-    }
-
-    fn count_in(&self, batch_pk: String, count: u64) -> Result<TransactWriteItem, LedgerError> {
-        let condition =
-            Expression { text: "attribute_exists(pk)", values: vec![(":count", number(count))] };
-        self.table.change(batch_pk, "ADD counted :count", condition)
+            let after = BatchRecord { counted, ..after };
+            if self.open_or_change(ask, seen.batch.as_ref(), after).await? {
+                let item = batch_item::of_rejection(batch, ask.index(), rejection, expires_s);
+                let asked = ask.of(Holder::Rejected, true);
+                let entry = Entry::Rejected(asked, Box::new(item));
+                if self.commit(batch, entry, 0).await? == Committed::Yes {
+                    return Ok(());
+                }
+            }
+            patience.again().await?;
+        }
     }
 }
 
-/// How many of the places lie in which batch.
-fn batches_of(places: &[String]) -> Result<BTreeMap<String, u64>, LedgerError> {
-    let mut counts = BTreeMap::new();
-    for place in places {
-        *counts.entry(batch_item::batch_of_place(place)?).or_default() += 1;
+/// Opens a batch once for all who found it not there: each refused write would be paid.
+async fn open(table: Arc<Table>, items: Vec<Item>) -> Vec<Result<bool, LedgerError>> {
+    let others = items.len().saturating_sub(1);
+    let mut answers = Vec::with_capacity(items.len());
+    if let Some(item) = items.into_iter().next() {
+        let written = table.put(item, Replaces::Nothing.condition(0)).await;
+        answers.push(written.map(|written| matches!(written, Written::Done)));
     }
-    Ok(counts)
+    answers.extend((0..others).map(|_| Ok(false)));
+    answers
+}
+
+/// An owner knows where its job is to be counted.
+pub(super) fn with_places(answer: Claim, places: &[Place]) -> Claim {
+    match answer {
+        Claim::Owned(mut lease) => {
+            lease.places = places.to_vec();
+            Claim::Owned(lease)
+        }
+        other => other,
+    }
+}
+
+/// What becomes of a batch's own item: it learns its size or that it has more pages, or is left
+/// alone.
+fn change(old: &KnownBatch, after: &BatchRecord, pages: u64) -> Option<(&'static str, Expression)> {
+    let known = old.pages.unwrap_or(0);
+    let (update, new) = match after.size {
+        Some(size) if old.record.size.is_none() => ("SET batch_size = :new", size),
+        None if known < pages => ("SET pages = :new", pages),
+        _ => return None,
+    };
+    let condition = Expression {
+        text: "attribute_not_exists(batch_size) AND pages = :pages".into(),
+        values: vec![(":new", number(new)), (":pages", number(known))],
+    };
+    Some((update, condition))
 }

@@ -7,17 +7,23 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     DynamoLedger,
-    attributes::{number, text},
+    attributes::{number, shard_of, text},
     failure::Failure,
     item,
     table::{Expression, Written},
 };
 use crate::{
+    clock::UnixMs,
     job::JobKey,
-    lease::{CallbackState, Delivery, Mark, Record, Step},
+    lease::{Attention, CallbackState, Delivery, Mark, Record, Step},
 };
 
 const CALLBACK_IS_OVER: &str = "SET version = :version, callback_end = :end, \
+     record_expires_s = if_not_exists(dead_letter_pending, kept_until_s) \
+     REMOVE callback_pending, attention, attention_ms";
+
+const CALLBACK_IS_DEAD: &str = "SET version = :version, callback_end = :end, \
+     attention = :attention, attention_ms = :now, \
      record_expires_s = if_not_exists(dead_letter_pending, kept_until_s) REMOVE callback_pending";
 
 const CALLBACK_IS_DUE: &str = "epoch = :epoch AND job_state IN (:done, :failed) \
@@ -37,15 +43,16 @@ impl DynamoLedger {
         key: JobKey,
         epoch: u64,
         mark: &Mark,
+        now: UnixMs,
     ) -> Result<(), Failure> {
-        let known = match payment(epoch, mark) {
+        let known = match payment(key, epoch, mark, now) {
             None => self.look(key).await?,
             Some((update, mut condition)) => {
                 let version = fastrand::u64(..);
                 condition.values.push((":version", number(version)));
                 match self.table.update(item::pk(key), update, condition).await? {
                     Written::Done => {
-                        self.finished.mark(key, epoch, mark);
+                        self.finished.mark(key, epoch, mark, now);
                         return Ok(());
                     }
                     Written::InTheWay => self.look(key).await?,
@@ -57,36 +64,47 @@ impl DynamoLedger {
                 }
             }
         };
-        self.step("mark", known, |old| change_of(old, epoch, mark)).await
+        self.step("mark", known, |old| change_of(old, epoch, mark, now)).await
     }
 }
 
 /// The rule, but what is noted already is not written again.
-fn change_of(old: Option<Record>, epoch: u64, mark: &Mark) -> Step<()> {
+fn change_of(old: Option<Record>, epoch: u64, mark: &Mark, now: UnixMs) -> Step<()> {
     let noted = old.clone();
-    let mut step = Record::mark(old, epoch, mark);
+    let mut step = Record::mark(old, epoch, mark, now);
     step.write = step.write.filter(|new| noted.as_ref() != Some(new));
     step
 }
 
 /// The update for a debt's end, and when it is one; a failed delivery ends none, and is counted by
 /// reading first, so that a request sent twice counts once.
-fn payment(epoch: u64, mark: &Mark) -> Option<(&'static str, Expression)> {
+fn payment(
+    key: JobKey,
+    epoch: u64,
+    mark: &Mark,
+    now: UnixMs,
+) -> Option<(&'static str, Expression)> {
     let mut values =
         vec![(":epoch", number(epoch)), (":done", text("done")), (":failed", text("failed"))];
     match mark {
         Mark::Callback(callback, delivery) => {
-            let end = match delivery {
-                Delivery::Sent => CallbackState::Sent,
-                Delivery::Dead(why) => CallbackState::Dead(*why),
+            values.push((":url", text(callback.expose_url())));
+            let (end, update) = match delivery {
+                Delivery::Sent => (CallbackState::Sent, CALLBACK_IS_OVER),
+                Delivery::Dead(why) => {
+                    let attention = shard_of(Attention::DeadCallback, key.as_bytes());
+                    values.extend([(":attention", text(attention)), (":now", number(now.0))]);
+                    (CallbackState::Dead(*why), CALLBACK_IS_DEAD)
+                }
                 Delivery::Failed(_) => return None,
             };
-            values.extend([(":end", text(end.name())), (":url", text(callback.expose_url()))]);
-            Some((CALLBACK_IS_OVER, Expression { text: CALLBACK_IS_DUE, values }))
+            values.push((":end", text(end.name())));
+            Some((update, Expression { text: CALLBACK_IS_DUE.into(), values }))
         }
         Mark::DeadLetterSent => {
             values.push((":sent", AttributeValue::Bool(true)));
-            Some((DEAD_LETTER_IS_SENT, Expression { text: DEAD_LETTER_IS_DUE, values }))
+            Some((DEAD_LETTER_IS_SENT, Expression { text: DEAD_LETTER_IS_DUE.into(), values }))
         }
+        Mark::Metadata(_) => None,
     }
 }

@@ -1,19 +1,22 @@
 //! From what is known of a job's item to what it becomes: decide, write if nothing changed since,
 //! else decide again by what came back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     DynamoLedger,
-    attributes::{Item, Reader, bytes, number, text},
+    attributes::{Item, Reader, bytes, number, text, weight},
+    batch_item,
+    commit::{self, Committed, Entry},
     failure::Failure,
-    item::{self, Known, PLACES, VERSION},
+    item::{self, Known, VERSION, put_places},
     patience::Patience,
     results,
-    table::{Expression, Written},
+    table::{Expression, Reason, Transacted, Written},
 };
 use crate::{
     clock::UnixMs,
+    fan_in::{BatchKey, Place},
     job::JobKey,
     lease::{Lease, LedgerError, Record, Step},
 };
@@ -24,7 +27,7 @@ pub(super) enum Replaces<'a> {
     Nothing,
     /// The item as it was read.
     Known(&'a Known),
-    /// A running job of this lease's, in no batch.
+    /// A running job of this lease's, with the places that the lease knows.
     Leased(&'a Lease),
 }
 
@@ -41,26 +44,26 @@ impl Replaces<'_> {
         known.map_or(Replaces::Nothing, Replaces::Known)
     }
 
-    pub(super) fn condition(&self) -> Expression {
+    /// The condition for it. Of a leased job so many places must be known: others may have come.
+    pub(super) fn condition(&self, places: usize) -> Expression {
         match self {
-            Self::Nothing => Expression { text: "attribute_not_exists(pk)", values: Vec::new() },
+            Self::Nothing => {
+                Expression { text: "attribute_not_exists(pk)".into(), values: Vec::new() }
+            }
             Self::Known(known) => Expression {
-                text: "version = :version",
+                text: "version = :version".into(),
                 values: vec![(":version", number(known.version))],
             },
             Self::Leased(lease) => {
                 let mut fence = fence(lease);
-                fence.text = "begins_with(job_state, :running) AND owner_token = :token \
-                     AND epoch = :epoch AND attribute_not_exists(places)";
+                if places == 0 {
+                    fence.text += " AND attribute_not_exists(places)";
+                } else {
+                    fence.text += " AND size(places) = :places";
+                    fence.values.push((":places", number(places as u64)));
+                }
                 fence
             }
-        }
-    }
-
-    fn places(&self) -> &[String] {
-        match self {
-            Self::Known(known) => &known.places,
-            Self::Nothing | Self::Leased(_) => &[],
         }
     }
 }
@@ -68,7 +71,7 @@ impl Replaces<'_> {
 /// That a job is running and the lease is its latest one.
 pub(super) fn fence(lease: &Lease) -> Expression {
     Expression {
-        text: "begins_with(job_state, :running) AND owner_token = :token AND epoch = :epoch",
+        text: "begins_with(job_state, :running) AND owner_token = :token AND epoch = :epoch".into(),
         values: vec![
             (":running", text("running")),
             (":token", bytes(*lease.token.as_bytes())),
@@ -89,7 +92,8 @@ impl DynamoLedger {
         loop {
             let step = rule(known.as_ref().map(|known| known.record.clone()));
             let Some(record) = step.write else { return Ok(step.answer) };
-            match self.save(&record, Replaces::of(known.as_ref())).await? {
+            let places = known.as_ref().map_or(&[][..], |known| &known.places);
+            match self.save(&record, Replaces::of(known.as_ref()), places).await? {
                 Saved::Yes => return Ok(step.answer),
                 Saved::Refused(other) => known = other.map(|other| *other),
             }
@@ -97,32 +101,35 @@ impl DynamoLedger {
         }
     }
 
-    /// Writes a record; one that ends a job counts it in the places it holds, by a transaction.
+    /// Writes a record with its places; one that ends a job counts it in those that wait for it.
     pub(super) async fn save(
         &self,
         record: &Record,
         replaces: Replaces<'_>,
+        places: &[Place],
     ) -> Result<Saved, Failure> {
         let version = fastrand::u64(..);
         let mut item = self.item(record, version).await?;
         let is_small = results::is_small(&item);
-        let refused = match replaces.places() {
-            places if places.is_empty() || !record.state.is_counted() => {
+        let condition = replaces.condition(places.len());
+        let is_uncounted = |place: &&Place| !place.is_counted;
+        let is_written = match places.iter().filter(is_uncounted).count() {
+            waiting if waiting > 0 && record.state.is_counted() => {
+                self.count(item, condition, places).await?
+            }
+            _ => {
                 put_places(&mut item, places);
-                match self.table.put(item, replaces.condition()).await? {
-                    Written::Done => None,
-                    Written::Refused(other) => Some(self.known_if_any(other).await?),
-                    Written::InTheWay => Some(self.look(record.key).await?),
+                match self.table.put(item, condition).await? {
+                    Written::Done => Attempt::Done,
+                    Written::Refused(other) => Attempt::Refused(self.known_if_any(other).await?),
+                    Written::InTheWay => Attempt::Refused(self.look(record.key).await?),
                 }
             }
-            places => {
-                let mut writes = vec![self.table.replace(item, replaces.condition())?];
-                writes.extend(self.counting(places)?);
-                match self.table.transact(writes).await? {
-                    true => None,
-                    false => Some(self.look(record.key).await?),
-                }
-            }
+        };
+        let refused = match is_written {
+            Attempt::Done => None,
+            Attempt::Refused(other) => Some(other),
+            Attempt::Unknown => Some(self.look(record.key).await?),
         };
         match refused {
             // Ours after all: its answer was lost, and it was sent again.
@@ -131,6 +138,60 @@ impl DynamoLedger {
             None => {
                 self.finished.see(record, is_small);
                 Ok(Saved::Yes)
+            }
+        }
+    }
+
+    /// Writes the item of a job that ends, and counts it in its places: in one transaction with
+    /// others of its batch, where it has one, as most have.
+    async fn count(
+        &self,
+        item: Item,
+        condition: Expression,
+        places: &[Place],
+    ) -> Result<Attempt, Failure> {
+        let waiting: Vec<_> = places.iter().filter(|place| !place.is_counted).collect();
+        if let [place] = waiting[..] {
+            let item = counted(item.clone(), places, &[place]);
+            let bytes = weight(&item);
+            let entry = Entry::Ends(Box::new(item), condition.clone(), place.index);
+            match self.commit(place.batch, entry, bytes).await? {
+                Committed::Yes => return Ok(Attempt::Done),
+                Committed::JobRefused => return Ok(Attempt::Unknown),
+                // A batch that is over counts nothing more, and the outcome stands all the same.
+                Committed::BatchRefused => {}
+            }
+        }
+        self.count_where_possible(item, condition, places).await
+    }
+
+    async fn count_where_possible(
+        &self,
+        item: Item,
+        condition: Expression,
+        places: &[Place],
+    ) -> Result<Attempt, Failure> {
+        let mut patience = Patience::new("count");
+        loop {
+            let countable = self.countable(places).await?;
+            let item = counted(item.clone(), places, &countable.iter().collect::<Vec<_>>());
+            let mut writes = vec![self.table.replace(item, condition.clone())?];
+            let mut batches = BTreeMap::new();
+            for place in &countable {
+                let (count, highest) = batches.entry(*place.batch.as_bytes()).or_insert((0, 0));
+                (*count, *highest) = (*count + 1, place.index.max(*highest));
+            }
+            for (batch, (jobs, highest)) in batches {
+                let pk = batch_item::batch_pk(BatchKey::from_bytes(batch));
+                let (update, condition) = commit::count(jobs, highest);
+                writes.push(self.table.change(pk, update, condition)?);
+            }
+            match self.table.transact(writes).await? {
+                Transacted::Done => return Ok(Attempt::Done),
+                Transacted::Cancelled(reasons) if reasons.first() == Some(&Reason::Refused) => {
+                    return Ok(Attempt::Unknown);
+                }
+                Transacted::Cancelled(_) => patience.again().await?,
             }
         }
     }
@@ -159,7 +220,7 @@ impl DynamoLedger {
         }
     }
 
-    async fn known(&self, item: Item) -> Result<Known, LedgerError> {
+    pub(super) async fn known(&self, item: Item) -> Result<Known, LedgerError> {
         let is_small = results::is_small(&item);
         let mut item = Reader::new(item);
         let result = self.results.take(&mut item).await?;
@@ -203,10 +264,21 @@ impl DynamoLedger {
     }
 }
 
-/// The places in which a job is not counted yet; DynamoDB knows no empty set.
-pub(super) fn put_places(item: &mut Item, places: &[String]) {
-    if !places.is_empty() {
-        let places = aws_sdk_dynamodb::types::AttributeValue::Ss(places.to_vec());
-        item.insert(PLACES.to_owned(), places);
-    }
+/// A write that was tried.
+enum Attempt {
+    Done,
+    /// This is there instead.
+    Refused(Option<Known>),
+    /// Something else is there.
+    Unknown,
+}
+
+/// The item of a job that is counted now in these of its places.
+fn counted(mut item: Item, places: &[Place], now: &[&Place]) -> Item {
+    let count = |place: &Place| {
+        let is_counted = place.is_counted || now.contains(&place);
+        Place { is_counted, ..*place }
+    };
+    put_places(&mut item, &places.iter().map(count).collect::<Vec<_>>());
+    item
 }

@@ -1,7 +1,7 @@
 //! The table on the wire: a handful of requests, each under a permit, so that a thousand jobs at
 //! once do not open a thousand connections. Reads are strongly consistent.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -27,8 +27,9 @@ use crate::lease::LedgerError;
 const MAX_READ: usize = 100;
 
 /// A condition, or an update with its condition: an expression of placeholders and their values.
+#[derive(Clone)]
 pub(super) struct Expression {
-    pub(super) text: &'static str,
+    pub(super) text: Cow<'static, str>,
     pub(super) values: Vec<(&'static str, AttributeValue)>,
 }
 
@@ -112,7 +113,7 @@ impl Table {
             .put_item()
             .table_name(&self.name)
             .set_item(Some(item))
-            .condition_expression(condition.text)
+            .condition_expression(condition.text.clone())
             .set_expression_attribute_values(values(condition))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -133,7 +134,7 @@ impl Table {
     pub(super) async fn update(
         &self,
         pk: String,
-        update: &'static str,
+        update: impl Into<String>,
         condition: Expression,
     ) -> Result<Written, LedgerError> {
         let _permit = self.permit().await?;
@@ -143,7 +144,7 @@ impl Table {
             .table_name(&self.name)
             .key(PK, text(pk))
             .update_expression(update)
-            .condition_expression(condition.text)
+            .condition_expression(condition.text.clone())
             .set_expression_attribute_values(values(condition))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -169,7 +170,7 @@ impl Table {
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(item))
-            .condition_expression(condition.text)
+            .condition_expression(condition.text.clone())
             .set_expression_attribute_values(values(condition));
         let put = put.build().map_err(LedgerError::of)?;
         Ok(TransactWriteItem::builder().put(put).build())
@@ -179,45 +180,107 @@ impl Table {
     pub(super) fn change(
         &self,
         pk: String,
-        update: &'static str,
+        update: impl Into<String>,
         condition: Expression,
     ) -> Result<TransactWriteItem, LedgerError> {
         let update = Update::builder()
             .table_name(&self.name)
             .key(PK, text(pk))
             .update_expression(update)
-            .condition_expression(condition.text)
+            .condition_expression(condition.text.clone())
             .set_expression_attribute_values(values(condition));
         let update = update.build().map_err(LedgerError::of)?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Writes all or nothing. `false`: a condition does not hold, or somebody else was at one of
-    /// the items. The SDK sends a token along, by which a repeated request is recognised.
+    /// Writes all or nothing. The SDK sends a token along, by which a repeated request is
+    /// recognised.
     pub(super) async fn transact(
         &self,
         writes: Vec<TransactWriteItem>,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<Transacted, LedgerError> {
         let _permit = self.permit().await?;
         let request = self.client.transact_write_items().set_transact_items(Some(writes));
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
-                    if cancelled.cancellation_reasons().iter().all(is_in_the_way) =>
-                {
-                    Ok(false)
-                }
-                _ => Err(failure::of_request("TransactWriteItems", &error)),
-            },
+        let error = match request.send().await {
+            Ok(_) => return Ok(Transacted::Done),
+            Err(error) => error,
+        };
+        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        {
+            let reasons: Option<Vec<_>> =
+                cancelled.cancellation_reasons().iter().map(reason).collect();
+            if let Some(reasons) = reasons {
+                return Ok(Transacted::Cancelled(reasons));
+            }
         }
+        Err(failure::of_request("TransactWriteItems", &error))
+    }
+
+    /// The hash keys of up to `limit` items under a hash key of an index, the lowest range keys
+    /// first, none above `until`. An index comes late: it is a hint.
+    pub(super) async fn query(
+        &self,
+        index: &Index,
+        hash: String,
+        until: AttributeValue,
+        limit: usize,
+    ) -> Result<Vec<String>, LedgerError> {
+        let _permit = self.permit().await?;
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(index.name)
+            .key_condition_expression(format!(
+                "{} = :hash AND {} <= :until",
+                index.hash, index.range
+            ))
+            .expression_attribute_values(":hash", text(hash))
+            .expression_attribute_values(":until", until)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| failure::of_query(&self.name, index.name, &error))?;
+        let items = answer.items.unwrap_or_default();
+        Ok(items.iter().filter_map(|item| item.get(PK)?.as_s().ok().cloned()).collect())
     }
 }
 
-/// Not a fault of the request: by another look it may succeed.
-fn is_in_the_way(reason: &CancellationReason) -> bool {
-    let code = reason.code().unwrap_or("None");
-    matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict")
+/// An index of the table: its name and its keys.
+pub(super) struct Index {
+    pub(super) name: &'static str,
+    pub(super) hash: &'static str,
+    pub(super) range: &'static str,
+}
+
+/// What a transaction came to.
+pub(super) enum Transacted {
+    /// All of it stands.
+    Done,
+    /// Nothing was written; why, by each write.
+    Cancelled(Vec<Reason>),
+}
+
+/// What a write had to do with the end of its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Nothing.
+    None,
+    /// Its condition does not hold.
+    Refused,
+    /// Somebody else was at its item.
+    InTheWay,
+}
+
+/// `None` is a fault of the request: by another look it would not succeed.
+fn reason(reason: &CancellationReason) -> Option<Reason> {
+    match reason.code().unwrap_or("None") {
+        "None" => Some(Reason::None),
+        "ConditionalCheckFailed" => Some(Reason::Refused),
+        "TransactionConflict" => Some(Reason::InTheWay),
+        _ => None,
+    }
 }
 
 /// DynamoDB refuses an empty map.

@@ -1,12 +1,14 @@
 //! What became of each item of the file: refused before it was sent, a repetition, or a job.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use crate::{
+    clock::UnixMs,
     environment::{Environment, Ports},
     error::{ErrorClass, JobError},
+    fan_in::{BatchKey, Rejection},
     job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, PayloadHash, ToolName},
 };
 
@@ -39,6 +41,14 @@ pub(super) enum Fate {
 pub(super) struct Entries {
     all: Vec<Entry>,
     sent: HashMap<JobKey, Sent>,
+    /// Batches in which a refused item was counted.
+    pub(super) batches: HashSet<BatchKey>,
+}
+
+/// An item that is refused, in a batch where it is counted all the same.
+pub(super) struct Refusal {
+    pub(super) membership: Membership,
+    pub(super) rejection: Rejection,
 }
 
 /// What tells a job that was sent from another one under its id.
@@ -67,13 +77,14 @@ impl Sent {
 }
 
 impl Entries {
-    /// Judges an item by its text; answers its job if that is to be sent.
+    /// Judges an item by its text; answers its job if that is to be sent, or where its refusal
+    /// counts.
     pub(super) fn admit<P: Ports>(
         &mut self,
         item: &Item,
         body: &Bytes,
         environment: &Environment<P>,
-    ) -> Option<Job> {
+    ) -> Result<Job, Option<Refusal>> {
         let parsed = match item.is_whole() {
             true => Job::parse(body),
             false => Err(Box::new(InvalidJob::too_large(item.bytes))),
@@ -82,6 +93,16 @@ impl Entries {
             Ok(job) => self.admit_job(job, item.line, environment),
             Err(invalid) => {
                 let error = invalid.error();
+                let refusal = invalid.membership.clone().map(|membership| Refusal {
+                    membership,
+                    rejection: Rejection {
+                        job_id: invalid.id.clone(),
+                        tool: invalid.tool.clone(),
+                        error: error.clone(),
+                        metadata: invalid.metadata.clone(),
+                        rejected: now,
+                    },
+                });
                 self.all.push(Entry {
                     line: item.line,
                     id: invalid.id,
@@ -89,7 +110,7 @@ impl Entries {
                     metadata: invalid.metadata.map(|metadata| metadata.to_string().into()),
                     fate: Fate::Rejected(Box::new(error)),
                 });
-                None
+                Err(refusal)
             }
         }
     }
@@ -99,10 +120,23 @@ impl Entries {
         job: Job,
         line: u64,
         environment: &Environment<P>,
-    ) -> Option<Job> {
+    ) -> Result<Job, Option<Refusal>> {
         let key = JobKey::of(&environment.policy.namespace, job.id());
         let fate = self.fate(&job, key, environment);
-        let is_sent = matches!(fate, Fate::Sent(_));
+        let answer = match &fate {
+            Fate::Sent(_) => Ok(()),
+            Fate::Duplicate { .. } => Err(None),
+            Fate::Rejected(error) => Err(job.batch().map(|membership| Refusal {
+                membership: membership.clone(),
+                rejection: Rejection {
+                    job_id: Some(job.id().clone()),
+                    tool: Some(job.tool().clone()),
+                    error: (**error).clone(),
+                    metadata: job.metadata().cloned(),
+                    rejected: environment.clock.now(),
+                },
+            })),
+        };
         self.all.push(Entry {
             line,
             id: Some(job.id().clone()),
@@ -110,7 +144,7 @@ impl Entries {
             metadata: job.metadata().map(|metadata| metadata.to_string().into()),
             fate,
         });
-        is_sent.then_some(job)
+        answer.map(|()| job)
     }
 
     fn fate<P: Ports>(&mut self, job: &Job, key: JobKey, environment: &Environment<P>) -> Fate {

@@ -19,12 +19,13 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
     super::setup::LocalPorts,
-    entry::{Entries, Fate},
+    entry::{Entries, Fate, Refusal},
     input::{Item, Items},
 };
 use crate::{
     batch::Stop,
     environment::Environment,
+    fan_in::BatchKey,
     job::{Job, JobKey, PayloadHash},
     lease::{Decision, Ledger, State},
     queue::{NewMessage, Queue},
@@ -105,8 +106,13 @@ impl Intake {
             let mut item = item.context("the file cannot be read any further")?;
             let body = Bytes::from(std::mem::take(&mut item.text));
             match self.admit(&mut entries, &item, &body) {
-                Some(job) => group.push(self.message(&job, body), &job, &self.environment),
-                None => refused += tell(&entries, refused),
+                Ok(job) => group.push(self.message(&job, body), &job, &self.environment),
+                Err(refusal) => {
+                    refused += tell(&entries, refused);
+                    if let Some(refusal) = refusal {
+                        entries.batches.insert(self.count(refusal, runtime)?);
+                    }
+                }
             }
             if group.is_full() {
                 self.send(&mut group, admitted, runtime)?;
@@ -119,8 +125,23 @@ impl Intake {
         Ok(entries)
     }
 
-    fn admit(&self, entries: &mut Entries, item: &Item, body: &Bytes) -> Option<Job> {
+    fn admit(
+        &self,
+        entries: &mut Entries,
+        item: &Item,
+        body: &Bytes,
+    ) -> Result<Job, Option<Refusal>> {
         entries.admit(item, body, &self.environment)
+    }
+
+    /// Counts an item that is refused in its batch; answers which one that is.
+    fn count(&self, refusal: Refusal, runtime: &Handle) -> anyhow::Result<BatchKey> {
+        let Refusal { membership, rejection } = refusal;
+        let namespace = self.environment.policy.namespace.clone();
+        let key = BatchKey::of(&namespace, membership.id());
+        let ledger = &self.environment.ledger;
+        runtime.block_on(ledger.reject(namespace, membership, rejection))?;
+        Ok(key)
     }
 
     fn message(&self, job: &Job, body: Bytes) -> NewMessage {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use serde_json::Value;
 
 use super::call::AwsCall;
 use super::chance::Chance;
@@ -63,13 +64,16 @@ impl Exchange {
             Fate::Lose => return Err(Closed),
             Fate::Fail(fault) => return Ok(fault.response(&call.service)),
             Fate::FailEntries(chance) => self.forward_in_part(request, call, chance).await?,
-            Fate::GoOn => self.meter.measure(&self.upstream, request, &plan, call).await?,
+            Fate::GoOn | Fate::LeaveOut(_) => {
+                self.meter.measure(&self.upstream, request, &plan, call).await?
+            }
         };
         call.carried_out = Some(answer.head.status.as_u16());
 
         match self.rules.apply(Moment::After, call).await {
             Fate::Lose => Err(Closed),
             Fate::Fail(fault) => Ok(fault.response(&call.service)),
+            Fate::LeaveOut(chance) => Ok(left_out(answer, chance).into_response()),
             Fate::FailEntries(_) | Fate::GoOn => Ok(answer.into_response()),
         }
     }
@@ -90,4 +94,16 @@ impl Exchange {
         }
         Ok(answer)
     }
+}
+
+/// The answer to a query without some of its items.
+fn left_out(mut answer: Answer, mut chance: Chance) -> Answer {
+    if let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) {
+        if let Some(items) = body["Items"].as_array_mut() {
+            items.retain(|_| !chance.hits());
+        }
+        // Whose length and checksum are those of another body.
+        answer = Answer::ok(body.to_string().into());
+    }
+    answer
 }

@@ -55,6 +55,7 @@ pub(super) enum Step {
     Lose,
     Fail(Fault),
     FailEntries(Mutex<Chance>),
+    LeaveOut(Mutex<Chance>),
 }
 
 /// A condition of a test's own.
@@ -125,6 +126,12 @@ impl Rule {
     /// Of a batch request to SQS, lets a share of the entries fail. Only before.
     pub fn fail_entries(self, share: f64, seed: u64) -> Self {
         self.step(Step::FailEntries(Mutex::new(Chance::new(share, seed))))
+    }
+
+    /// Leaves a share of the items out of the answer to a query: an index that comes late. Only
+    /// after.
+    pub fn leave_out(self, share: f64, seed: u64) -> Self {
+        self.step(Step::LeaveOut(Mutex::new(Chance::new(share, seed))))
     }
 
     /// Whether it is this request's turn; counts those that match.

@@ -31,6 +31,7 @@ pub(super) enum Fate {
     Lose,
     Fail(Fault),
     FailEntries(Chance),
+    LeaveOut(Chance),
 }
 
 /// A rule in force, as the test sees it.
@@ -96,6 +97,7 @@ impl Active {
                 Step::Lose => return Fate::Lose,
                 Step::Fail(fault) => return Fate::Fail(fault.clone()),
                 Step::FailEntries(chance) => return Fate::FailEntries(lock(chance).fork()),
+                Step::LeaveOut(chance) => return Fate::LeaveOut(lock(chance).fork()),
             }
         }
         Fate::GoOn

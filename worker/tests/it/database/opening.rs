@@ -121,3 +121,34 @@ fn eight_workers_may_make_the_same_new_file_at_once() {
         drop(databases);
     });
 }
+
+/// A file as the first version made it, with a job and a batch in it.
+const FIRST_VERSION: &str = "
+    INSERT INTO batches VALUES (zeroblob(32), 'batch', 2, 1, 'http://127.0.0.1/', 'pending', 0, 0, 1, 5);
+    INSERT INTO batch_members VALUES (zeroblob(32), 0, zeroblob(32), 1);
+    INSERT INTO jobs VALUES (zeroblob(32), 'default', 'a', 'summarize', NULL, NULL, 'held',
+        zeroblob(16), 1, 1, NULL, NULL, NULL, NULL, '{}', 0, NULL, NULL, NULL, 'none', 1, 2, 3, 4);
+    PRAGMA user_version = 1;";
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let bench = Bench::new();
+    let connection = Connection::open(bench.path()).expect("a file");
+    let schema = include_str!("../../../src/local/schema/1.sql");
+    connection.execute_batch(&format!("{schema}{FIRST_VERSION}")).expect("made");
+    drop(connection);
+
+    let process = bench.process();
+
+    let attention: String = Connection::open(bench.path())
+        .and_then(|file| {
+            let query =
+                "SELECT (SELECT attention FROM jobs) || ' ' || (SELECT attention FROM batches)
+                 || ' ' || (SELECT look_after_ms FROM batches) || ' ' || user_version
+                 FROM pragma_user_version";
+            file.query_row(query, (), |row| row.get(0))
+        })
+        .expect("its content");
+    assert_eq!(attention, "held batch 5 2");
+    drop(process);
+}

@@ -180,3 +180,57 @@ async fn no_more_requests_than_allowed_are_under_way_at_once() {
     let owned = claims.join_all().await;
     assert!(owned.iter().all(|claim| matches!(claim, Claim::Owned(_))));
 }
+
+/// Jobs of one batch that come and end at once, as those of an event do.
+async fn work_off_a_batch(store: &DynamoStore, jobs: u64, at_once: u64) -> (usize, u64, u64) {
+    let (proxy, worker) = store.behind_proxy().await;
+    for first in (0..jobs).step_by(usize::try_from(at_once).expect("a small number")) {
+        let mut running = JoinSet::new();
+        for index in first..jobs.min(first + at_once) {
+            let job = TestJob::new(&format!("job-{index}")).member_of("batch", index, jobs);
+            let worker = worker.clone();
+            running.spawn(async move {
+                let lease = worker.own(job.claim()).await;
+                worker.save(&lease, completed(summary()), START).await
+            });
+        }
+        running.join_all().await;
+    }
+    let bill = bill(&proxy);
+    assert!(worker.batch("batch").await.is_complete());
+    bill
+}
+
+#[tokio::test]
+async fn a_counted_job_is_at_most_five_write_units_in_a_batch_and_towards_three_in_company() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (requests, units, _) = work_off_a_batch(&store, 40, 40).await;
+    // The claim, two for the final state in a transaction; place and count are shared.
+    assert!(units <= 40 * 4, "{units} units for 40 jobs in {requests} requests");
+
+    let Some(store) = DynamoStore::open().await else { return };
+    let (requests, units, _) = work_off_a_batch(&store, 40, 4).await;
+    assert!(units <= 40 * 5, "{units} units for 40 jobs, 4 at once, in {requests} requests");
+}
+
+#[tokio::test]
+async fn a_job_that_is_alone_in_its_batch_pays_for_place_and_count_itself() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (_, units, _) = work_off_a_batch(&store, 1, 1).await;
+    // Batch and its entry in the index, place, claim; final state and count in a transaction.
+    assert_eq!(units, 2 + 1 + 1 + 2 + 2);
+}
+
+#[tokio::test]
+async fn no_write_of_a_job_in_a_batch_is_refused() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let job = TestJob::new("a").member_of("batch", 0, 1);
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, completed(summary()), START).await;
+    assert!(proxy.calls().iter().all(|call| call.answered == Some(200)), "{:?}", proxy.tally());
+    let expected =
+        [("BatchGetItem", 1), ("PutItem", 2), ("TransactWriteItems", 1), ("UpdateItem", 1)];
+    let expected = expected.map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(proxy.tally(), expected.into());
+}

@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-    ScalarAttributeType, TimeToLiveSpecification,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use mcp_batch::aws::{
     clients::Clients,
-    dynamo::{DynamoLedger, DynamoSettings},
+    dynamo::{DynamoLedger, DynamoSettings, create_table},
 };
 use mcp_batch_testkit::{AwsProxy, MiniStack};
 
@@ -31,7 +28,7 @@ impl Store for DynamoStore {
         let aws = MiniStack::start().await?;
         let clients = clients_at(aws.endpoint()).await;
         let table = MiniStack::unique("ledger");
-        create_table(&clients.dynamodb, &table).await;
+        create_table(&clients.dynamodb, &table).await.expect("a table");
         Some(Self { clients, settings: DynamoSettings::of_table(table), aws })
     }
 
@@ -70,24 +67,4 @@ impl DynamoStore {
         let (proxy, ledger) = self.ledger_behind_proxy().await;
         (proxy, Worker::new(ledger))
     }
-}
-
-pub(crate) async fn create_table(client: &aws_sdk_dynamodb::Client, name: &str) {
-    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
-    let kind =
-        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
-    let request = client
-        .create_table()
-        .table_name(name)
-        .key_schema(key.build().expect("a key"))
-        .attribute_definitions(kind.build().expect("an attribute"))
-        .billing_mode(BillingMode::PayPerRequest);
-    request.send().await.expect("a table");
-    let ttl = TimeToLiveSpecification::builder()
-        .attribute_name("record_expires_s")
-        .enabled(true)
-        .build()
-        .expect("a setting");
-    let request = client.update_time_to_live().table_name(name).time_to_live_specification(ttl);
-    request.send().await.expect("expiry");
 }

@@ -8,13 +8,12 @@ use std::{
 };
 
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use mcp_batch::aws::clients::Clients;
+use mcp_batch::aws::{clients::Clients, dynamo::create_table};
 use mcp_batch_testkit::{AwsProxy, FakeLlm, MiniStack, Receiver, wait_until_async};
 use serde_json::{Value, json};
 
 use crate::{
     aws::clients_at,
-    dynamo::create_table,
     helpers::{Ended, Folder, Run, Running, summarize},
 };
 
@@ -39,7 +38,7 @@ impl Rig {
         let created = clients.sqs.create_queue().queue_name(MiniStack::unique("jobs"));
         let created = created.send().await.expect("a queue is created");
         let table = MiniStack::unique("ledger");
-        create_table(&clients.dynamodb, &table).await;
+        create_table(&clients.dynamodb, &table).await.expect("a table");
         Some(Self {
             llm: FakeLlm::start().await,
             receiver: Receiver::start().await,

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use mcp_batch::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    job::{JobKey, Membership, Namespace},
     lease::{
-        Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Record, Refusal,
-        Settled, Settlement,
+        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
+        Mark, Record, Refusal, Settled, Settlement,
     },
     local::SqliteLedger,
 };
@@ -83,8 +83,38 @@ impl Ledger for Faulty {
         self.ledger.members(key, from, limit).await
     }
 
-    async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Answer<()> {
-        self.ledger.mark_batch(key, delivery).await
+    async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
+        self.ledger.mark_batch(key, delivery, now).await
+    }
+
+    async fn reject(
+        &self,
+        namespace: Namespace,
+        membership: Membership,
+        rejection: Rejection,
+    ) -> Answer<()> {
+        self.ledger.reject(namespace, membership, rejection).await
+    }
+
+    async fn close_batch(
+        &self,
+        key: BatchKey,
+        size: u64,
+        now: UnixMs,
+    ) -> Answer<Result<BatchRecord, CloseRefusal>> {
+        self.ledger.close_batch(key, size, now).await
+    }
+
+    async fn renew_batch(&self, key: BatchKey, now: UnixMs) -> Answer<Option<BatchRecord>> {
+        self.ledger.renew_batch(key, now).await
+    }
+
+    async fn cancel_batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
+        self.ledger.cancel_batch(key).await
+    }
+
+    async fn attention(&self, what: Attention, now: UnixMs, limit: usize) -> Answer<Vec<Found>> {
+        self.ledger.attention(what, now, limit).await
     }
 
     async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {

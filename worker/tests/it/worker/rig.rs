@@ -323,6 +323,7 @@ impl Rig {
             payload_hash: job.payload_hash(),
             callback: None,
             membership: None,
+            metadata: None,
             token: OwnerToken::fresh(),
             now,
             lease_ends: now,

@@ -3,9 +3,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
 use aws_sdk_sqs::{
     config::Credentials,
     types::{
@@ -16,7 +13,7 @@ use aws_sdk_sqs::{
 use mcp_batch::{
     aws::{
         clients::Clients,
-        dynamo::{DynamoLedger, DynamoSettings},
+        dynamo::{DynamoLedger, DynamoSettings, create_table},
     },
     job::{JobKey, Namespace},
     lease::{Ledger as _, Record},
@@ -62,7 +59,7 @@ impl Aws {
         let ministack = MiniStack::start().await?;
         let clients = clients_at(ministack.endpoint()).await;
         let table = MiniStack::unique("jobs");
-        create_table(&clients, &table).await;
+        create_table(&clients.dynamodb, &table).await.expect("a table");
         let visibility = (QueueAttributeName::VisibilityTimeout, visibility_timeout.as_secs());
         let visibility = [(visibility.0, visibility.1.to_string())];
         let usual = if is_fifo { MAX_RECEIVES_FIFO } else { MAX_RECEIVES };
@@ -77,6 +74,10 @@ impl Aws {
 
     pub(super) fn endpoint(&self) -> &str {
         self.ministack.endpoint()
+    }
+
+    pub(crate) fn table(&self) -> &str {
+        &self.table
     }
 
     pub(super) fn env(&self) -> [(&'static str, String); 3] {
@@ -195,20 +196,6 @@ async fn clients_at(endpoint: &str) -> Clients {
         .region(Region::new(MiniStack::REGION))
         .credentials_provider(Credentials::new(MiniStack::KEY, MiniStack::KEY, None, None, "test"));
     Clients::load(loader).await
-}
-
-async fn create_table(clients: &Clients, name: &str) {
-    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash);
-    let kind =
-        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
-    let request = clients
-        .dynamodb
-        .create_table()
-        .table_name(name)
-        .key_schema(key.build().expect("a key"))
-        .attribute_definitions(kind.build().expect("an attribute"))
-        .billing_mode(BillingMode::PayPerRequest);
-    request.send().await.expect("a table");
 }
 
 async fn create_queue(

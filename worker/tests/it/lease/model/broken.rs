@@ -2,11 +2,11 @@
 
 use mcp_batch::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    job::{JobKey, Membership, Namespace},
     lease::{
-        Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Outcome,
-        OwnerToken, Record, Refusal, Settled, Settlement, State,
+        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
+        Mark, Outcome, OwnerToken, Record, Refusal, Settled, Settlement, State,
     },
 };
 
@@ -51,8 +51,43 @@ macro_rules! forward_the_rest {
             self.0.members(key, from, limit).await
         }
 
-        async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Answer<()> {
-            self.0.mark_batch(key, delivery).await
+        async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
+            self.0.mark_batch(key, delivery, now).await
+        }
+
+        async fn reject(
+            &self,
+            namespace: Namespace,
+            membership: Membership,
+            rejection: Rejection,
+        ) -> Answer<()> {
+            self.0.reject(namespace, membership, rejection).await
+        }
+
+        async fn close_batch(
+            &self,
+            key: BatchKey,
+            size: u64,
+            now: UnixMs,
+        ) -> Answer<Result<BatchRecord, CloseRefusal>> {
+            self.0.close_batch(key, size, now).await
+        }
+
+        async fn renew_batch(&self, key: BatchKey, now: UnixMs) -> Answer<Option<BatchRecord>> {
+            self.0.renew_batch(key, now).await
+        }
+
+        async fn cancel_batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
+            self.0.cancel_batch(key).await
+        }
+
+        async fn attention(
+            &self,
+            what: Attention,
+            now: UnixMs,
+            limit: usize,
+        ) -> Answer<Vec<Found>> {
+            self.0.attention(what, now, limit).await
         }
 
         async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {

@@ -1,4 +1,4 @@
--- From schema version 1 to 2: why a callback is dead, and what its tries say of the next one.
+-- Why a callback is dead, and what its tries say of the next one.
 
 ALTER TABLE jobs ADD COLUMN callback_refusals INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN callback_maybe INTEGER NOT NULL DEFAULT 0;

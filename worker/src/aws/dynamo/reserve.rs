@@ -1,0 +1,106 @@
+//! Places that are taken in a page of a batch, several at once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    attributes::{RECORD_EXPIRES_S, number},
+    batch_item::{self, PAGE, Taken},
+    patience::Patience,
+    table::{Expression, Table, Written},
+};
+use crate::{
+    fan_in::{BatchKey, Holder},
+    lease::LedgerError,
+};
+
+/// One placeholder for each place of a page.
+const PLACEHOLDERS: [&str; PAGE as usize] = [
+    ":p0", ":p1", ":p2", ":p3", ":p4", ":p5", ":p6", ":p7", ":p8", ":p9", ":p10", ":p11", ":p12",
+    ":p13", ":p14", ":p15", ":p16", ":p17", ":p18", ":p19",
+];
+
+/// A page of a batch: the number of its first place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Page {
+    batch: BatchKey,
+    first: u64,
+}
+
+impl Page {
+    pub(super) fn of(batch: BatchKey, index: u64) -> Self {
+        Self { batch, first: index - index % PAGE }
+    }
+}
+
+/// A place that somebody asks for, and until when its page is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) taken: Taken,
+    pub(super) expires_s: i64,
+}
+
+/// Takes places of one page: `false` for each that somebody else has.
+pub(super) async fn reserve(
+    table: Arc<Table>,
+    page: Page,
+    asked: Vec<Asked>,
+) -> Vec<Result<bool, LedgerError>> {
+    // Of two who ask for the same place at once, the first gets it.
+    let mut wanted = BTreeMap::new();
+    for one in &asked {
+        wanted.entry(one.taken.index).or_insert(*one);
+    }
+    match take(&table, page, wanted).await {
+        Ok(holders) => asked
+            .iter()
+            .map(|one| Ok(holders.get(&one.taken.index) == Some(&one.taken.holder)))
+            .collect(),
+        Err(error) => asked.iter().map(|_| Err(LedgerError(error.0.clone()))).collect(),
+    }
+}
+
+/// Who has each of the wanted places in the end.
+async fn take(
+    table: &Table,
+    page: Page,
+    mut wanted: BTreeMap<u64, Asked>,
+) -> Result<BTreeMap<u64, Holder>, LedgerError> {
+    let mut holders = BTreeMap::new();
+    let mut patience = Patience::new("place");
+    while !wanted.is_empty() {
+        let (update, condition) = taking(wanted.values());
+        let pk = batch_item::page_pk(page.batch, page.first);
+        match table.update(pk, update, condition).await? {
+            Written::Done => {
+                holders.extend(wanted.iter().map(|(index, one)| (*index, one.taken.holder)));
+                break;
+            }
+            Written::Refused(Some(item)) => {
+                for taken in batch_item::to_places(&item)? {
+                    if wanted.remove(&taken.index).is_some() {
+                        holders.insert(taken.index, taken.holder);
+                    }
+                }
+            }
+            Written::Refused(None) | Written::InTheWay => {}
+        }
+        patience.again().await?;
+    }
+    Ok(holders)
+}
+
+/// Takes all of these places, if nobody has one of them.
+pub(super) fn taking<'a>(asked: impl Iterator<Item = &'a Asked>) -> (String, Expression) {
+    let mut update = format!("SET {RECORD_EXPIRES_S} = :expires");
+    let (mut conditions, mut values, mut expires_s) = (Vec::new(), Vec::new(), 0);
+    for one in asked {
+        let name = batch_item::place_name(one.taken.index);
+        let placeholder = PLACEHOLDERS[(one.taken.index % PAGE) as usize];
+        update.push_str(&format!(", {name} = {placeholder}"));
+        conditions.push(format!("attribute_not_exists({name})"));
+        values.push((placeholder, batch_item::place_value(&one.taken)));
+        expires_s = expires_s.max(one.expires_s);
+    }
+    values.push((":expires", number(expires_s)));
+    (update, Expression { text: conditions.join(" AND ").into(), values })
+}

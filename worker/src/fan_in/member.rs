@@ -1,0 +1,109 @@
+//! The jobs of a batch, each at its place.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    clock::UnixMs,
+    error::JobError,
+    job::{JobId, JobKey, ToolName},
+    lease::Record,
+};
+
+use super::BatchKey;
+
+/// A job's place in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The batch.
+    pub batch: BatchKey,
+    /// The index in it, from 0.
+    pub index: u64,
+    /// Whether the job was counted there.
+    pub is_counted: bool,
+}
+
+/// Who has a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// This job.
+    Job(JobKey),
+    /// A job that was rejected.
+    Rejected,
+}
+
+/// A job of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Its place, from 0.
+    pub index: u64,
+    /// Whether the batch has counted it.
+    pub is_counted: bool,
+    /// What it is.
+    pub kind: MemberKind,
+}
+
+/// What stands at a place of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemberKind {
+    /// A job that was claimed at least once.
+    Job(Box<Record>),
+    /// A job that could not become one.
+    Rejected(Box<Rejection>),
+}
+
+impl Member {
+    /// Its record, if it has one.
+    pub fn record(&self) -> Option<&Record> {
+        match &self.kind {
+            MemberKind::Job(record) => Some(record),
+            MemberKind::Rejected(_) => None,
+        }
+    }
+}
+
+/// A job that could not become a run, as its batch remembers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejection {
+    /// Its id, if that could be read.
+    pub job_id: Option<JobId>,
+    /// Its tool, if that could be read.
+    pub tool: Option<ToolName>,
+    /// Why.
+    pub error: JobError,
+    /// What the caller gets back.
+    pub metadata: Option<Value>,
+    /// When.
+    pub rejected: UnixMs,
+}
+
+impl Rejection {
+    /// As stores keep it.
+    pub fn to_json(&self) -> Value {
+        let mut fields = Map::new();
+        let mut put = |name: &str, value| fields.insert(name.to_owned(), value);
+        if let Some(id) = &self.job_id {
+            put("job_id", id.as_str().into());
+        }
+        if let Some(tool) = &self.tool {
+            put("tool", tool.as_str().into());
+        }
+        put("error", json!(self.error));
+        if let Some(metadata) = &self.metadata {
+            put("metadata", metadata.clone());
+        }
+        put("rejected_ms", self.rejected.0.into());
+        Value::Object(fields)
+    }
+
+    /// One that was stored.
+    pub fn from_json(mut stored: Value) -> Option<Self> {
+        let text = |name: &str| stored.get(name).and_then(Value::as_str);
+        Some(Self {
+            job_id: text("job_id").and_then(|id| id.parse().ok()),
+            tool: text("tool").and_then(|tool| tool.parse().ok()),
+            rejected: UnixMs(stored.get("rejected_ms")?.as_i64()?),
+            error: serde_json::from_value(stored.get_mut("error")?.take()).ok()?,
+            metadata: stored.get_mut("metadata").map(Value::take),
+        })
+    }
+}

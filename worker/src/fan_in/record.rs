@@ -1,0 +1,239 @@
+//! One batch as the ledger keeps it, and the rules by which it changes.
+
+use std::time::Duration;
+
+use super::member::Holder;
+use crate::{
+    clock::UnixMs,
+    error::{ErrorClass, JobError},
+    job::{BatchId, JobKey, Membership},
+    lease::{CallbackSlot, CallbackState, Delivery, MESSAGE_IS_GONE_AFTER},
+};
+
+/// When a batch is closed with what there is, if its first job does not say.
+const BATCH_LIVES: Duration = Duration::from_secs(24 * 3600);
+
+/// A batch as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchRecord {
+    /// The caller's id.
+    pub id: BatchId,
+    /// How many jobs it has, once somebody has said so.
+    pub size: Option<u64>,
+    /// How many of them have ended.
+    pub counted: u64,
+    /// Where its outcome is posted.
+    pub callback: CallbackSlot,
+    /// Until then somebody is delivering it.
+    pub delivery_ends: UnixMs,
+    /// When its first job came.
+    pub opened: UnixMs,
+    /// When it is closed with what there is.
+    pub expires: UnixMs,
+    /// When it was closed for that reason: nothing is counted any more.
+    pub expired: Option<UnixMs>,
+    /// What of it has not started is cancelled when it is claimed.
+    pub is_cancelled: bool,
+    /// When the sweep is to look after it, as long as its callback is owed.
+    pub look_after: UnixMs,
+}
+
+/// What a batch knows of the place a job asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places {
+    /// Who has that place.
+    pub holder: Option<Holder>,
+    /// The highest place that is taken, of a batch whose size nobody has said yet.
+    pub highest: Option<u64>,
+}
+
+/// Why a batch cannot be closed with a size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseRefusal {
+    /// No job has joined it.
+    #[error("the ledger knows no such batch: expected one that at least one job has joined")]
+    Unknown,
+    /// It does not fit what there is.
+    #[error("{0}")]
+    Misfit(JobError),
+}
+
+impl BatchRecord {
+    /// Whether every job of it has ended.
+    pub fn is_complete(&self) -> bool {
+        self.size == Some(self.counted)
+    }
+
+    /// Whether nothing more will be counted.
+    pub fn is_over(&self) -> bool {
+        self.is_complete() || self.expired.is_some()
+    }
+
+    /// Takes the delivery of its callback upon oneself until `until`: the batch as it is then, if
+    /// it is over, its callback is due and nobody else is at it. One whose time has come is over.
+    pub fn take(mut self, now: UnixMs, until: UnixMs) -> Option<Self> {
+        if !self.is_over() && self.expires <= now {
+            self.expired = Some(now);
+        }
+        let is_due = self.callback.state == CallbackState::Pending && self.delivery_ends <= now;
+        self.delivery_ends = until;
+        self.look_after = until.plus(MESSAGE_IS_GONE_AFTER);
+        (is_due && self.is_over()).then_some(self)
+    }
+
+    /// Makes its callback due again, if it is over.
+    pub fn renew(mut self, now: UnixMs) -> Option<Self> {
+        self.callback.renew();
+        self.delivery_ends = UnixMs::default();
+        self.look_after = now.plus(MESSAGE_IS_GONE_AFTER);
+        self.is_over().then_some(self)
+    }
+
+    /// How long somebody may still be at the delivery of its callback; `None` once nothing is owed,
+    /// or as long as jobs of it run.
+    pub fn owed_after(&self, now: UnixMs) -> Option<Duration> {
+        let is_owed = self.callback.state == CallbackState::Pending && self.is_over();
+        is_owed.then(|| self.delivery_ends.since(now))
+    }
+
+    /// Notes what became of a delivery.
+    pub fn note(&mut self, delivery: Delivery, now: UnixMs) {
+        self.callback.note(delivery);
+        self.delivery_ends = UnixMs::default();
+        self.look_after = now.plus(MESSAGE_IS_GONE_AFTER);
+    }
+
+    /// Lets a job join: the batch as it is afterwards, or why the job has no place in it.
+    pub fn join(
+        old: Option<Self>,
+        places: Places,
+        job: JobKey,
+        membership: &Membership,
+        now: UnixMs,
+    ) -> Result<Self, JobError> {
+        let Some(mut batch) = old else { return Ok(Self::open(membership, now)) };
+        batch.check_callback(membership)?;
+        if places.holder.is_some_and(|holder| holder != Holder::Job(job)) {
+            let expected = "an index that no other job of the batch has";
+            return Err(misplaced("batch.index", expected, &membership.index().to_string()));
+        }
+        if let Some(size) = membership.size() {
+            batch.take_size("batch.size", size, places.highest)?;
+        }
+        batch.check_index(membership.index())?;
+        match places.holder {
+            None => batch.check_time(now)?,
+            Some(_) => {}
+        }
+        Ok(batch)
+    }
+
+    /// Lets a job that cannot become a run take its place and be counted, unless it has no place
+    /// there: `None`. A size that contradicts the batch's is overlooked.
+    pub fn reject(
+        old: Option<Self>,
+        places: Places,
+        membership: &Membership,
+        now: UnixMs,
+    ) -> Option<Self> {
+        let mut batch = old.unwrap_or_else(|| Self::open(membership, now));
+        batch.check_callback(membership).ok()?;
+        if let Some(size) = membership.size() {
+            let _ = batch.take_size("batch.size", size, places.highest);
+        }
+        batch.check_index(membership.index()).ok()?;
+        batch.check_time(now).ok()?;
+        batch.counted += 1;
+        places.holder.is_none().then_some(batch)
+    }
+
+    /// Closes it with its size: as many jobs are waited for, and no more.
+    pub fn close(
+        old: Option<Self>,
+        size: u64,
+        highest: Option<u64>,
+        now: UnixMs,
+    ) -> Result<Self, CloseRefusal> {
+        let mut batch = old.ok_or(CloseRefusal::Unknown)?;
+        if batch.size != Some(size) {
+            batch.check_time(now).map_err(CloseRefusal::Misfit)?;
+        }
+        batch.take_size("size", size, highest).map_err(CloseRefusal::Misfit)?;
+        if batch.is_complete() && batch.callback.state == CallbackState::Pending {
+            batch.look_after = batch.look_after.min(now);
+        }
+        Ok(batch)
+    }
+
+    fn open(membership: &Membership, now: UnixMs) -> Self {
+        let expires = membership.expires_at().unwrap_or(now.plus(BATCH_LIVES));
+        Self {
+            id: membership.id().clone(),
+            size: membership.size(),
+            counted: 0,
+            callback: CallbackSlot::pending(membership.callback().clone()),
+            delivery_ends: UnixMs::default(),
+            opened: now,
+            expires,
+            expired: None,
+            is_cancelled: false,
+            look_after: expires,
+        }
+    }
+
+    /// Another callback is another batch's: an n8n execution that is run again has a new URL, and
+    /// would wait for ever for one that the old URL is told.
+    fn check_callback(&self, membership: &Membership) -> Result<(), JobError> {
+        if self.callback.callback == *membership.callback() {
+            return Ok(());
+        }
+        let expected = format!(
+            "the callback that the batch has since {}, or another batch.id",
+            self.opened.rfc3339()
+        );
+        Err(misplaced("batch.callback", &expected, "another one"))
+    }
+
+    fn check_index(&self, index: u64) -> Result<(), JobError> {
+        match self.size.filter(|size| index >= *size) {
+            None => Ok(()),
+            Some(size) => {
+                let expected = format!("an index below the batch's size of {size}");
+                Err(misplaced("batch.index", &expected, &index.to_string()))
+            }
+        }
+    }
+
+    fn check_time(&self, now: UnixMs) -> Result<(), JobError> {
+        if self.is_complete() || (self.expired.is_none() && now < self.expires) {
+            return Ok(());
+        }
+        let expires = self.expires.rfc3339();
+        let message = format!(
+            "batch: expected a batch that is still open, found one that was closed at its \
+             expires_at, {expires}"
+        );
+        Err(JobError::new(ErrorClass::Invalid, "batch_expired", message).at("batch"))
+    }
+
+    fn take_size(&mut self, field: &str, size: u64, highest: Option<u64>) -> Result<(), JobError> {
+        if let Some(known) = self.size {
+            let expected = format!("{known}, as before");
+            let is_same = known == size;
+            return is_same
+                .then_some(())
+                .ok_or_else(|| misplaced(field, &expected, &size.to_string()));
+        }
+        if let Some(highest) = highest.filter(|highest| *highest >= size) {
+            let expected = format!("more than the index {highest} that a job of it has");
+            return Err(misplaced(field, &expected, &size.to_string()));
+        }
+        self.size = Some(size);
+        Ok(())
+    }
+}
+
+fn misplaced(field: &str, expected: &str, found: &str) -> JobError {
+    let message = format!("{field}: expected {expected}, found {found}");
+    JobError::new(ErrorClass::Invalid, "batch_place", message).at(field)
+}

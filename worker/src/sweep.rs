@@ -1,0 +1,226 @@
+//! **The sweep** looks after what nobody else will: batches past their `expires_at`, callbacks that
+//! are owed although their message is gone, jobs that wait for a person. It finds them by the
+//! ledger's sparse index, never by reading everything; any number may sweep at once.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::sleep,
+};
+
+use crate::{
+    batch::Stop,
+    clock::{Clock, Deadline},
+    environment::{Environment, Policy, Ports, Post},
+    fan_in::{self, BatchKey, BatchRecord, FanIn},
+    lease::{Attention, CallbackState, Delivery, Found, Ledger, LedgerError, Mark, Record},
+    webhook::{Courier, Event},
+};
+
+/// What is looked after in one pass, of each kind: the rest is for the next.
+const MOST: usize = 1_000;
+
+/// Deliveries at once: the courier has bounds of its own for each receiver.
+const AT_ONCE: usize = 16;
+
+/// The pause between two passes of a process that goes on working.
+pub const EVERY: Duration = Duration::from_secs(60);
+
+/// What it takes to sweep.
+pub struct Sweep<L> {
+    /// Who is owed what.
+    pub ledger: L,
+    /// Who posts it.
+    pub courier: Courier,
+    /// The wall clock.
+    pub clock: Clock,
+    /// When to give up.
+    pub policy: Policy,
+}
+
+/// Who can tell outcomes: a worker, or a sweep that is nothing else.
+pub trait Desk: Send + Sync + 'static {
+    /// Its ledger.
+    type Ledger: Ledger;
+
+    /// What it takes to tell outcomes.
+    fn post(&self) -> Post<'_, Self::Ledger>;
+}
+
+impl<L: Ledger> Desk for Sweep<L> {
+    type Ledger = L;
+
+    fn post(&self) -> Post<'_, L> {
+        let Self { ledger, courier, clock, policy } = self;
+        Post { ledger, courier, clock, policy }
+    }
+}
+
+impl<P: Ports> Desk for Environment<P> {
+    type Ledger = P::Ledger;
+
+    fn post(&self) -> Post<'_, P::Ledger> {
+        Self::post(self)
+    }
+}
+
+/// What one pass found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// Batches that were closed at their `expires_at` with what there was.
+    pub batches_expired: u64,
+    /// Callbacks of batches and of jobs that their receivers took.
+    pub callbacks_sent: u64,
+    /// Those that were not taken this time.
+    pub callbacks_failed: u64,
+    /// Those that were given up.
+    pub callbacks_dead: u64,
+    /// Those that there was no time or no turn for, or that somebody else was at.
+    pub callbacks_put_off: u64,
+    /// What the ledger could not tell or write.
+    pub errors: u64,
+    /// Jobs that wait for a person, 1,000 at most.
+    pub held: u64,
+    /// Callbacks of jobs and of batches that were given up before, 1,000 of each at most.
+    pub dead: u64,
+}
+
+impl Swept {
+    fn add(&mut self, told: Option<Result<End, JoinError>>) {
+        let count = match told {
+            None => return,
+            Some(Ok(End::Sent)) => &mut self.callbacks_sent,
+            Some(Ok(End::Failed)) => &mut self.callbacks_failed,
+            Some(Ok(End::Dead)) => &mut self.callbacks_dead,
+            Some(Ok(End::PutOff)) => &mut self.callbacks_put_off,
+            Some(Ok(End::Error) | Err(_)) => &mut self.errors,
+        };
+        *count += 1;
+    }
+
+    /// Whether there is nothing to tell.
+    pub fn is_idle(&self) -> bool {
+        *self == Self { held: self.held, dead: self.dead, ..Self::default() }
+    }
+}
+
+/// How a callback that was looked after ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Sent,
+    Failed,
+    Dead,
+    PutOff,
+    Error,
+}
+
+/// One pass, over soon after `deadline`. It fails only if the index cannot be asked.
+pub async fn sweep<D: Desk>(desk: &Arc<D>, deadline: Deadline) -> Result<Swept, LedgerError> {
+    let ledger = desk.post().ledger;
+    let now = desk.post().clock.now();
+    let mut swept = Swept::default();
+    let batches = ledger.attention(Attention::Batch, now, MOST).await?;
+    let callbacks = ledger.attention(Attention::Callback, now, MOST).await?;
+    let expires = |found: &&Found| matches!(found, Found::Batch(_, batch) if !batch.is_over() && batch.expires <= now);
+    swept.batches_expired = batches.iter().filter(expires).count() as u64;
+    let mut telling = JoinSet::new();
+    for found in batches.into_iter().chain(callbacks) {
+        if telling.len() >= AT_ONCE {
+            swept.add(telling.join_next().await);
+        }
+        let desk = Arc::clone(desk);
+        telling.spawn(async move { tell(desk.post(), found, deadline).await });
+    }
+    while let Some(told) = telling.join_next().await {
+        swept.add(Some(told));
+    }
+    for what in [Attention::DeadCallback, Attention::DeadBatchCallback] {
+        swept.dead += ledger.attention(what, now, MOST).await?.len() as u64;
+    }
+    swept.held = ledger.attention(Attention::Held, now, MOST).await?.len() as u64;
+    Ok(swept)
+}
+
+/// Sweeps again and again beside a worker, about so often, until it stops.
+pub async fn sweep_until_stopped<D: Desk>(desk: Arc<D>, every: Duration, stop: Stop) {
+    loop {
+        // Not all processes at once.
+        let pause = every.mul_f64(0.75 + fastrand::f64() / 2.0);
+        tokio::select! {
+            () = stop.draining() => return,
+            () = sleep(pause) => {}
+        }
+        tokio::select! {
+            () = stop.draining() => return,
+            swept = sweep(&desk, Deadline::after(every)) => match swept {
+                Ok(swept) if swept.is_idle() => {}
+                Ok(swept) => tracing::info!(?swept, "swept"),
+                Err(error) => tracing::warn!(%error, "nothing can be swept"),
+            },
+        }
+    }
+}
+
+async fn tell<L: Ledger>(post: Post<'_, L>, found: Found, deadline: Deadline) -> End {
+    let told = match found {
+        Found::Batch(key, batch) => tell_batch(post, key, &batch, deadline).await,
+        Found::Job(record) => tell_job(post, &record, deadline).await,
+    };
+    told.unwrap_or_else(|error| {
+        tracing::warn!(%error, "an owed callback cannot be looked after yet");
+        End::Error
+    })
+}
+
+/// A batch whose time has come is closed by the very taking of its delivery.
+async fn tell_batch<L: Ledger>(
+    post: Post<'_, L>,
+    key: BatchKey,
+    batch: &BatchRecord,
+    deadline: Deadline,
+) -> Result<End, LedgerError> {
+    let age = post.clock.now().since(batch.opened.max(batch.expired.unwrap_or(batch.opened)));
+    let is_last = is_last(post.policy, age);
+    match fan_in::deliver_if_over(post, key, deadline, is_last).await? {
+        FanIn::NotTaken { .. } => Ok(End::Failed),
+        FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Ok(End::PutOff),
+        FanIn::Settled => {
+            let batch = post.ledger.batch(key).await?;
+            let state = batch.map(|batch| batch.callback.state);
+            Ok(match state {
+                Some(CallbackState::Dead(_)) => End::Dead,
+                Some(CallbackState::Pending) => End::PutOff,
+                Some(CallbackState::Sent) | None => End::Sent,
+            })
+        }
+    }
+}
+
+async fn tell_job<L: Ledger>(
+    post: Post<'_, L>,
+    record: &Record,
+    deadline: Deadline,
+) -> Result<End, LedgerError> {
+    let slot = record.callback.as_ref().filter(|_| record.owes_callback());
+    let (Some(slot), Some(event)) = (slot, Event::of_job(record, None)) else {
+        return Ok(End::PutOff);
+    };
+    let Ok(attempt) = post.courier.deliver(slot, &event, deadline).await else {
+        return Ok(End::PutOff);
+    };
+    let age = post.clock.now().since(record.settled);
+    let delivery = attempt.delivery.judged(is_last(post.policy, age));
+    let mark = Mark::Callback(slot.callback.clone(), delivery);
+    post.ledger.mark(record.key, record.epoch, mark, post.clock.now()).await?;
+    Ok(match delivery {
+        Delivery::Sent => End::Sent,
+        Delivery::Failed(_) => End::Failed,
+        Delivery::Dead(_) => End::Dead,
+    })
+}
+
+fn is_last(policy: &Policy, age: Duration) -> bool {
+    age >= policy.callbacks.max_age
+}

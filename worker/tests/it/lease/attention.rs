@@ -1,0 +1,157 @@
+//! What a sweep and people have to look at, and what a record keeps for those who tell it later.
+
+use std::time::Duration;
+
+use mcp_batch::lease::{
+    Attention, Decision, Delivery, Failure, Ledger, MESSAGE_IS_GONE_AFTER, Mark, Record, Repeat,
+    WhyDead,
+};
+use mcp_batch::webhook::Event;
+use serde_json::json;
+
+use crate::lease_helpers::{
+    START, Store, TestJob, Worker, after_s, callback, completed, interrupted,
+};
+
+const URL: &str = "https://n8n.example.com/webhook-waiting/1";
+
+/// The helpers mark a second after the start.
+const GONE_S: i64 = 1 + 7_200;
+
+const EXPIRY_S: i64 = 24 * 3600;
+
+async fn complete<L: Ledger>(worker: &Worker<L>, job: &TestJob) -> Record {
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, completed("yes"), START).await
+}
+
+fn told(delivery: Delivery) -> Mark {
+    Mark::Callback(callback(URL), delivery)
+}
+
+/// What is found in the end: an index may come late.
+async fn assert_found<L: Ledger>(worker: &Worker<L>, what: Attention, at_s: i64, ids: &[&str]) {
+    assert_eq!(MESSAGE_IS_GONE_AFTER, Duration::from_hours(2));
+    assert_eq!(worker.attention(what, after_s(at_s)).await, ids, "{what:?} after {at_s} s");
+}
+
+pub(super) async fn a_held_job_is_found_until_a_person_decides<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").never_repeated();
+    let lease = worker.own(job.claim()).await;
+    assert_found(&worker, Attention::Held, 0, &[]).await;
+    worker.save(&lease, interrupted(Repeat::Never), START).await;
+    assert_found(&worker, Attention::Held, 0, &["a"]).await;
+    assert_found(&worker, Attention::Held, -1, &[]).await;
+
+    worker.decide(job.key(), Decision::Succeed("yes".into()), START).await.expect("it is held");
+
+    assert_found(&worker, Attention::Held, 9, &[]).await;
+}
+
+pub(super) async fn a_deferred_callback_is_found_once_its_message_must_be_gone<S: Store>(store: S) {
+    let worker = store.worker();
+    let record = complete(&worker, &TestJob::new("a").callback(URL)).await;
+    assert_found(&worker, Attention::Callback, EXPIRY_S, &[]).await;
+
+    for _ in 0..2 {
+        worker.mark(&record, told(Delivery::Failed(Failure::NotTaken))).await;
+        assert_found(&worker, Attention::Callback, GONE_S - 1, &[]).await;
+        assert_found(&worker, Attention::Callback, GONE_S, &["a"]).await;
+    }
+    worker.mark(&record, told(Delivery::Sent)).await;
+
+    assert_found(&worker, Attention::Callback, EXPIRY_S, &[]).await;
+    assert_found(&worker, Attention::DeadCallback, EXPIRY_S, &[]).await;
+}
+
+pub(super) async fn a_callback_that_was_given_up_is_found_until_somebody_takes_it<S: Store>(
+    store: S,
+) {
+    let worker = store.worker();
+    let first = complete(&worker, &TestJob::new("a").callback(URL)).await;
+    let second = complete(&worker, &TestJob::new("b").callback(URL)).await;
+    worker.mark(&first, told(Delivery::Dead(WhyDead::Refused))).await;
+    worker.mark(&second, told(Delivery::Failed(Failure::NotTaken))).await;
+    worker.mark(&second, told(Delivery::Dead(WhyDead::Refused))).await;
+    let mut found = worker.attention(Attention::DeadCallback, after_s(9)).await;
+    found.sort();
+    assert_eq!(found, ["a", "b"]);
+
+    worker.mark(&first, told(Delivery::Sent)).await;
+
+    assert_found(&worker, Attention::DeadCallback, 9, &["b"]).await;
+    assert_found(&worker, Attention::Callback, EXPIRY_S, &[]).await;
+}
+
+pub(super) async fn a_batch_is_found_when_it_expires_or_its_deliverer_is_lost<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member_of("batch", 0, 1)).await;
+    worker.own(TestJob::new("b").member_of("open", 0, 1).claim()).await;
+    assert_found(&worker, Attention::Batch, EXPIRY_S - 1, &[]).await;
+    let mut found = worker.attention(Attention::Batch, after_s(EXPIRY_S)).await;
+    found.sort();
+    assert_eq!(found, ["batch", "open"]);
+
+    worker.take_batch("batch", START, after_s(60)).await.expect("it is complete");
+    assert_found(&worker, Attention::Batch, 60 + 3_599, &[]).await;
+    assert_found(&worker, Attention::Batch, 60 + 7_200, &["batch"]).await;
+    worker.mark_batch("batch", Delivery::Failed(Failure::NotTaken)).await;
+    assert_found(&worker, Attention::Batch, GONE_S - 1, &[]).await;
+    assert_found(&worker, Attention::Batch, GONE_S, &["batch"]).await;
+    worker.mark_batch("batch", Delivery::Dead(WhyDead::Refused)).await;
+
+    assert_found(&worker, Attention::Batch, EXPIRY_S - 1, &[]).await;
+    assert_found(&worker, Attention::DeadBatchCallback, EXPIRY_S, &["batch"]).await;
+    worker.mark_batch("batch", Delivery::Sent).await;
+    assert_found(&worker, Attention::DeadBatchCallback, EXPIRY_S, &[]).await;
+}
+
+pub(super) async fn a_batch_closed_when_all_had_ended_is_found_at_once<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member("batch", 0)).await;
+    assert_found(&worker, Attention::Batch, 9, &[]).await;
+    worker.close_batch("batch", 1, START).await.expect("it fits");
+    assert_found(&worker, Attention::Batch, 9, &["batch"]).await;
+}
+
+pub(super) async fn a_job_in_a_batch_keeps_what_its_caller_gets_back<S: Store>(store: S) {
+    let worker = store.worker();
+    let metadata = json!({"row": 7, "name": "Zoë"});
+    let job = TestJob::new("a").metadata(metadata.clone());
+    let alone = complete(&worker, &job).await;
+    assert_eq!(alone.metadata, None, "its message has it");
+
+    // It had ended before it came to a batch.
+    worker.claim(job.clone().member_of("batch", 0, 2).claim()).await;
+    assert_eq!(worker.record(&job).await.metadata, Some(metadata.clone()));
+    let other = TestJob::new("b").metadata(json!(["x"])).member_of("batch", 1, 2);
+    complete(&worker, &other).await;
+
+    let members = worker.counted("batch").await;
+    let told: Vec<_> = members.iter().map(mcp_batch::fan_in::member_data).collect();
+    assert_eq!((&told[0]["metadata"], &told[1]["metadata"]), (&metadata, &json!(["x"])));
+}
+
+pub(super) async fn a_deferred_callback_is_told_from_the_record_alone_in_the_same_words<
+    S: Store,
+>(
+    store: S,
+) {
+    let worker = store.worker();
+    let metadata = json!({"row": 7});
+    let job = TestJob::new("a").callback(URL).metadata(metadata.clone());
+    let record = complete(&worker, &job).await;
+    let first = Event::of_job(&record, Some(&metadata)).expect("an outcome");
+
+    worker.mark(&record, told(Delivery::Failed(Failure::NotTaken))).await;
+    worker.mark(&record, Mark::Metadata(metadata)).await;
+    // A message of the same job with something else to hand through.
+    worker.mark(&record, Mark::Metadata(json!("other"))).await;
+
+    let kept = worker.record(&job).await;
+    for other in [None, Some(json!("other"))] {
+        let later = Event::of_job(&kept, other.as_ref()).expect("an outcome");
+        assert_eq!((&later.id, &later.body), (&first.id, &first.body));
+    }
+}

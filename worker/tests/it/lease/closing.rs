@@ -1,0 +1,234 @@
+//! Batches that are closed: by their size, by their time, or because nobody wants them any more.
+
+use std::time::Duration;
+
+use mcp_batch::{
+    error::JobError,
+    fan_in::CloseRefusal,
+    lease::{Claim, Ledger, State},
+};
+use serde_json::json;
+
+use crate::lease_helpers::{
+    BATCH_URL, START, Store, TestJob, Worker, after_s, completed, failed, released,
+};
+
+/// A day: when a batch is closed that says nothing else.
+const EXPIRY_S: i64 = 24 * 3600;
+
+async fn complete<L: Ledger>(worker: &Worker<L>, job: &TestJob) {
+    let lease = worker.own(job.claim()).await;
+    worker.save(&lease, completed("yes"), START).await;
+}
+
+async fn misplaced<L: Ledger>(worker: &Worker<L>, job: &TestJob, at_s: i64) -> JobError {
+    let before = worker.look(job.key()).await;
+    match worker.claim(job.claim_at(after_s(at_s))).await {
+        Claim::Misplaced(error) => {
+            assert_eq!(worker.look(job.key()).await, before);
+            error
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) async fn a_batch_learns_its_size_by_being_closed<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member("batch", 0)).await;
+    let running = worker.own(TestJob::new("b").member("batch", 1).claim()).await;
+
+    for _ in 0..2 {
+        let closed = worker.close_batch("batch", 3, START).await.expect("it fits");
+        assert_eq!((closed.size, closed.counted), (Some(3), 1));
+    }
+    worker.save(&running, completed("yes"), START).await;
+    let error = misplaced(&worker, &TestJob::new("d").member("batch", 3), 0).await;
+    assert_eq!(error.field.as_deref(), Some("batch.index"));
+    complete(&worker, &TestJob::new("c").member("batch", 2)).await;
+
+    assert!(worker.batch("batch").await.is_complete());
+}
+
+pub(super) async fn a_batch_of_which_all_have_ended_is_complete_by_being_closed<S: Store>(
+    store: S,
+) {
+    let worker = store.worker();
+    for index in 0..3 {
+        let job = TestJob::new(&format!("job-{index}")).member("batch", index);
+        complete(&worker, &job).await;
+    }
+    assert_eq!(worker.take_batch("batch", START, after_s(60)).await, None);
+
+    let closed = worker.close_batch("batch", 3, START).await.expect("it fits");
+
+    assert!(closed.is_complete());
+    assert!(worker.take_batch("batch", START, after_s(60)).await.is_some());
+}
+
+pub(super) async fn a_batch_is_not_closed_with_a_size_that_does_not_fit<S: Store>(store: S) {
+    let worker = store.worker();
+    let refused = worker.close_batch("unknown", 1, START).await;
+    assert_eq!(refused, Err(CloseRefusal::Unknown));
+
+    complete(&worker, &TestJob::new("a").member("batch", 41)).await;
+    let refused = worker.close_batch("batch", 41, START).await.expect_err("41 is taken");
+    assert!(refused.to_string().contains("size: expected more than the index 41"), "{refused}");
+
+    worker.close_batch("batch", 42, START).await.expect("it fits");
+    let refused = worker.close_batch("batch", 43, START).await.expect_err("it has one");
+    assert!(refused.to_string().contains("size: expected 42, as before, found 43"), "{refused}");
+    assert_eq!(worker.batch("batch").await.size, Some(42));
+}
+
+pub(super) async fn a_batch_past_its_time_is_closed_with_what_there_is<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member_of("batch", 0, 3)).await;
+    worker.own(TestJob::new("b").member_of("batch", 1, 3).claim()).await;
+    let just_before = after_s(EXPIRY_S - 1);
+    assert_eq!(worker.take_batch("batch", just_before, after_s(EXPIRY_S + 60)).await, None);
+    assert_eq!(worker.batch("batch").await.expired, None);
+
+    let expiry = after_s(EXPIRY_S);
+    let taken = worker.take_batch("batch", expiry, after_s(EXPIRY_S + 60)).await;
+
+    let taken = taken.expect("its time has come");
+    assert_eq!((taken.counted, taken.size, taken.expired), (1, Some(3), Some(expiry)));
+    assert_eq!(worker.batch("batch").await, taken);
+    assert_eq!(worker.take_batch("batch", expiry, after_s(EXPIRY_S + 60)).await, None);
+}
+
+pub(super) async fn a_late_job_is_refused_and_counts_nothing<S: Store>(store: S) {
+    let worker = store.worker();
+    let early = TestJob::new("a").member_of("batch", 0, 3);
+    complete(&worker, &early).await;
+    let late = TestJob::new("b").member_of("batch", 1, 3);
+
+    let error = misplaced(&worker, &late, EXPIRY_S).await;
+    assert_eq!((&*error.code, error.field.as_deref()), ("batch_expired", Some("batch")));
+    worker.take_batch("batch", after_s(EXPIRY_S), after_s(EXPIRY_S)).await.expect("it is due");
+    assert_eq!(misplaced(&worker, &late, 0).await.code, "batch_expired");
+
+    worker.reject(&late, "late", after_s(EXPIRY_S)).await;
+    assert_eq!((worker.batch("batch").await.counted, worker.counted("batch").await.len()), (1, 1));
+    let again = worker.claim(early.claim_at(after_s(EXPIRY_S))).await;
+    assert!(matches!(again, Claim::Finished(_)), "it was in time: {again:?}");
+}
+
+pub(super) async fn a_job_that_ends_after_its_batch_was_closed_is_not_counted_in_it<S: Store>(
+    store: S,
+) {
+    let worker = store.worker();
+    let ends = [completed("late"), failed("late")];
+    let size = ends.len() as u64;
+    let mut leases = Vec::new();
+    for (index, end) in (0..).zip(ends) {
+        let job = TestJob::new(&format!("job-{index}")).member_of("batch", index, size);
+        leases.push((worker.own(job.claim()).await, end));
+    }
+    let closed = worker.take_batch("batch", after_s(EXPIRY_S), after_s(EXPIRY_S)).await;
+    assert_eq!(closed.expect("it is due").counted, 0);
+
+    for (lease, end) in leases {
+        let record = worker.save(&lease, end, START).await;
+        assert!(record.is_final());
+        assert_eq!(worker.look(lease.key).await, Some(record));
+    }
+
+    assert_eq!(worker.batch("batch").await.counted, 0);
+    assert_eq!(worker.counted("batch").await, []);
+    assert_eq!(worker.members("batch", 0, 9).await.len(), 2, "they are told as uncounted");
+}
+
+pub(super) async fn another_callback_is_another_batchs<S: Store>(store: S) {
+    let worker = store.worker();
+    let member = |id: &str, index: u64, url: &str| {
+        let place = json!({"id": "batch", "index": index, "size": 2, "callback": url});
+        TestJob::new(id).membership(place)
+    };
+    complete(&worker, &member("a", 0, BATCH_URL)).await;
+
+    // An execution that is run again: a new resume URL, the same ids.
+    let other = "https://n8n.example.com/webhook-waiting/other?signature=0123";
+    for job in [member("a", 0, other), member("b", 1, other)] {
+        let error = misplaced(&worker, &job, 0).await;
+        assert_eq!(error.field.as_deref(), Some("batch.callback"));
+        assert!(!error.message.contains("signature"), "{error}");
+        worker.reject(&job, "misplaced", START).await;
+    }
+
+    assert_eq!(worker.batch("batch").await.counted, 1, "its place is not theirs to fill");
+    complete(&worker, &member("b", 1, BATCH_URL)).await;
+}
+
+pub(super) async fn what_has_not_started_of_a_cancelled_batch_is_cancelled<S: Store>(store: S) {
+    let worker = store.worker();
+    assert_eq!(worker.cancel_batch("batch").await, None);
+    let done = TestJob::new("done").member_of("batch", 0, 4);
+    complete(&worker, &done).await;
+    let running = worker.own(TestJob::new("running").member_of("batch", 1, 4).claim()).await;
+    let waiting = TestJob::new("waiting").member_of("batch", 2, 4);
+    let lease = worker.own(waiting.claim()).await;
+    worker.save(&lease, released("once"), START).await;
+
+    assert!(worker.cancel_batch("batch").await.expect("a batch").is_cancelled);
+
+    for job in [&waiting, &TestJob::new("new").member_of("batch", 3, 4)] {
+        for _ in 0..2 {
+            let claim = worker.claim(job.claim()).await;
+            assert!(matches!(claim, Claim::Cancelled(_)), "{claim:?}");
+        }
+        assert_eq!(worker.record(job).await.state, State::Cancelled);
+    }
+    assert_eq!(worker.batch("batch").await.counted, 3);
+    let record = worker.save(&running, completed("yes"), START).await;
+    assert!(matches!(record.state, State::Done(_)), "what began goes on");
+    assert!(matches!(worker.claim(done.claim()).await, Claim::Finished(_)));
+    assert!(worker.batch("batch").await.is_complete());
+}
+
+pub(super) async fn a_rejected_job_is_counted_once_at_its_place<S: Store>(store: S) {
+    let worker = store.worker();
+    let bad = TestJob::new("bad").member_of("batch", 1, 2).metadata(json!({"row": 1}));
+    for _ in 0..3 {
+        worker.reject(&bad, "no_such_tool", START).await;
+        assert_eq!(worker.batch("batch").await.counted, 1);
+    }
+    assert_eq!(worker.look(bad.key()).await, None, "its id is free");
+    let place = misplaced(&worker, &TestJob::new("other").member_of("batch", 1, 2), 0).await;
+    assert_eq!(place.field.as_deref(), Some("batch.index"));
+    complete(&worker, &TestJob::new("good").member_of("batch", 0, 2)).await;
+
+    assert!(worker.batch("batch").await.is_complete());
+    let members = worker.counted("batch").await;
+    let told = members.iter().map(mcp_batch::fan_in::member_data).collect::<Vec<_>>();
+    assert_eq!((&told[0]["status"], &told[1]["status"]), (&json!("succeeded"), &json!("rejected")));
+    assert_eq!(told[1]["error"]["code"], "no_such_tool");
+    assert_eq!((&told[1]["id"], &told[1]["metadata"]), (&json!("bad"), &json!({"row": 1})));
+}
+
+pub(super) async fn a_rejected_job_without_a_place_is_not_counted<S: Store>(store: S) {
+    let worker = store.worker();
+    let holder = TestJob::new("a").member_of("batch", 0, 2);
+    worker.own(holder.claim()).await;
+
+    worker.reject(&TestJob::new("b").member_of("batch", 0, 2), "twice", START).await;
+    worker.reject(&TestJob::new("c").member("batch", 2), "beyond", START).await;
+    assert_eq!(worker.batch("batch").await.counted, 0);
+
+    // Its size is wrong, its place is its own.
+    worker.reject(&TestJob::new("d").member_of("batch", 1, 9), "size", START).await;
+    let batch = worker.batch("batch").await;
+    assert_eq!((batch.counted, batch.size), (1, Some(2)));
+}
+
+pub(super) async fn a_batch_may_wait_for_its_size_as_long_as_it_is_open<S: Store>(store: S) {
+    let worker = store.worker();
+    for index in [0, 170, 999] {
+        let job = TestJob::new(&format!("job-{index}")).member("batch", index);
+        complete(&worker, &job).await;
+    }
+    assert!(worker.close_batch("batch", 999, START).await.is_err());
+    worker.close_batch("batch", 1_000, START).await.expect("it fits");
+    let late = worker.take_batch("batch", START.plus(Duration::from_hours(24)), START).await;
+    assert_eq!(late.expect("it is over").counted, 3);
+}
