@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resent {
     /// One try was made; where the receiver did not take it, the callback is due again.
     Tried(CallbackState),

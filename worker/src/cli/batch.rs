@@ -182,7 +182,7 @@ fn state(batch: &BatchRecord) -> Value {
         "expires_at": batch.expires.rfc3339(),
         "expired_at": batch.expired.map(UnixMs::rfc3339),
         "callback_host": batch.callback.callback.host(),
-        "callback": batch.callback.state,
+        "callback": batch.callback.state.name(),
         "callback_failures": batch.callback.failures,
     })
 }

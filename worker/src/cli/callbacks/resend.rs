@@ -89,7 +89,7 @@ impl Args {
             };
             let resent = resent.with_context(|| told_as.clone())?;
             are_all_sent &= resent == Resent::Tried(CallbackState::Sent);
-            writeln!(io::stdout(), "{told_as}: {}", told(resent))?;
+            writeln!(io::stdout(), "{told_as}: {}", told(&resent))?;
         }
         Ok(if are_all_sent { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
     }
@@ -123,7 +123,7 @@ impl From<Found> for Due {
     }
 }
 
-fn told(resent: Resent) -> String {
+fn told(resent: &Resent) -> String {
     match resent {
         Resent::Tried(CallbackState::Sent) => "sent".to_owned(),
         Resent::Tried(CallbackState::Pending) => "pending: the receiver did not take it".to_owned(),

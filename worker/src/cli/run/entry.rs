@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use crate::{
-    clock::UnixMs,
     environment::{Environment, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, Rejection},
@@ -100,7 +99,7 @@ impl Entries {
                         tool: invalid.tool.clone(),
                         error: error.clone(),
                         metadata: invalid.metadata.clone(),
-                        rejected: now,
+                        rejected: environment.clock.now(),
                     },
                 });
                 self.all.push(Entry {
