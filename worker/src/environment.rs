@@ -169,6 +169,23 @@ pub enum Observation<'a> {
         /// How.
         end: End<'a>,
     },
+    /// It stands in line before it is claimed: its upstream takes no more calls now.
+    Waits {
+        /// The job's key.
+        key: JobKey,
+        /// Why.
+        reason: &'a JobError,
+        /// For about how long.
+        about: Duration,
+    },
+    /// An upstream refused us rather than the job (class `configuration`): a person has to act, so
+    /// this is worth an alarm. The job's message comes back as well.
+    Refused {
+        /// The job whose call was refused.
+        job: &'a Job,
+        /// Why.
+        reason: &'a JobError,
+    },
     /// Its message comes back.
     Returned {
         /// The queue's id for the message.

@@ -13,6 +13,7 @@ use std::{fmt, future::Future, time::Duration};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use self::outcome::rounded_usd;
 pub use self::{
     attention::{Attention, Found, MESSAGE_IS_GONE_AFTER},
     callback::{CallbackSlot, CallbackState, Delivery, Failure, WhyDead},

@@ -36,6 +36,8 @@ mod table;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 pub use self::schema::create_table;
 use self::{
     attributes::Item,
@@ -103,6 +105,8 @@ pub struct DynamoLedger {
     openings: Arc<Gather<BatchKey, Item, bool>>,
     places: Arc<Gather<Page, Asked, bool>>,
     commits: Arc<Gather<BatchKey, Entry, Committed>>,
+    /// Steps under way: a whole batch begins at once, and each waits before it takes memory.
+    turns: Semaphore,
 }
 
 impl DynamoLedger {
@@ -116,7 +120,12 @@ impl DynamoLedger {
             openings: Gather::new(usize::MAX),
             places: Gather::new(usize::MAX),
             commits: Gather::new(commit::MOST),
+            turns: Semaphore::new(2 * max_requests),
         }
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
+        self.turns.acquire().await.map_err(LedgerError::of)
     }
 
     async fn claim_alone(&self, request: &ClaimRequest) -> Result<Claim, Failure> {
@@ -162,14 +171,16 @@ impl DynamoLedger {
     }
 }
 
+// The steps of most jobs are boxed: a job that waits for its LLM keeps no room for them.
 impl Ledger for DynamoLedger {
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, LedgerError> {
         if let Some(answer) = self.finished.answer(&request) {
             return Ok(answer);
         }
+        let _turn = self.turn().await?;
         let claim = match &request.membership {
-            Some(membership) => self.claim_in_batch(&request, membership).await,
-            None => self.claim_alone(&request).await,
+            Some(membership) => Box::pin(self.claim_in_batch(&request, membership)).await,
+            None => Box::pin(self.claim_alone(&request)).await,
         };
         Ok(claim?)
     }
@@ -184,14 +195,19 @@ impl Ledger for DynamoLedger {
         settlement: Settlement,
         now: UnixMs,
     ) -> Result<Settled, LedgerError> {
-        let failure = match self.settle_as(lease, &settlement, now).await {
+        // What goes to the bucket may be long in coming back from there.
+        let _turn = match self.results.may_go_outside(&settlement) {
+            true => None,
+            false => Some(self.turn().await?),
+        };
+        let failure = match Box::pin(self.settle_as(lease, &settlement, now)).await {
             Ok(settled) => return Ok(settled),
             Err(failure) => failure,
         };
         match (failure.of_result(), settlement) {
             (Some(error), Settlement::Complete(outcome)) => {
                 let failed = Settlement::Fail(error, outcome.usage);
-                Ok(self.settle_as(lease, &failed, now).await?)
+                Ok(Box::pin(self.settle_as(lease, &failed, now)).await?)
             }
             _ => Err(failure.into()),
         }
@@ -204,7 +220,8 @@ impl Ledger for DynamoLedger {
         mark: Mark,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
-        Ok(self.mark_handoff(key, epoch, &mark, now).await?)
+        let _turn = self.turn().await?;
+        Ok(Box::pin(self.mark_handoff(key, epoch, &mark, now)).await?)
     }
 
     async fn cancel(&self, request: ClaimRequest) -> Result<Result<Record, Refusal>, LedgerError> {

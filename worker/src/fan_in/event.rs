@@ -121,7 +121,7 @@ impl Account {
             "missing_indexes": self.missing.first,
             "errors": self.errors,
             // Many jobs have no one model.
-            "usage": Usage { model: None, ..self.usage.clone() },
+            "usage": Usage { model: None, requested_model: None, ..self.usage.clone() },
             "opened_at": batch.opened.rfc3339(),
             "expires_at": batch.expires.rfc3339(),
             "first_seen_at": self.first_seen.map(UnixMs::rfc3339),

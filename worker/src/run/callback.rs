@@ -36,7 +36,8 @@ impl<P: Ports> Run<'_, P> {
         let Some(event) = Event::of_job(record, job.metadata()) else { return Ok(()) };
         let mut slot = slot.clone();
         loop {
-            let attempt = self.call_back(job, record, &mut slot, &event).await?;
+            // Boxed: a job that waits for its LLM keeps no room for it.
+            let attempt = Box::pin(self.call_back(job, record, &mut slot, &event)).await?;
             if slot.state != CallbackState::Pending {
                 return Ok(());
             }

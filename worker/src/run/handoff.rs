@@ -61,8 +61,9 @@ impl<P: Ports> Run<'_, P> {
         let batch = BatchKey::of(&self.environment.policy.namespace, membership.id());
         let is_last = self.is_last_delivery(self.message.first_seen);
         let end_of_delivery = self.delivery_deadline();
-        let delivered =
-            deliver_if_over(self.environment.post(), batch, end_of_delivery, is_last).await;
+        let delivery = deliver_if_over(self.environment.post(), batch, end_of_delivery, is_last);
+        // Boxed: most jobs are in no batch.
+        let delivered = Box::pin(delivery).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
             Ok(FanIn::Taken { .. }) if is_fresh => return Ok(()),
@@ -111,7 +112,7 @@ impl<P: Ports> Run<'_, P> {
             epoch: Some(record.epoch),
             ..self.letter(error, Some(id), Some(tool))
         };
-        let burial = self.bury(letter, Some(record.key)).await?;
+        let burial = Box::pin(self.bury(letter, Some(record.key))).await?;
         if burial == Burial::Taken {
             self.mark(record, Mark::DeadLetterSent).await?;
         }
@@ -158,10 +159,11 @@ impl<P: Ports> Run<'_, P> {
             let (job_id, tool) = (invalid.id.clone(), invalid.tool.clone());
             (membership, self.rejection(job_id, tool, &invalid.error(), invalid.metadata.as_ref()))
         });
-        if let Err(verdict) = self.count_rejection(None, refused).await {
+        if let Err(verdict) = Box::pin(self.count_rejection(None, refused)).await {
             return verdict;
         }
-        self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref()).await
+        let rejected = self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref());
+        Box::pin(rejected).await
     }
 
     fn rejection(
@@ -217,7 +219,7 @@ impl<P: Ports> Run<'_, P> {
         }
         let (id, tool) = (Some(job.id().as_str()), Some(job.tool().as_str()));
         let rejection = Rejected { key: Some(subject.key), error, id, tool };
-        self.reject(rejection, job.callback(), job.metadata()).await
+        Box::pin(self.reject(rejection, job.callback(), job.metadata())).await
     }
 
     async fn reject(

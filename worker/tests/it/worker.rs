@@ -7,6 +7,7 @@ mod flaky;
 mod graves;
 mod groups;
 mod guard;
+mod limits;
 mod many;
 mod receivers;
 mod rejections;

@@ -206,13 +206,15 @@ impl Observer for SharedTally {
                     self.complete.notify_one();
                 }
             }
-            Observation::Returned { key: Some(key), reason, after, .. } => {
+            Observation::Returned { key: Some(key), reason, after, .. }
+            | Observation::Waits { key, reason, about: after } => {
                 tally.returned(key, reason, after);
             }
             Observation::Delivered { delivery: Delivery::Dead(_) } => tally.dead_callbacks += 1,
             Observation::Delivered { .. }
             | Observation::Ended { key: None, .. }
-            | Observation::Returned { key: None, .. } => {}
+            | Observation::Returned { key: None, .. }
+            | Observation::Refused { .. } => {}
         }
     }
 }

@@ -19,7 +19,7 @@ use mcp_batch::{
     poller::{Poller, PollerSettings},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, ToolError, Tools},
+    tool::{CallContext, CallPlan, Gate, Gates, ToolError, Tools},
     webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::{Receiver, wait_until, wait_until_async};
@@ -84,8 +84,8 @@ impl Tools for Diary {
         false
     }
 
-    fn gate(&self, _: &Job) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    fn gates(&self, _: &Job) -> Gates {
+        Arc::clone(&self.gate).into()
     }
 }
 

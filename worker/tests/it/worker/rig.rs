@@ -1,11 +1,12 @@
 //! A worker with a ledger and a queue in a file, and tools that do what their input says.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use mcp_batch::{
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, ToolError, Tools},
+    tool::{CallContext, CallPlan, Gate, Gates, ToolError, Tools},
     webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
@@ -72,7 +73,28 @@ pub(super) struct Scripted {
     pub(super) most_running: AtomicUsize,
     began: Mutex<Vec<String>>,
     releases: Semaphore,
+    window: Window,
     gate: Arc<Gate>,
+}
+
+/// The calls of the latest second.
+#[derive(Default)]
+struct Window(Mutex<VecDeque<Instant>>);
+
+impl Window {
+    fn count(&self, most: usize) -> Result<(), ToolError> {
+        let mut calls = self.0.lock().expect("nobody panics with it");
+        while calls.front().is_some_and(|first| first.elapsed() > Duration::from_secs(1)) {
+            calls.pop_front();
+        }
+        if calls.len() >= most {
+            let error = JobError::new(ErrorClass::Throttled, "http_429", "too many calls");
+            let retry_after = Some(Duration::from_secs(1));
+            return Err(ToolError { retry_after, ..ToolError::free(error) });
+        }
+        calls.push_back(Instant::now());
+        Ok(())
+    }
 }
 
 /// One call under way, over when dropped.
@@ -110,6 +132,8 @@ impl Scripted {
                 let usage = Usage { cost_usd: Some(0.5), ..Usage::free() };
                 return Err(ToolError { usage, ..ToolError::free(error) });
             }
+            // An upstream that takes fifty calls a second, and names no shorter pause than one.
+            "throttle" => self.window.count(50)?,
             "wait" => self.releases.acquire().await.expect("it is never closed").forget(),
             _ => {}
         }
@@ -131,8 +155,8 @@ impl Tools for Scripted {
         false
     }
 
-    fn gate(&self, _: &Job) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    fn gates(&self, _: &Job) -> Gates {
+        Arc::clone(&self.gate).into()
     }
 }
 
@@ -144,10 +168,13 @@ pub(super) struct Returned {
 }
 
 #[derive(Default)]
-pub(super) struct Returns(Mutex<Vec<Returned>>);
+pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize);
 
 impl Observer for Returns {
     fn observe(&self, observation: Observation<'_>) {
+        if let Observation::Ended { .. } = observation {
+            self.1.fetch_add(1, SeqCst);
+        }
         if let Observation::Returned { reason, after, .. } = observation {
             let returned = Returned { code: reason.code.to_string(), after };
             self.0.lock().expect("nobody panics with it").push(returned);
@@ -187,10 +214,26 @@ impl Rig {
         Self::sending(concurrency, plan, allowing_loopback(), change)
     }
 
+    /// Behind this gate.
+    pub(super) fn limited(concurrency: usize, gate: Gate) -> Self {
+        let plan = CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe };
+        Self::made(concurrency, plan, allowing_loopback(), gate, |_| {})
+    }
+
     pub(super) fn sending(
         concurrency: usize,
         plan: CallPlan,
         callbacks: CourierSettings,
+        change: impl FnOnce(&mut Policy),
+    ) -> Self {
+        Self::made(concurrency, plan, callbacks, Gate::default(), change)
+    }
+
+    fn made(
+        concurrency: usize,
+        plan: CallPlan,
+        callbacks: CourierSettings,
+        gate: Gate,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
         // A second start in one process keeps the first.
@@ -212,7 +255,8 @@ impl Rig {
             most_running: AtomicUsize::new(0),
             began: Mutex::default(),
             releases: Semaphore::new(0),
-            gate: Arc::default(),
+            window: Window::default(),
+            gate: Arc::new(gate),
         };
         let returns = Arc::<Returns>::default();
         let environment = Arc::new(Environment {
@@ -358,6 +402,11 @@ impl Rig {
 
     pub(super) fn returned(&self) -> Vec<Returned> {
         self.returns.0.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Messages that need no more work.
+    pub(super) fn ended(&self) -> usize {
+        self.returns.1.load(SeqCst)
     }
 
     /// The ledger's record of a job.
