@@ -138,7 +138,7 @@ impl Bench {
         let post = Post { ledger, courier, clock: &clock, policy };
         let key = BatchKey::of(&Namespace::default(), &"large".parse().expect("an id"));
         let deadline = Deadline::after(Duration::from_mins(5));
-        let told = step(deliver_if_over(post, key, deadline, |_| false)).await?;
+        let told = step(deliver_if_over(post, key, deadline, false)).await?;
         Ok(match told.expect("the ledger answers") {
             FanIn::Settled => true,
             FanIn::Taken { .. } => is_fresh,
