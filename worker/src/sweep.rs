@@ -181,8 +181,9 @@ async fn tell_batch<L: Ledger>(
     batch: &BatchRecord,
     deadline: Deadline,
 ) -> Result<End, LedgerError> {
-    let age = post.clock.now().since(batch.opened.max(batch.expired.unwrap_or(batch.opened)));
-    let is_last = is_last(post.policy, age);
+    let now = post.clock.now();
+    let owed_since = batch.expired.unwrap_or(now.min(batch.expires));
+    let is_last = now.since(owed_since) >= post.policy.callbacks.max_age;
     match fan_in::deliver_if_over(post, key, deadline, is_last).await? {
         FanIn::NotTaken { .. } => Ok(End::Failed),
         FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Ok(End::PutOff),
@@ -210,17 +211,14 @@ async fn tell_job<L: Ledger>(
     let Ok(attempt) = post.courier.deliver(slot, &event, deadline).await else {
         return Ok(End::PutOff);
     };
-    let age = post.clock.now().since(record.settled);
-    let delivery = attempt.delivery.judged(is_last(post.policy, age));
+    let now = post.clock.now();
+    let is_last = now.since(record.settled) >= post.policy.callbacks.max_age;
+    let delivery = attempt.delivery.judged(is_last);
     let mark = Mark::Callback(slot.callback.clone(), delivery);
-    post.ledger.mark(record.key, record.epoch, mark, post.clock.now()).await?;
+    post.ledger.mark(record.key, record.epoch, mark, now).await?;
     Ok(match delivery {
         Delivery::Sent => End::Sent,
         Delivery::Failed(_) => End::Failed,
         Delivery::Dead(_) => End::Dead,
     })
-}
-
-fn is_last(policy: &Policy, age: Duration) -> bool {
-    age >= policy.callbacks.max_age
 }

@@ -53,9 +53,6 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// A receiver that fails is asked again soon, since a person waits; `--patience-s` ends that.
 const LONGEST_CALLBACK_PAUSE: Duration = Duration::from_secs(16);
 
-/// Tries for the callback of a batch that a refused item completed; then a sweep looks after it.
-const BATCH_TRIES: u32 = 5;
-
 /// How often processes on the same ledger that died are looked for.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
 
@@ -146,7 +143,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
-    session.tell_batches_of_refused(&entries).await?;
+    let patience = Duration::from_secs(args.patience_s);
+    session.tell_batches_of_refused(&entries, patience).await?;
     let tally = session.tally.lock().clone();
     let results = results::write(&out, &entries, &tally, &session.environment.ledger).await;
     results.with_context(unwritable)?;
@@ -252,21 +250,27 @@ impl Session {
     }
 
     /// A batch that a refused item completed has no message that would come back for its callback.
-    async fn tell_batches_of_refused(&self, entries: &Entries) -> anyhow::Result<()> {
+    /// What is not told in time is left to a sweep.
+    async fn tell_batches_of_refused(
+        &self,
+        entries: &Entries,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
         let post = self.environment.post();
+        let patience = Deadline::after(patience);
         for key in &entries.batches {
-            let mut failures = 0;
-            while failures < BATCH_TRIES {
+            loop {
                 let deadline = Deadline::after(DELIVERY_TIME);
                 let again_after = match deliver_if_over(post, *key, deadline, false).await? {
                     FanIn::Settled => break,
-                    FanIn::NotTaken { again_after } => {
-                        failures += 1;
-                        again_after
-                    }
                     FanIn::NoTime => TICK,
-                    FanIn::NoTurn { again_after } | FanIn::Taken { again_after } => again_after,
+                    FanIn::NotTaken { again_after }
+                    | FanIn::NoTurn { again_after }
+                    | FanIn::Taken { again_after } => again_after,
                 };
+                if patience.time_left() < again_after {
+                    return Ok(());
+                }
                 tokio::select! {
                     () = self.stop.draining() => return Ok(()),
                     () = sleep(again_after) => {}

@@ -393,6 +393,7 @@ impl Record {
             (Decision::Resend, State::Done(_) | State::Failed(_)) => match &mut record.callback {
                 Some(slot) => {
                     slot.renew();
+                    // No message will come back for it.
                     record.deferred = Some(now);
                 }
                 None => return Step::unchanged(Err(Refusal::NoCallback)),

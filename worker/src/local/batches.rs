@@ -232,8 +232,8 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
         .prepare_cached(
             "INSERT OR REPLACE INTO batches (key, batch_id, size, counted, callback_url,
                  callback_state, callback_failures, callback_refusals, callback_maybe,
-                 delivery_ends_ms, opened_ms, batch_expires_ms,
-                 expired_ms, is_cancelled, look_after_ms, attention, attention_ms)
+                 delivery_ends_ms, opened_ms, batch_expires_ms, expired_ms, is_cancelled,
+                 look_after_ms, attention, attention_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(values.as_slice())

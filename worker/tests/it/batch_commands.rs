@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::helpers::{Folder, json_lines, summarize};
 
+/// Where callbacks may go.
+const HOSTS: (&str, &str) = ("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1");
+
 fn member(id: &str, index: u64, size: Option<u64>, receiver: &Receiver) -> Value {
     let mut job = summarize(id, "One. Two.");
     job["metadata"] = json!({"row": index});
@@ -19,7 +22,7 @@ fn member(id: &str, index: u64, size: Option<u64>, receiver: &Receiver) -> Value
 async fn a_batch_is_shown_closed_and_printed() {
     let (folder, receiver) = (Folder::new(), Receiver::start().await);
     let jobs = [member("a", 0, None, &receiver), member("b", 1, None, &receiver)];
-    folder.run(folder.jobs(&jobs)).args(["--offline"]).finish().await;
+    folder.run(folder.jobs(&jobs)).args(["--offline"]).env(HOSTS.0, HOSTS.1).finish().await;
     assert_eq!(receiver.count(), 0);
 
     let shown = folder.command("batch").args(["b", "--json"]).finish().await;
@@ -34,8 +37,12 @@ async fn a_batch_is_shown_closed_and_printed() {
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("size: expected more than the index 1"), "{}", refused.stderr);
 
-    let closed =
-        folder.command("batch").args(["close", "b", "--size", "2", "--json"]).finish().await;
+    let closed = folder
+        .command("batch")
+        .args(["close", "b", "--size", "2", "--json"])
+        .env(HOSTS.0, HOSTS.1)
+        .finish()
+        .await;
     assert_eq!(closed.code, Some(0), "{}", closed.stderr);
     assert_eq!(json_lines(&closed.stdout)[0]["callback"], "sent");
     assert_eq!(receiver.deliveries()[0].json()["data"]["succeeded"], 2);
@@ -57,7 +64,7 @@ async fn a_file_with_a_bad_job_completes_its_batch() {
     unreadable["typo"] = true.into();
     let jobs = [member("a", 0, Some(3), &receiver), unknown, unreadable];
 
-    folder.run(folder.jobs(&jobs)).args(["--offline"]).finish().await;
+    folder.run(folder.jobs(&jobs)).args(["--offline"]).env(HOSTS.0, HOSTS.1).finish().await;
 
     assert_eq!((receiver.count(), receiver.distinct_ids()), (2, 1));
     let data = &receiver.deliveries()[1].json()["data"];
@@ -71,7 +78,7 @@ async fn a_sweep_tells_what_it_did() {
     let (folder, receiver) = (Folder::new(), Receiver::start().await);
     let mut job = member("a", 0, Some(2), &receiver);
     job["batch"]["expires_at"] = "2099-01-01T00:00:00Z".into();
-    folder.run(folder.jobs(&[job])).args(["--offline"]).finish().await;
+    folder.run(folder.jobs(&[job])).args(["--offline"]).env(HOSTS.0, HOSTS.1).finish().await;
 
     let swept = folder.command("sweep").args(["--json"]).finish().await;
 

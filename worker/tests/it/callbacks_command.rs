@@ -99,9 +99,10 @@ async fn a_host_that_is_not_listed_is_refused_before_the_tool_is_paid() {
     assert!(!ended.stderr.contains("geheim"), "{}", ended.stderr);
 
     let address = url.strip_prefix("http://").and_then(|url| url.split('/').next());
+    let jobs = folder.jobs(&[with_callback("a", &url)]);
     let listed = folder.run(&jobs).llm(&llm).env("MCP_BATCH_CALLBACK_HOSTS", address.expect("one"));
-    assert_eq!(listed.summary().await["succeeded"], 2);
-    assert_eq!(llm.calls(), 2);
+    assert_eq!(listed.summary().await["succeeded"], 1);
+    assert_eq!((llm.calls(), receiver.count() >= 1), (1, true));
 }
 
 #[tokio::test]

@@ -19,7 +19,11 @@ const SCHEDULED: &str = r#"{"version":"0","detail-type":"Scheduled Event","sourc
 async fn sweeper(rig: &Rig) -> RuntimeApi {
     let function = Function::new(env!("CARGO_BIN_EXE_mcp-batch-lambda"));
     let table = rig.aws.table().to_owned();
-    let variables = [("MCP_BATCH_TABLE", table), ("MCP_BATCH_ROLE", "sweep".to_owned())];
+    let variables = [
+        ("MCP_BATCH_TABLE", table),
+        ("MCP_BATCH_ROLE", "sweep".to_owned()),
+        ("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1".to_owned()),
+    ];
     RuntimeApi::start(function.envs(rig.proxy.env()).envs(variables)).await
 }
 

@@ -268,8 +268,8 @@ fn change(
         (":after", number(new.look_after.0)),
     ];
     let mut update = "SET version = :new_version, callback_state = :state, \
-         callback_failures = :failures, callback_refusals = :refusals, callback_maybe = :maybe, \
-         delivery_ends_ms = :ends, look_after_ms = :after"
+         callback_failures = :failures, callback_refusals = :refusals, \
+         callback_maybe = :maybe, delivery_ends_ms = :ends, look_after_ms = :after"
         .to_owned();
     let mut condition = "version = :version".to_owned();
     let mut set = |name: &str, placeholder: &'static str, value| {

@@ -61,7 +61,7 @@ impl Answerer for Llm {
         let call_id = request.headers().get(observed::CALL_ID).cloned();
         let Some(Question { model, text, tokens }) = Question::parse(request.body()) else {
             let number = self.note(request, "", "");
-            let asked = Asked { number, call_id, shape, ..Asked::default() };
+            let asked = Asked { number, shape, call_id, ..Asked::default() };
             return self.behave(Behaviour::status(400), asked, visit).await;
         };
         let behaviour = match self.is_refused(shape, &request) {

@@ -15,6 +15,10 @@ use crate::lease_helpers::{
 
 const URL: &str = "https://n8n.example.com/webhook-waiting/1";
 
+const FAILED: Delivery = Delivery::Failed(Failure::NotTaken);
+
+const DEAD: Delivery = Delivery::Dead(WhyDead::Exhausted);
+
 /// The helpers mark a second after the start.
 const GONE_S: i64 = 1 + 7_200;
 
@@ -55,7 +59,7 @@ pub(super) async fn a_deferred_callback_is_found_once_its_message_must_be_gone<S
     assert_found(&worker, Attention::Callback, EXPIRY_S, &[]).await;
 
     for _ in 0..2 {
-        worker.mark(&record, told(Delivery::Failed(Failure::NotTaken))).await;
+        worker.mark(&record, told(FAILED)).await;
         assert_found(&worker, Attention::Callback, GONE_S - 1, &[]).await;
         assert_found(&worker, Attention::Callback, GONE_S, &["a"]).await;
     }
@@ -71,9 +75,9 @@ pub(super) async fn a_callback_that_was_given_up_is_found_until_somebody_takes_i
     let worker = store.worker();
     let first = complete(&worker, &TestJob::new("a").callback(URL)).await;
     let second = complete(&worker, &TestJob::new("b").callback(URL)).await;
-    worker.mark(&first, told(Delivery::Dead(WhyDead::Refused))).await;
-    worker.mark(&second, told(Delivery::Failed(Failure::NotTaken))).await;
-    worker.mark(&second, told(Delivery::Dead(WhyDead::Refused))).await;
+    worker.mark(&first, told(DEAD)).await;
+    worker.mark(&second, told(FAILED)).await;
+    worker.mark(&second, told(DEAD)).await;
     let mut found = worker.attention(Attention::DeadCallback, after_s(9)).await;
     found.sort();
     assert_eq!(found, ["a", "b"]);
@@ -94,12 +98,12 @@ pub(super) async fn a_batch_is_found_when_it_expires_or_its_deliverer_is_lost<S:
     assert_eq!(found, ["batch", "open"]);
 
     worker.take_batch("batch", START, after_s(60)).await.expect("it is complete");
-    assert_found(&worker, Attention::Batch, 60 + 3_599, &[]).await;
+    assert_found(&worker, Attention::Batch, 60 + 7_199, &[]).await;
     assert_found(&worker, Attention::Batch, 60 + 7_200, &["batch"]).await;
-    worker.mark_batch("batch", Delivery::Failed(Failure::NotTaken)).await;
+    worker.mark_batch("batch", FAILED).await;
     assert_found(&worker, Attention::Batch, GONE_S - 1, &[]).await;
     assert_found(&worker, Attention::Batch, GONE_S, &["batch"]).await;
-    worker.mark_batch("batch", Delivery::Dead(WhyDead::Refused)).await;
+    worker.mark_batch("batch", DEAD).await;
 
     assert_found(&worker, Attention::Batch, EXPIRY_S - 1, &[]).await;
     assert_found(&worker, Attention::DeadBatchCallback, EXPIRY_S, &["batch"]).await;
@@ -144,7 +148,7 @@ pub(super) async fn a_deferred_callback_is_told_from_the_record_alone_in_the_sam
     let record = complete(&worker, &job).await;
     let first = Event::of_job(&record, Some(&metadata)).expect("an outcome");
 
-    worker.mark(&record, told(Delivery::Failed(Failure::NotTaken))).await;
+    worker.mark(&record, told(FAILED)).await;
     worker.mark(&record, Mark::Metadata(metadata)).await;
     // A message of the same job with something else to hand through.
     worker.mark(&record, Mark::Metadata(json!("other"))).await;

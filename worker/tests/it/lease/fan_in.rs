@@ -17,7 +17,7 @@ use mcp_batch::{
     job::Namespace,
     lease::{Claim, Ledger, Repeat, Settled, Settlement},
     secret::Secrets,
-    webhook::{Courier, CourierSettings},
+    webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::{Receiver, Reply};
 use serde_json::json;
@@ -63,7 +63,8 @@ impl Bench {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let secrets = Secrets::fixed(Source::default()).expect("no secret");
-        let settings = CourierSettings::default();
+        let hosts = AllowedHosts::parse("127.0.0.1").expect("a host");
+        let settings = CourierSettings { hosts, ..CourierSettings::default() };
         let courier = Courier::new(settings, secrets, Clock::system()).expect("a courier");
         Self {
             messages: Mutex::new((0..JOBS).collect()),
@@ -161,7 +162,7 @@ pub(super) async fn of_two_thousand_jobs_over_dying_workers_one_callback_tells_a
     store: S,
 ) {
     let bench = Arc::new(Bench::new().await);
-    bench.receiver.respond_with((0..3).map(|_| Reply::status(500)));
+    bench.receiver.respond_with((0..2).map(|_| Reply::status(500)));
     let workers: Vec<_> = (0..WORKERS).map(|_| store.worker()).collect();
     let mut tasks = JoinSet::new();
     for worker in &workers {

@@ -110,8 +110,8 @@ pub(super) async fn a_person_makes_a_callback_due_again<S: Store>(store: S) {
             may_have_arrived: end == Delivery::Sent,
             ..CallbackSlot::pending(callback(OLD))
         };
-        let expected = Record { callback: Some(expected), deferred: Some(START), ..record.clone() };
-        assert_eq!(due, expected, "{id}");
+        let deferred = Some(START);
+        assert_eq!(due, Record { callback: Some(expected), deferred, ..record.clone() }, "{id}");
         assert_eq!(worker.record(&job).await, due);
         worker.mark(&record, told(OLD, Delivery::Sent)).await;
         assert_eq!(slot(&worker, &job).await.state, CallbackState::Sent);
