@@ -66,9 +66,13 @@ pub struct LedgerSettings {
 
 /// `MCP_BATCH_TABLE`, `_RESULTS_BUCKET`.
 pub fn ledger(source: &Source) -> Result<LedgerSettings, ConfigError> {
+    let table = "the name of a DynamoDB table, 3 to 255 of A-Z a-z 0-9 . _ -";
+    let given = source.parse("MCP_BATCH_TABLE", table, |text| name(text, 255, true))?;
+    let bucket = "the name of an S3 bucket, 3 to 63 of a-z 0-9 . -";
+    let lower = |text: &str| name(text, 63, false);
     Ok(LedgerSettings {
-        table: required(TABLE, EXPECTED_TABLE, table(source)?)?,
-        results_bucket: results_bucket(source)?,
+        table: required("MCP_BATCH_TABLE", table, given)?,
+        results_bucket: source.parse("MCP_BATCH_RESULTS_BUCKET", bucket, lower)?,
     })
 }
 
