@@ -48,9 +48,9 @@ enum Command {
     #[cfg(feature = "aws")]
     Poll(poll::Args),
     Batch(batch::Args),
-    Sweep(sweep::Args),
     Callbacks(callbacks::Args),
     Secret(secret::Args),
+    Sweep(sweep::Args),
 }
 
 /// Runs what was typed.
@@ -64,9 +64,9 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
-        Command::Sweep(args) => block_on(sweep::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Secret(args) => secret::main(&args),
+        Command::Sweep(args) => block_on(sweep::main(args)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -12,10 +12,7 @@ mod source;
 use std::path::PathBuf;
 
 pub use self::{
-    aws::{
-        AwsSettings, LedgerSettings, Role, aws, ledger, results_bucket, role, secret_arn, table,
-        visibility_timeout,
-    },
+    aws::{AwsSettings, LedgerSettings, Role, aws, ledger, role, secret_arn, visibility_timeout},
     callbacks::courier,
     connections::Connections,
     keys::Keys,

@@ -118,12 +118,12 @@ pub async fn deliver_if_over<L: Ledger>(
     ledger.mark_batch(key, delivery, post.clock.now()).await?;
     slot.note(delivery);
     match delivery {
+        Delivery::Sent => Ok(FanIn::Settled),
         Delivery::Failed(_) => {
             let schedule = &post.policy.callbacks;
             let again_after = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
             Ok(FanIn::NotTaken { again_after })
         }
-        Delivery::Sent => Ok(FanIn::Settled),
         Delivery::Dead(why) => {
             let (host, why) = (slot.callback.host(), why.name());
             tracing::warn!(batch = %batch.id, host, why, "a batch's callback was given up");

@@ -315,6 +315,14 @@ pub trait Ledger: Send + Sync + 'static {
         now: UnixMs,
     ) -> impl Future<Output = Result<Result<BatchRecord, CloseRefusal>, LedgerError>> + Send;
 
+    /// Makes the callback of a batch that is over due again, whatever became of it; `None` where the
+    /// ledger knows no such batch, or jobs of it are still awaited.
+    fn renew_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
+
     /// From now on, jobs of the batch that have not started are cancelled when they are claimed;
     /// `None` if there is no such batch.
     fn cancel_batch(

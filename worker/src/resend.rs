@@ -1,10 +1,12 @@
 //! An outcome that is told again because a person asks for it, whatever became of its callback.
 
 use crate::{
-    clock::{Clock, Deadline},
+    clock::Deadline,
+    environment::Post,
+    fan_in::{BatchKey, FanIn, deliver_if_over},
     job::JobKey,
     lease::{CallbackState, Decision, Ledger, LedgerError, Mark, Record, Refusal},
-    webhook::{Courier, Event, NotTried},
+    webhook::Event,
 };
 
 /// What became of it.
@@ -12,41 +14,57 @@ use crate::{
 pub enum Resent {
     /// One try was made; where the receiver did not take it, the callback is due again.
     Tried(CallbackState),
-    /// No try could be made; the callback is due again.
-    Untried(NotTried),
+    /// No try could be made: the receiver fails or is busy. The callback is due again.
+    Untried,
     /// There is nothing to tell.
     Refused(Refusal),
+    /// There is no such batch, or jobs of it are still awaited.
+    NotOver,
 }
 
 /// Makes the callback of a finished job due, and tries to deliver it once.
 pub async fn resend<L: Ledger>(
-    ledger: &L,
-    courier: &Courier,
-    clock: &Clock,
+    post: Post<'_, L>,
     key: JobKey,
     deadline: Deadline,
 ) -> Result<Resent, LedgerError> {
-    match ledger.decide(key, Decision::Resend, clock.now()).await? {
-        Ok(record) => deliver(ledger, courier, clock, &record, deadline).await,
+    match post.ledger.decide(key, Decision::Resend, post.clock.now()).await? {
+        Ok(record) => deliver(post, &record, deadline).await,
         Err(refusal) => Ok(Resent::Refused(refusal)),
     }
 }
 
 async fn deliver<L: Ledger>(
-    ledger: &L,
-    courier: &Courier,
-    clock: &Clock,
+    post: Post<'_, L>,
     record: &Record,
     deadline: Deadline,
 ) -> Result<Resent, LedgerError> {
     let owed = record.callback.clone().zip(Event::of_job(record, None));
     let Some((mut slot, event)) = owed else { return Ok(Resent::Refused(Refusal::NoCallback)) };
-    let attempt = match courier.deliver(&slot, &event, deadline).await {
-        Ok(attempt) => attempt,
-        Err(why) => return Ok(Resent::Untried(why)),
+    let Ok(attempt) = post.courier.deliver(&slot, &event, deadline).await else {
+        return Ok(Resent::Untried);
     };
     let mark = Mark::Callback(slot.callback.clone(), attempt.delivery);
-    ledger.mark(record.key, record.epoch, mark, clock.now()).await?;
+    post.ledger.mark(record.key, record.epoch, mark, post.clock.now()).await?;
     slot.note(attempt.delivery);
     Ok(Resent::Tried(slot.state))
+}
+
+/// The same for a batch that is over.
+pub async fn resend_batch<L: Ledger>(
+    post: Post<'_, L>,
+    key: BatchKey,
+    deadline: Deadline,
+) -> Result<Resent, LedgerError> {
+    if post.ledger.renew_batch(key, post.clock.now()).await?.is_none() {
+        return Ok(Resent::NotOver);
+    }
+    match deliver_if_over(post, key, deadline, false).await? {
+        FanIn::NotTaken { .. } => Ok(Resent::Tried(CallbackState::Pending)),
+        FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Ok(Resent::Untried),
+        FanIn::Settled => {
+            let batch = post.ledger.batch(key).await?;
+            Ok(batch.map_or(Resent::NotOver, |batch| Resent::Tried(batch.callback.state)))
+        }
+    }
 }

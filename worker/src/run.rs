@@ -4,6 +4,7 @@
 
 mod admission;
 mod attempt;
+mod callback;
 mod failure;
 mod handoff;
 

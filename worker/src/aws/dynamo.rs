@@ -289,6 +289,14 @@ impl Ledger for DynamoLedger {
         self.close_with_size(key, size, now).await
     }
 
+    async fn renew_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        self.renew_delivery(key, now).await
+    }
+
     async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
         self.cancel_unstarted(key).await
     }

@@ -153,19 +153,6 @@ impl AwsSweep {
     }
 }
 
-/// The ledger in `table` and the secrets, for people's commands: no queue, no tools.
-pub async fn open_ledger(
-    source: Source,
-    table: &str,
-    clock: Clock,
-) -> anyhow::Result<(DynamoLedger, Secrets)> {
-    let clients = Clients::from_env().await;
-    let secrets = secrets::open(source, clients.secrets.clone(), clock).await?;
-    let bucket = config::results_bucket(secrets.current().source())?;
-    let settings = DynamoSettings { bucket, ..DynamoSettings::of_table(table) };
-    Ok((DynamoLedger::new(&clients, settings), secrets))
-}
-
 fn ledger(clients: &Clients, settings: &LedgerSettings) -> DynamoLedger {
     let settings = DynamoSettings {
         bucket: settings.results_bucket.clone(),

@@ -42,7 +42,7 @@ pub fn courier(source: &Source) -> Result<CourierSettings, ConfigError> {
 pub(super) fn schedule(source: &Source) -> Result<Schedule, ConfigError> {
     let standard = Schedule::default();
     let max_age_s = source.number("MCP_BATCH_CALLBACK_MAX_AGE_S", 1..=MAX_AGE_S)?;
-    let max_pause_s = source.number("MCP_BATCH_CALLBACK_MAX_PAUSE_S", 1..=43_200)?;
+    let max_pause_s = source.number("MCP_BATCH_CALLBACK_MAX_PAUSE_S", 1..=3_600)?;
     let cap = max_pause_s.map_or(standard.backoff.cap, Duration::from_secs);
     Ok(Schedule {
         backoff: Backoff { cap, ..standard.backoff },

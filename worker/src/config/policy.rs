@@ -14,8 +14,8 @@ const MIN_LEDGER_DAYS: u64 = 18;
 /// The largest body of a batch's callback that may be asked for: n8n takes 16 MiB.
 const MAX_BATCH_BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// `MCP_BATCH_BATCH_BODY_MAX_BYTES` (4,194,304), `MCP_BATCH_NAMESPACE`, `_MAX_ATTEMPTS` (3), `_MAX_AGE_S` (259,200), `_LEDGER_DAYS` (45), and when
-/// callbacks are tried.
+/// `MCP_BATCH_BATCH_BODY_MAX_BYTES` (4,194,304), `MCP_BATCH_NAMESPACE`, `_MAX_ATTEMPTS` (3), `_MAX_AGE_S` (259,200),
+/// `_LEDGER_DAYS` (45), and when callbacks are tried.
 pub fn policy(source: &Source) -> Result<Policy, ConfigError> {
     let standard = Policy::default();
     let expected = "1 to 128 characters of A-Z a-z 0-9 . _ : -";

@@ -81,6 +81,14 @@ impl BatchRecord {
         (is_due && self.is_over()).then_some(self)
     }
 
+    /// Makes its callback due again, if it is over.
+    pub fn renew(mut self, now: UnixMs) -> Option<Self> {
+        self.callback.renew();
+        self.delivery_ends = UnixMs::default();
+        self.look_after = now.plus(MESSAGE_IS_GONE_AFTER);
+        self.is_over().then_some(self)
+    }
+
     /// How long somebody may still be at the delivery of its callback; `None` once nothing is owed,
     /// or as long as jobs of it run.
     pub fn owed_after(&self, now: UnixMs) -> Option<Duration> {

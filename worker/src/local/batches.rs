@@ -128,6 +128,19 @@ pub(super) fn take(
     Ok(taken)
 }
 
+/// Makes a batch's callback due again.
+pub(super) fn renew(
+    connection: &Connection,
+    key: BatchKey,
+    now: UnixMs,
+) -> rusqlite::Result<Option<BatchRecord>> {
+    let renewed = load(connection, key)?.and_then(|batch| batch.renew(now));
+    if let Some(batch) = &renewed {
+        save(connection, key, batch)?;
+    }
+    Ok(renewed)
+}
+
 /// The members from index `from` on, in order.
 pub(super) fn members(
     connection: &Connection,

@@ -174,6 +174,15 @@ impl Ledger for SqliteLedger {
         self.database.write(close).await.map_err(LedgerError)
     }
 
+    async fn renew_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        let renew = move |connection: &Connection| batches::renew(connection, key, now);
+        self.database.write(renew).await.map_err(LedgerError)
+    }
+
     async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
         let cancel = move |connection: &Connection| batches::cancel(connection, key);
         self.database.write(cancel).await.map_err(LedgerError)

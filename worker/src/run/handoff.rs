@@ -1,5 +1,5 @@
-//! What is owed after an outcome is stored: the dead letter of a failed job, and the callback.
-//! Both are marked in the ledger; a message that comes back finds what is still owed.
+//! What is owed after an outcome is stored: the dead letter of a failed job, the callback
+//! (`run/callback.rs`) and that of its batch. All are marked in the ledger; a message that comes back finds what is still owed.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::time::sleep;
 use super::{Run, Subject, Verdict, jitter};
 use crate::{
     clock::{Deadline, UnixMs},
-    environment::{End, Observation, Ports},
+    environment::{End, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, FanIn, Rejection, deliver_if_over},
     job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, ToolName},
-    lease::{CallbackSlot, CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
+    lease::{CallbackSlot, CallbackState, DeadLetterState, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
-    webhook::{Attempt, Event, LEAST_TIME, NotTried, error_data},
+    webhook::{Event, error_data},
 };
 
 /// Quick deliveries of a rejection, which no ledger remembers.
@@ -23,15 +23,6 @@ const REJECTION_TRIES: u32 = 3;
 
 /// The pause between them.
 const REJECTION_PAUSE: Duration = Duration::from_millis(300);
-
-/// A callback that had no turn at its receiver comes back after about this.
-const TURN_AGAIN: Duration = Duration::from_secs(10);
-
-/// A callback whose receiver fails comes back up to this much later than that is tried again.
-const FAILING_AGAIN: Duration = Duration::from_secs(5);
-
-/// The longest pause between two tries for which a message does not go back to its queue.
-const LONGEST_PAUSE_HERE: Duration = Duration::from_secs(5);
 
 /// A message whose dead letter could not be sent comes back after about this.
 const BURY_AGAIN: Duration = Duration::from_secs(10);
@@ -98,12 +89,12 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// What is delivered until then can still be marked.
-    fn delivery_deadline(&self) -> Deadline {
+    pub(super) fn delivery_deadline(&self) -> Deadline {
         self.deadline.minus(self.environment.policy.settle_margin)
     }
 
     /// Whether a delivery that fails now was the last of a callback that is owed since then.
-    fn is_last_delivery(&self, owed_since: UnixMs) -> bool {
+    pub(super) fn is_last_delivery(&self, owed_since: UnixMs) -> bool {
         let age = self.environment.clock.now().since(owed_since);
         age >= self.environment.policy.callbacks.max_age
     }
@@ -149,94 +140,7 @@ impl<P: Ports> Run<'_, P> {
         })
     }
 
-    /// Delivers the callback, with further tries while their pauses are short. Neither a permit nor a
-    /// turn is held meanwhile.
-    async fn call_back_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
-        let is_due = |slot: &&CallbackSlot| slot.state == CallbackState::Pending;
-        let Some(slot) = record.callback.as_ref().filter(is_due) else { return Ok(()) };
-        let Some(event) = Event::of_job(record, job.metadata()) else { return Ok(()) };
-        let (mut slot, mut is_kept) = (slot.clone(), record.metadata.is_some());
-        loop {
-            // Boxed: a job that waits for its LLM keeps no room for it.
-            let attempt = Box::pin(self.call_back(record, &mut slot, &event)).await?;
-            if slot.state != CallbackState::Pending {
-                return Ok(());
-            }
-            if let Some(metadata) = job.metadata().filter(|_| !is_kept) {
-                self.mark(record, Mark::Metadata(metadata.clone())).await?;
-                is_kept = true;
-            }
-            let schedule = &self.environment.policy.callbacks;
-            let pause = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
-            if !self.can_pause_here(pause).await {
-                return Err(self.not_taken(record.key, slot.failures, pause));
-            }
-        }
-    }
-
-    /// One try, noted in the slot and in the ledger.
-    async fn call_back(
-        &self,
-        record: &Record,
-        slot: &mut CallbackSlot,
-        event: &Event,
-    ) -> Result<Attempt, Verdict> {
-        let deadline = self.delivery_deadline();
-        let attempt = self.environment.courier.deliver(slot, event, deadline).await;
-        let attempt = attempt.map_err(|why| self.not_tried(record.key, why))?;
-        // A duplicate with a callback of its own owes it since that was first seen.
-        let owed_since = record.settled.max(self.message.first_seen);
-        let delivery = attempt.delivery.judged(self.is_last_delivery(owed_since));
-        self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
-        self.environment.observer.observe(Observation::Delivered { delivery });
-        slot.note(delivery);
-        if let Delivery::Dead(why) = delivery {
-            let (job_id, host, why) = (&record.job_id, slot.callback.host(), why.name());
-            tracing::warn!(%job_id, host, why, "a callback was given up");
-        }
-        Ok(attempt)
-    }
-
-    /// Waits for a short pause if another try fits behind it; `false` if the message should.
-    async fn can_pause_here(&self, pause: Duration) -> bool {
-        let fits = self.delivery_deadline().time_left() > pause + LEAST_TIME;
-        if pause > LONGEST_PAUSE_HERE || !fits {
-            return false;
-        }
-        tokio::select! {
-            () = self.stop.draining() => false,
-            () = sleep(pause) => true,
-        }
-    }
-
-    fn not_taken(&self, key: JobKey, failures: u32, after: Duration) -> Verdict {
-        let message = format!("the callback's receiver did not take it ({failures} tries)");
-        self.returned(key, &JobError::new(ErrorClass::Transient, "callback", message), after)
-    }
-
-    /// Not counted: nothing was asked of the receiver.
-    fn not_tried(&self, key: JobKey, why: NotTried) -> Verdict {
-        let (code, message, after) = match why {
-            NotTried::NoTurn => (
-                "callback_turn",
-                "the callback's receiver is busy with others",
-                TURN_AGAIN + jitter(TURN_AGAIN),
-            ),
-            NotTried::NoTime => (
-                "callback_time",
-                "there was no time left to deliver the callback",
-                super::not_started_after(self.stop),
-            ),
-            NotTried::Failing { after } => (
-                "callback_host",
-                "the callback's receiver fails, and is left alone for a moment",
-                after + jitter(FAILING_AGAIN),
-            ),
-        };
-        self.returned(key, &JobError::new(ErrorClass::Transient, code, message), after)
-    }
-
-    async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
+    pub(super) async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
         let now = self.environment.clock.now();
         let marked = self.environment.ledger.mark(record.key, record.epoch, mark, now).await;
         marked.map_err(|error| {
@@ -255,7 +159,7 @@ impl<P: Ports> Run<'_, P> {
             let (job_id, tool) = (invalid.id.clone(), invalid.tool.clone());
             (membership, self.rejection(job_id, tool, &invalid.error(), invalid.metadata.as_ref()))
         });
-        if let Err(verdict) = self.count_rejection(None, refused).await {
+        if let Err(verdict) = Box::pin(self.count_rejection(None, refused)).await {
             return verdict;
         }
         let rejected = self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref());

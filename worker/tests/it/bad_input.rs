@@ -297,7 +297,7 @@ async fn an_id_with_another_input_is_refused_within_a_file_and_against_earlier_r
 
     let untold = summarize("c", "Three.");
     let mut told = untold.clone();
-    told["callback"] = "http://127.0.0.1:9/told".into();
+    told["callback"] = "https://n8n.example.com/told".into();
     folder.run(folder.jobs(&[untold, told])).summary().await;
     let results = folder.results();
     assert_eq!(results[0]["status"], "succeeded");

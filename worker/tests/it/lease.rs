@@ -163,6 +163,7 @@ macro_rules! every_case_on {
                 a_delivery_may_be_taken_again_after_its_time
                 a_delivery_may_be_taken_again_after_a_failed_try
                 a_delivery_that_is_over_is_not_taken_again
+                a_person_makes_a_batchs_callback_due_again
                 an_unknown_batch_has_no_delivery
             }
         }

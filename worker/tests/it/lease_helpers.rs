@@ -254,6 +254,10 @@ impl<L: Ledger> Worker<L> {
         self.ledger.close_batch(batch_key(id), size, now).await.expect("the ledger answers")
     }
 
+    pub(crate) async fn renew_batch(&self, id: &str, now: UnixMs) -> Option<BatchRecord> {
+        self.ledger.renew_batch(batch_key(id), now).await.expect("the ledger answers")
+    }
+
     pub(crate) async fn cancel_batch(&self, id: &str) -> Option<BatchRecord> {
         self.ledger.cancel_batch(batch_key(id)).await.expect("the ledger answers")
     }

@@ -76,11 +76,33 @@ fn a_lambda_without_an_llm_is_an_error() {
 }
 
 #[test]
+fn callbacks_have_times_of_their_own() {
+    let standard = config::courier(&source([])).expect("the defaults");
+    assert_eq!((standard.timeout.as_secs(), standard.connect_timeout.as_secs()), (30, 5));
+    let schedule = config::policy(&source([])).expect("the defaults").callbacks;
+    assert_eq!((schedule.backoff.cap.as_secs(), schedule.max_age.as_secs()), (3_600, 259_200));
+
+    let source_of = |name, value| source([(name, value)]);
+    let quick = config::courier(&source_of("CALLBACK_TIMEOUT_S", "0.5")).expect("a number");
+    assert_eq!(quick.timeout.as_millis(), 500);
+    let short = config::policy(&source_of("CALLBACK_MAX_AGE_S", "60")).expect("a number");
+    assert_eq!(short.callbacks.max_age.as_secs(), 60);
+    for (name, value) in [("CALLBACK_TIMEOUT_S", "0"), ("CALLBACK_CONNECT_TIMEOUT_S", "301")] {
+        let error = config::courier(&source_of(name, value)).expect_err(name).to_string();
+        assert!(error.contains("expected a number from 0.01 to 300"), "{error}");
+    }
+    for (name, value) in [("CALLBACK_MAX_AGE_S", "0"), ("CALLBACK_MAX_PAUSE_S", "3601")] {
+        let error = config::policy(&source_of(name, value)).expect_err(name).to_string();
+        assert!(error.starts_with(&format!("MCP_BATCH_{name}: expected")), "{error}");
+    }
+}
+
+#[test]
 fn callbacks_to_one_host_have_a_bound() {
     let standard = config::courier(&source([])).expect("the default");
     assert_eq!((standard.per_host, standard.total()), (5, 64));
     let wide = config::courier(&source([("CALLBACK_CONCURRENCY", "200")])).expect("a number");
-    assert_eq!((wide.per_host, wide.total()), (200, 200));
+    assert_eq!((wide.per_host, wide.total()), (200, 128));
     assert!(config::courier(&source([("CALLBACK_CONCURRENCY", "0")])).is_err());
 }
 

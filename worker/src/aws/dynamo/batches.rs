@@ -54,6 +54,15 @@ impl DynamoLedger {
         self.change_batch(key, note).await.map(|_| ())
     }
 
+    /// Makes a batch's callback due again.
+    pub(super) async fn renew_delivery(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
+        self.change_batch(key, |batch| batch.renew(now)).await
+    }
+
     /// From now on, what has not started is cancelled when it is claimed.
     pub(super) async fn cancel_unstarted(
         &self,
@@ -284,6 +293,9 @@ fn change(
     }
     if slot.state != CallbackState::Pending {
         update.push_str(", record_expires_s = kept_until_s");
+    }
+    if slot.state == CallbackState::Pending {
+        update.push_str(" REMOVE record_expires_s");
     }
     if new.attention().is_none() {
         update.push_str(&format!(" REMOVE {ATTENTION}, {ATTENTION_MS}"));

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use crate::{
-    clock::UnixMs,
     environment::{Environment, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, Rejection},
@@ -85,13 +84,12 @@ impl Entries {
         body: &Bytes,
         environment: &Environment<P>,
     ) -> Result<Job, Option<Refusal>> {
-        let now = environment.clock.now();
         let parsed = match item.is_whole() {
             true => Job::parse(body),
             false => Err(Box::new(InvalidJob::too_large(item.bytes))),
         };
         match parsed {
-            Ok(job) => self.admit_job(job, item.line, environment, now),
+            Ok(job) => self.admit_job(job, item.line, environment),
             Err(invalid) => {
                 let error = invalid.error();
                 let refusal = invalid.membership.clone().map(|membership| Refusal {
@@ -101,7 +99,7 @@ impl Entries {
                         tool: invalid.tool.clone(),
                         error: error.clone(),
                         metadata: invalid.metadata.clone(),
-                        rejected: now,
+                        rejected: environment.clock.now(),
                     },
                 });
                 self.all.push(Entry {
@@ -121,7 +119,6 @@ impl Entries {
         job: Job,
         line: u64,
         environment: &Environment<P>,
-        now: UnixMs,
     ) -> Result<Job, Option<Refusal>> {
         let key = JobKey::of(&environment.policy.namespace, job.id());
         let fate = self.fate(&job, key, environment);
@@ -135,7 +132,7 @@ impl Entries {
                     tool: Some(job.tool().clone()),
                     error: (**error).clone(),
                     metadata: job.metadata().cloned(),
-                    rejected: now,
+                    rejected: environment.clock.now(),
                 },
             })),
         };

@@ -87,6 +87,24 @@ pub(super) async fn a_delivery_that_is_over_is_not_taken_again<S: Store>(store: 
     }
 }
 
+pub(super) async fn a_person_makes_a_batchs_callback_due_again<S: Store>(store: S) {
+    let worker = store.worker();
+    complete_batch(&worker).await;
+    worker.take_batch("batch", START, after_s(60)).await.expect("it is complete");
+    worker.mark_batch("batch", Delivery::Dead(WhyDead::Refused)).await;
+
+    let due = worker.renew_batch("batch", after_s(1)).await.expect("it is over");
+
+    assert_eq!((due.callback.state, due.callback.failures), (CallbackState::Pending, 0));
+    assert_eq!(worker.batch("batch").await, due);
+    assert!(worker.take_batch("batch", after_s(2), after_s(62)).await.is_some());
+    worker.mark_batch("batch", Delivery::Sent).await;
+
+    complete(&worker, TestJob::new("alone").member_of("open", 0, 2)).await;
+    assert_eq!(worker.renew_batch("open", after_s(1)).await, None, "a job is awaited");
+    assert_eq!(worker.renew_batch("unknown", after_s(1)).await, None);
+}
+
 pub(super) async fn an_unknown_batch_has_no_delivery<S: Store>(store: S) {
     let worker = store.worker();
     assert_eq!(worker.take_batch("unknown", START, after_s(60)).await, None);

@@ -105,6 +105,10 @@ impl Ledger for Faulty {
         self.ledger.close_batch(key, size, now).await
     }
 
+    async fn renew_batch(&self, key: BatchKey, now: UnixMs) -> Answer<Option<BatchRecord>> {
+        self.ledger.renew_batch(key, now).await
+    }
+
     async fn cancel_batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
         self.ledger.cancel_batch(key).await
     }

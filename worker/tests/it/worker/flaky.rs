@@ -16,6 +16,8 @@ use mcp_batch::{
 };
 use mcp_batch_testkit::{Receiver, Reply};
 
+use tokio::task::JoinSet;
+
 use super::{
     plan,
     rig::{LONG, Rig, allowing_loopback, job, with_callback},
@@ -32,7 +34,7 @@ const GONE_FOR: Duration = Duration::from_secs(3);
 
 fn rig() -> Rig {
     let courier =
-        CourierSettings { per_host: 64, timeout: Duration::from_secs(2), ..allowing_loopback() };
+        CourierSettings { per_host: 64, timeout: Duration::from_secs(1), ..allowing_loopback() };
     Rig::sending(256, plan(60_000, Repeat::Safe), courier, |policy| {
         policy.callbacks.backoff.base = Duration::from_millis(50);
         policy.callbacks.backoff.cap = Duration::from_secs(1);
@@ -81,13 +83,17 @@ async fn every_outcome_reaches_a_receiver_that_fails_hangs_and_is_away() {
     rig.send(&jobs).await;
 
     let queue = &rig.worker.environment().queue;
-    let (wait, stop) = (Duration::from_secs(1), Stop::default());
+    let mut batches = JoinSet::new();
     loop {
-        let messages = queue.receive(AT_ONCE, wait, LONG).await.expect("received");
+        let messages = queue.receive(AT_ONCE, Duration::from_secs(1), LONG).await;
+        let messages = messages.expect("received");
         if messages.is_empty() && are_all_sent(&rig).await {
             break;
         }
-        rig.worker.process_and_delete(messages, Deadline::after(LONG), &stop).await;
+        let worker = rig.worker.clone();
+        batches.spawn(async move {
+            worker.process_and_delete(messages, Deadline::after(LONG), &Stop::default()).await;
+        });
     }
 
     assert_eq!(rig.calls(), JOBS, "the tool was called once for each");

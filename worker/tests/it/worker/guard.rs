@@ -124,7 +124,7 @@ async fn no_spelling_of_a_private_address_is_paid_for_or_reached() {
         match number % 3 {
             0 => job["callback"] = json!({"url": url}),
             1 => job["callback"] = url.into(),
-            _ => job["batch"] = json!({"id": number.to_string(), "index": number, "callback": url}),
+            _ => job["batch"] = json!({"id": number.to_string(), "index": 0, "callback": url}),
         }
         job
     };

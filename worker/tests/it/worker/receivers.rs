@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mcp_batch::{
+    clock::Deadline,
     lease::{CallbackSlot, CallbackState, Decision, Ledger, Repeat, WhyDead},
     queue::Message,
     resend::{Resent, resend},
@@ -215,8 +216,7 @@ async fn a_dead_callback_is_sent_again_when_a_person_asks_for_it() {
     assert!(callback.again(Reply::status(410)).await);
     let environment = callback.rig.worker.environment();
     let key = callback.rig.record("a").await.expect("a record").key;
-    let (ledger, courier, clock) = (&environment.ledger, &environment.courier, &environment.clock);
-    let again = || resend(ledger, courier, clock, key, mcp_batch::clock::Deadline::after(LONG));
+    let again = || resend(environment.post(), key, Deadline::after(LONG));
 
     callback.receiver.set_default(Reply::status(503));
     assert_eq!(again().await.expect("an answer"), Resent::Tried(CallbackState::Pending));
@@ -226,7 +226,8 @@ async fn a_dead_callback_is_sent_again_when_a_person_asks_for_it() {
     callback.assert_ended(CallbackState::Sent, 3).await;
     let deliveries = callback.receiver.deliveries();
     assert!(deliveries.iter().all(|delivery| delivery.body() == deliveries[0].body()));
-    let _ = ledger.decide(key, Decision::Resend, clock.now()).await.expect("an answer");
+    let now = environment.clock.now();
+    let _ = environment.ledger.decide(key, Decision::Resend, now).await.expect("an answer");
     assert!(callback.again(Reply::status(204)).await, "or by its message");
     callback.assert_ended(CallbackState::Sent, 4).await;
 }

@@ -108,9 +108,9 @@ async fn a_batch_whose_deliverer_is_lost_with_its_message_is_told() {
 #[tokio::test]
 async fn what_is_given_up_and_what_is_held_is_counted_for_people() {
     let never = plan(60_000, Repeat::Never);
-    let rig = Rig::with(4, never, |policy| policy.callbacks.max_age = Duration::ZERO);
+    let rig = Rig::with(4, never, |_| {});
     let receiver = Receiver::start().await;
-    receiver.respond_with([Reply::status(503)]);
+    receiver.respond_with([Reply::status(410)]);
     rig.process(&[with_callback(job("dead", "answer"), &receiver.url("/"))]).await;
     rig.process(&[job("held", "panic")]).await;
 

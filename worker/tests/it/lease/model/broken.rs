@@ -73,6 +73,10 @@ macro_rules! forward_the_rest {
             self.0.close_batch(key, size, now).await
         }
 
+        async fn renew_batch(&self, key: BatchKey, now: UnixMs) -> Answer<Option<BatchRecord>> {
+            self.0.renew_batch(key, now).await
+        }
+
         async fn cancel_batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
             self.0.cancel_batch(key).await
         }
