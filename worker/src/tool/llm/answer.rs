@@ -1,6 +1,6 @@
 //! A chat completion's answer: its text, what it used, why it ended.
 
-use reqwest::header::HeaderMap;
+use hyper::HeaderMap;
 use serde::Deserialize;
 
 use super::ToolError;

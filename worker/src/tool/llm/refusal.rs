@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use hyper::{StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 
 use super::{ApiKey, ToolError};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
+    http::Response,
     retry::retry_after,
 };
 
