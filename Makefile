@@ -1,6 +1,6 @@
 # The project's habits, each one line that a person could type.
 
-.PHONY: run test check bench fuzz deny fake-llm
+.PHONY: run test e2e check bench fuzz deny fake-llm
 
 # The main job, offline: no key, no network.
 run:
@@ -11,6 +11,10 @@ run:
 test:
 	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- cargo $$runner
 	cargo test --workspace --doc
+
+# What other programs must say to it: every script in scripts/e2e, one after another.
+e2e:
+	@set -e; for script in scripts/e2e/*; do echo "== $$script"; "$$script"; done
 
 # What must hold before a commit.
 check:

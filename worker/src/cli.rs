@@ -7,9 +7,11 @@
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+mod callbacks;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
+mod secret;
 mod setup;
 
 use std::process::ExitCode;
@@ -37,6 +39,8 @@ enum Command {
     Run(run::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Callbacks(callbacks::Args),
+    Secret(secret::Args),
 }
 
 /// Runs what was typed.
@@ -47,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(run::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Secret(args) => secret::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

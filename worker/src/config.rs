@@ -12,7 +12,7 @@ mod source;
 use std::path::PathBuf;
 
 pub use self::{
-    aws::{AwsSettings, Role, aws, role, secret_arn, visibility_timeout},
+    aws::{AwsSettings, Role, aws, results_bucket, role, secret_arn, table, visibility_timeout},
     callbacks::courier,
     connections::Connections,
     keys::Keys,

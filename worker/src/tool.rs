@@ -3,16 +3,20 @@
 
 mod catalog;
 mod gate;
+mod limits;
 mod llm;
+mod models;
 mod offline;
+mod prices;
 mod prompt;
 mod schema;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 pub use self::{
     catalog::{Catalog, CatalogError},
-    gate::Gate,
+    gate::{Blocked, Closed, Gate, Gates, Passes},
+    limits::Limits,
     llm::{ApiKey, LlmClient, LlmSettings},
 };
 use crate::{
@@ -36,8 +40,9 @@ pub trait Tools: Send + Sync + 'static {
     /// Whether the call's outcome would replace one of the offline model.
     fn supersedes_offline(&self) -> bool;
 
-    /// Whether the job's upstream takes calls now, and notes how calls to it end.
-    fn gate(&self, job: &Job) -> Arc<Gate>;
+    /// The gates on the job's way: whether its tool and its upstream take calls now. That of the
+    /// upstream is told how calls end.
+    fn gates(&self, job: &Job) -> Gates;
 }
 
 /// What is known about a call before it is made.

@@ -8,19 +8,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Run, Subject, Verdict, failure::Next};
+use super::{Run, Subject, Verdict, admission::Admitted, failure::Next};
 use crate::{
     environment::{End, Heartbeat, Observation, Ports},
     error::{ErrorClass, JobError},
     job::Job,
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
     retry::Backoff,
-    tool::{CallContext, CallPlan, ToolError, Tools},
+    tool::{CallContext, CallPlan, Passes, ToolError, Tools},
 };
 
 /// A tool keeps its own timeout; this much later its future is dropped.
@@ -58,13 +55,13 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         lease: &Lease,
-        permit: OwnedSemaphorePermit,
+        Admitted { permit, passes }: Admitted,
     ) -> After {
         let (settlement, next) = match &subject.plan {
             Err(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
-            Ok(plan) => match self.call(&subject.job, lease, *plan).await {
+            Ok(plan) => match self.call(&subject.job, lease, *plan, passes).await {
                 CallEnd::Answered(outcome) => {
-                    subject.gate.succeeded();
+                    subject.gates.upstream.succeeded();
                     (Settlement::Complete(outcome), Next::End)
                 }
                 CallEnd::Failed(failure) => self.after_failure(subject, lease, *plan, failure),
@@ -80,7 +77,8 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The tool's call, with an end to it: whatever it does, this returns.
-    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan) -> CallEnd {
+    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, mut passes: Passes) -> CallEnd {
+        passes.use_up();
         let observer = &self.environment.observer;
         let context =
             CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
