@@ -1,6 +1,8 @@
-//! How upstreams and receivers are reached: one kind of client, which trusts the certificates of the
+//! How upstreams and receivers are reached: over connections that trust the certificates of the
 //! machine. They are read when the first server shows its own, once a process: at a cold start
 //! nothing else takes as long.
+
+mod upstream;
 
 use std::{
     sync::{Arc, LazyLock},
@@ -18,6 +20,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
+pub(crate) use self::upstream::{NoAnswer, Response, Upstream};
+
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(ring::default_provider()));
 
@@ -30,13 +34,11 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// it after 5 s: a delivery that meets that has failed, and a call has perhaps been made.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
-/// A client of upstreams, which keeps at most so many unused connections to each.
-pub(crate) fn client(most_idle: usize) -> Result<Client, String> {
-    build(builder(most_idle)?)
-}
+/// How often a connection that waits is probed, lest something on the way forgets it.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// The same, to be changed. It follows no redirects and knows no proxy: what it is sent to is what
-/// was asked for.
+/// A client of receivers, to be changed, which keeps at most so many unused connections to each. It
+/// follows no redirects and knows no proxy: what it is sent to is what was asked for.
 pub(crate) fn builder(most_idle: usize) -> Result<ClientBuilder, String> {
     Ok(Client::builder()
         .tls_backend_preconfigured(config().map_err(|error| error.to_string())?)

@@ -12,8 +12,10 @@ mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{
-    Body, Client, Response,
+use http_body_util::Full;
+use hyper::{
+    Request,
+    body::Bytes,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use tokio::time::{Instant, timeout_at};
@@ -31,7 +33,7 @@ use crate::{
     clock::Clock,
     config::Keys,
     error::{ErrorClass, JobError},
-    http,
+    http::{NoAnswer, Response, Upstream},
     secret::Secrets,
 };
 
@@ -55,7 +57,8 @@ pub struct LlmSettings {
 /// A client of one LLM endpoint; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct LlmClient {
-    http: Client,
+    upstream: Upstream,
+    /// The path of what is called.
     endpoint: Arc<str>,
     settings: Arc<LlmSettings>,
     secrets: Secrets,
@@ -65,10 +68,10 @@ pub struct LlmClient {
 impl LlmClient {
     /// A client for the endpoint of `settings`, which is shown the present key of `secrets`.
     pub fn new(settings: LlmSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
-        let http = http::client(usize::MAX)?;
-        let endpoint = format!("{}/chat/completions", settings.url.as_str().trim_end_matches('/'));
+        let upstream = Upstream::new(&settings.url)?;
+        let endpoint = endpoint(&settings.url);
         let settings = Arc::new(settings);
-        Ok(Self { http, endpoint: endpoint.into(), settings, secrets, clock })
+        Ok(Self { upstream, endpoint: endpoint.into(), settings, secrets, clock })
     }
 
     /// How the endpoint is called.
@@ -135,18 +138,17 @@ impl LlmClient {
         terms: CallTerms<'_>,
         key: Option<&ApiKey>,
     ) -> Result<Response, ToolError> {
-        let mut request = self
-            .http
-            .post(&*self.endpoint)
+        let mut request = Request::post(&*self.endpoint)
             .header(CONTENT_TYPE, "application/json")
-            .header("x-litellm-call-id", terms.job.id().as_str())
-            .timeout(terms.timeout)
-            // A body given as it is would be kept for redirects that are not followed.
-            .body(Body::wrap(body));
+            .header("x-litellm-call-id", terms.job.id().as_str());
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, key.header());
         }
-        request.send().await.map_err(|error| unsent(&error))
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| {
+            let message = format!("the request cannot be written: {error}");
+            ToolError::free(JobError::new(ErrorClass::Permanent, "request", message))
+        })?;
+        self.upstream.send(request, terms.timeout).await.map_err(|error| failed(&error))
     }
 
     async fn refused(
@@ -171,7 +173,7 @@ struct Text {
 
 async fn read(mut response: Response, max_bytes: usize) -> Result<Text, ToolError> {
     let mut head = Vec::with_capacity(expected_bytes(&response, max_bytes));
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken_off(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
         let room = max_bytes - head.len();
         head.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
         if chunk.len() > room {
@@ -186,20 +188,23 @@ fn expected_bytes(response: &Response, max_bytes: usize) -> usize {
     announced.unwrap_or(0).min(max_bytes).min(64 * 1024)
 }
 
-/// Nothing came back. Whether the call was billed depends on how far it got.
-fn unsent(error: &reqwest::Error) -> ToolError {
-    if error.is_connect() {
-        let message = format!("the LLM cannot be reached: {}", innermost(error));
-        return ToolError::free(JobError::new(ErrorClass::Transient, "connect", message));
-    }
-    broken_off(error)
+/// The path that is called, below the base that `url` may have.
+fn endpoint(url: &Url) -> String {
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/chat/completions{query}", url.path().trim_end_matches('/'))
 }
 
-fn broken_off(error: &reqwest::Error) -> ToolError {
-    let (code, message) = if error.is_timeout() {
-        ("timeout", "the LLM did not answer in time".to_owned())
-    } else {
-        ("connection", format!("the connection to the LLM broke off: {}", innermost(error)))
+/// Nothing came back. Whether the call was billed depends on how far it got.
+fn failed(error: &NoAnswer) -> ToolError {
+    let (code, message) = match error {
+        NoAnswer::Unconnected(_) => {
+            let message = format!("the LLM cannot be reached: {}", innermost(error));
+            return ToolError::free(JobError::new(ErrorClass::Transient, "connect", message));
+        }
+        NoAnswer::Late => ("timeout", "the LLM did not answer in time".to_owned()),
+        NoAnswer::Broken(_) => {
+            ("connection", format!("the connection to the LLM broke off: {}", innermost(error)))
+        }
     };
     ToolError::ambiguous(JobError::new(ErrorClass::Transient, code, message))
 }

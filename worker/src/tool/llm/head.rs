@@ -1,6 +1,6 @@
 //! What LiteLLM's headers say of a good answer: its cost, whether it came from the cache, who gave it.
 
-use reqwest::header::HeaderMap;
+use hyper::HeaderMap;
 
 use super::{CallTerms, tokens::Tokens};
 use crate::lease::{Usage, rounded_usd};

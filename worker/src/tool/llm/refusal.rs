@@ -2,16 +2,14 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use reqwest::{
-    Response, StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
-};
+use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 
 use super::{ApiKey, ToolError, head::cost_usd, shown::shown};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
+    http::Response,
     lease::Usage,
     retry::retry_after,
     tool::gate::COOLDOWN,

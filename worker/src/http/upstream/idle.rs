@@ -1,0 +1,74 @@
+//! Connections that no call needs just now. They are kept for a while: the next call saves a dialling.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::time::{Instant, sleep};
+
+use super::{super::IDLE_CONNECTION, Shared, connection::Connection};
+
+/// Unused connections, the one that was used last on top.
+#[derive(Default)]
+pub(super) struct Idle(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    connections: Vec<(Instant, Connection)>,
+    /// Somebody closes what gets too old.
+    is_swept: bool,
+}
+
+impl Idle {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that is open and was used within [`IDLE_CONNECTION`].
+    pub(super) fn take(&self) -> Option<Connection> {
+        let mut kept = self.kept();
+        kept.close_old();
+        kept.connections.pop().map(|(_, connection)| connection)
+    }
+
+    /// Keeps a connection whose last answer has been read, once it has done with it.
+    pub(super) fn keep(&self, shared: &Arc<Shared>, connection: Option<Connection>) {
+        let Some(mut connection) = connection else { return };
+        let shared = Arc::downgrade(shared);
+        tokio::spawn(async move {
+            if connection.is_ready().await
+                && let Some(shared) = shared.upgrade()
+            {
+                shared.idle.push(&shared, connection);
+            }
+        });
+    }
+
+    fn push(&self, shared: &Arc<Shared>, connection: Connection) {
+        let mut kept = self.kept();
+        kept.connections.push((Instant::now(), connection));
+        if !kept.is_swept {
+            kept.is_swept = true;
+            tokio::spawn(sweep(Arc::downgrade(shared)));
+        }
+    }
+}
+
+impl Kept {
+    fn close_old(&mut self) {
+        let is_young = |since: Instant| since.elapsed() < IDLE_CONNECTION;
+        self.connections.retain(|(since, one)| is_young(*since) && !one.is_closed());
+    }
+}
+
+/// Closes connections as they get too old, until there are none.
+async fn sweep(shared: Weak<Shared>) {
+    loop {
+        sleep(IDLE_CONNECTION).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut kept = shared.idle.kept();
+        kept.close_old();
+        if kept.connections.is_empty() {
+            kept.is_swept = false;
+            return;
+        }
+    }
+}
