@@ -63,7 +63,11 @@ resource "aws_lambda_function" "this" {
   kms_key_arn                    = local.kms_key_arn
 
   environment {
-    variables = merge(local.environment, { MCP_BATCH_ROLE = each.key })
+    variables = merge(local.environment, {
+      MCP_BATCH_ROLE = each.key
+      # So that AWS's own records of calls name the function.
+      AWS_SDK_UA_APP_ID = "${var.name}-${each.key}"
+    })
   }
 
   logging_config {

@@ -130,7 +130,7 @@ resource "aws_ecs_service" "litellm" {
   tags = local.tags
 
   lifecycle {
-    # Autoscaling's.
+    # Autoscaling's, which keeps it between litellm_tasks_min and litellm_tasks_max.
     ignore_changes = [desired_count]
   }
 
@@ -141,7 +141,7 @@ resource "aws_ecs_service" "litellm" {
 }
 
 resource "aws_appautoscaling_target" "litellm" {
-  count = var.litellm_enabled && var.litellm_tasks_max > var.litellm_tasks_min ? 1 : 0
+  count = var.litellm_enabled && var.litellm_autoscaling ? 1 : 0
 
   service_namespace  = "ecs"
   resource_id        = "service/${aws_ecs_cluster.litellm[0].name}/${aws_ecs_service.litellm[0].name}"

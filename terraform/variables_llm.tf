@@ -145,7 +145,7 @@ variable "litellm_tasks_min" {
 }
 
 variable "litellm_tasks_max" {
-  description = "Tasks at most: between both numbers they follow the CPU. The same number as litellm_tasks_min: no autoscaling."
+  description = "Tasks at most: between both numbers they follow the CPU."
   type        = number
   default     = 4
   nullable    = false
@@ -154,6 +154,13 @@ variable "litellm_tasks_max" {
     condition     = var.litellm_tasks_max >= var.litellm_tasks_min
     error_message = "litellm_tasks_max: write at least litellm_tasks_min."
   }
+}
+
+variable "litellm_autoscaling" {
+  description = "Whether the number of tasks follows the CPU. false: it stays litellm_tasks_min as of the first apply, and people change it (`aws ecs update-service`)."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "litellm_public" {
