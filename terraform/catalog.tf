@@ -5,9 +5,11 @@ locals {
   has_tools = var.tools_file != null
   has_files = local.has_tools || var.litellm_enabled
 
+  litellm_config = coalesce(var.litellm_config_file, "${path.module}/../litellm/litellm-config.yaml")
+
   files = { for name, file in {
     tools          = { path = var.tools_file, suffix = "toml", needed = local.has_tools }
-    litellm-config = { path = var.litellm_config_file, suffix = "yaml", needed = var.litellm_enabled }
+    litellm-config = { path = local.litellm_config, suffix = "yaml", needed = var.litellm_enabled }
   } : name => file if file.needed }
 }
 

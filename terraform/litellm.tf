@@ -62,7 +62,9 @@ resource "aws_ecs_task_definition" "litellm" {
       DISABLE_ADMIN_UI                 = "True"
       LITELLM_CONFIG_BUCKET_NAME       = aws_s3_bucket.this["files"].id
       LITELLM_CONFIG_BUCKET_OBJECT_KEY = aws_s3_object.file["litellm-config"].key
+      LITELLM_LOCAL_BLOG_POSTS         = "True"
       LITELLM_LOCAL_MODEL_COST_MAP     = "True"
+      LITELLM_LOCAL_POLICY_TEMPLATES   = "true"
       LITELLM_LOG                      = "ERROR"
       LITELLM_TELEMETRY                = "False"
       NO_DOCS                          = "True"

@@ -214,8 +214,8 @@ variable "tools_file" {
 
 variable "callback_hosts" {
   description = <<-EOT
-    MCP_BATCH_CALLBACK_HOSTS: the hosts callbacks may go to, such as "n8n.example.com", "*.example.com" or
-    "10.0.0.5:5678". Without a port, any port; a listed host may be http or private. Empty: any public host by https.
+    MCP_BATCH_CALLBACK_HOSTS: the hosts of callbacks that are yours, such as "n8n.example.com", "*.example.com" or
+    "10.0.0.5:5678"; without a port, any port. A listed host may be private and without TLS; any other must be public, by https.
   EOT
   type        = list(string)
   default     = []

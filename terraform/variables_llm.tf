@@ -42,18 +42,13 @@ variable "litellm_enabled" {
 }
 
 variable "litellm_config_file" {
-  description = "LiteLLM's configuration, in YAML, without secrets: it names them as os.environ/NAME. A change starts new tasks by the next apply."
+  description = "LiteLLM's configuration, in YAML, without secrets: it names them as os.environ/NAME. null: litellm/litellm-config.yaml of this repository. A change starts new tasks by the next apply."
   type        = string
   default     = null
 
   validation {
     condition     = var.litellm_config_file == null ? true : fileexists(var.litellm_config_file)
     error_message = "litellm_config_file: there is no such file; write a path that exists, such as \"$${path.root}/litellm-config.yaml\"."
-  }
-
-  validation {
-    condition     = !var.litellm_enabled || var.litellm_config_file != null
-    error_message = "litellm_config_file: LiteLLM needs one; write the path of a configuration, such as \"$${path.root}/litellm-config.yaml\"."
   }
 }
 
@@ -72,7 +67,7 @@ variable "litellm_image" {
 variable "litellm_secret_names" {
   description = "What LiteLLM's secret holds beside LITELLM_MASTER_KEY, each handed to it as an environment variable."
   type        = list(string)
-  default     = ["ANTHROPIC_API_KEY"]
+  default     = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
   nullable    = false
 
   validation {

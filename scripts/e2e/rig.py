@@ -13,25 +13,45 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").abs
 PATIENCE_S = 120
 
 sys.path.insert(0, str(ROOT / "scripts"))
-import ministack  # noqa: E402
-
+from loopback import Server  # noqa: E402
+from ministack import MiniStack  # noqa: E402
 from wire import Wire  # noqa: E402
+
+
+class StrictAws(MiniStack):
+    """A loopback AWS that enforces roles. The functions it runs reach it over the wire."""
+
+    def __init__(self, wire):
+        super().__init__(ROOT / "scripts" / "ministack.py")
+        self.wire = wire
+
+    def environment(self, endpoint, scratch):
+        return super().environment(endpoint, scratch) | {"AUTH": "true", "AWS_ENDPOINT_URL": self.wire.url}
+
+
+class Tool(Server):
+    """A program from PyPI that is no server, installed in the same way."""
+
+    def __init__(self, name):
+        super().__init__(None)
+        self.name = name
+        self.requirements = ROOT / "scripts" / "e2e" / f"{name}.requirements.txt"
 
 
 def in_ministacks_python(script):
     """Goes on under the Python of MiniStack, which has an AWS client."""
-    python = ministack.ensure()
-    if pathlib.Path(sys.prefix) != python.parent.parent:
-        os.execv(python, [str(python), script, *sys.argv[1:]])
+    home = MiniStack(ROOT / "scripts" / "ministack.py").ensure()
+    if pathlib.Path(sys.prefix) != home:
+        python = str(home / "bin" / "python")
+        os.execv(python, [python, script, *sys.argv[1:]])
 
 
 @contextlib.contextmanager
 def loopback_aws():
-    """A server of its own that enforces roles, behind a wire that sees all; yields the wire."""
+    """A server of its own behind a wire that sees all; yields the wire."""
     with Wire() as wire, tempfile.TemporaryDirectory(prefix="mcp-batch-e2e-", ignore_cleanup_errors=True) as scratch:
-        # The functions it runs take the same way.
-        variables = {"AUTH": "true", "AWS_ENDPOINT_URL": wire.url}
-        with ministack.started(ministack.ensure(), scratch, variables) as wire.upstream:
+        aws = StrictAws(wire)
+        with aws.started(aws.ensure(), scratch) as wire.upstream:
             yield wire
 
 
@@ -56,6 +76,15 @@ def waited_for(what, look):
             return found
         time.sleep(0.2)
     sys.exit(f"{PATIENCE_S} s have passed without {what}")
+
+
+def waited_for_nothing(what, look):
+    """Until `look` finds nothing any more; what it found last is told if that does not happen."""
+    deadline = time.monotonic() + PATIENCE_S
+    while found := look():
+        if time.monotonic() > deadline:
+            sys.exit(f"{what}, after {PATIENCE_S} s: " + "; ".join(found))
+        time.sleep(0.5)
 
 
 class Proofs:

@@ -5,18 +5,34 @@ names the function (AWS_SDK_UA_APP_ID).
 """
 
 import http.client
+import json
 import re
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+# That of the emulator.
+ACCOUNT = "000000000000"
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 BATCHES = {
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
     "DeleteMessageBatch": "DeleteMessage",
     "SendMessageBatch": "SendMessage",
 }
+# The name in a request's body to the ARN.
+ARNS = {
+    "QueueUrl": lambda region, named: f"arn:aws:sqs:{region}:{ACCOUNT}:{named['QueueUrl'].rpartition('/')[2]}",
+    "IndexName": lambda region, named: f"{table(region, named['TableName'])}/index/{named['IndexName']}",
+    "TableName": lambda region, named: table(region, named["TableName"]),
+    "RequestItems": lambda region, named: table(region, next(iter(named["RequestItems"]))),
+    "SecretId": lambda region, named: named["SecretId"],
+}
+TRANSACTED = {"ConditionCheck": "ConditionCheckItem", "Delete": "DeleteItem", "Put": "PutItem", "Update": "UpdateItem"}
 OBJECTS = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+
+
+def table(region, name):
+    return f"arn:aws:dynamodb:{region}:{ACCOUNT}:table/{name}"
 
 
 class Wire:
@@ -59,7 +75,7 @@ class Wire:
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
-        self.note(request, answer.status, content)
+        self.note(request, body, answer.status, content)
         request.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in HOP_BY_HOP:
@@ -70,22 +86,29 @@ class Wire:
         if request.command != "HEAD":
             request.wfile.write(content)
 
-    def note(self, request, status, content):
+    def note(self, request, body, status, content):
         function = re.search(r"\bapp/([\w-]+)", request.headers.get("user-agent", ""))
         if not function:
             return
-        action = action_of(request)
-        with self.lock:
-            self.calls.setdefault(function[1], set()).add(action)
-            if status == 403 or b"AccessDenied" in content:
-                self.refused.append(f"{function[1]}: {action}: {content[:300]!r}")
+        for action, arn in accesses_of(request, body):
+            with self.lock:
+                self.calls.setdefault(function[1], set()).add((action, arn))
+        if status == 403 or b"AccessDenied" in content:
+            self.refused.append(f"{function[1]}: {request.headers.get('x-amz-target')}: {content[:300]!r}")
 
 
-def action_of(request):
-    """The action of IAM that a request needs."""
-    service = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", request.headers.get("authorization", ""))
-    service = service[1] if service else "unsigned"
+def accesses_of(request, body):
+    """The actions of IAM that a request needs, each with the ARN of what it is needed for."""
+    scope = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/", request.headers.get("authorization", ""))
+    region, service = scope.groups() if scope else ("", "unsigned")
     if service == "s3":
-        return f"s3:{OBJECTS.get(request.command, request.command)}"
+        path = urllib.parse.unquote(urllib.parse.urlsplit(request.path).path)
+        return [(f"s3:{OBJECTS.get(request.command, request.command)}", f"arn:aws:s3:::{path.removeprefix('/')}")]
     operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
-    return f"{service}:{BATCHES.get(operation, operation)}"
+    named = json.loads(body or b"{}")
+    if operation == "TransactWriteItems":
+        # A transaction needs what its parts need.
+        parts = [(kind, part) for item in named["TransactItems"] for kind, part in item.items()]
+        return [(f"dynamodb:{TRANSACTED[kind]}", table(region, part["TableName"])) for kind, part in parts]
+    arn = next((make(region, named) for key, make in ARNS.items() if key in named), "*")
+    return [(f"{service}:{BATCHES.get(operation, operation)}", arn)]

@@ -10,7 +10,6 @@ variables {
   secret_values         = {}
   litellm_secret_values = {}
   litellm_enabled       = true
-  litellm_config_file   = "examples/complete/litellm-config.yaml"
 }
 
 run "an_internal_litellm_has_the_functions_beside_it" {
@@ -93,6 +92,7 @@ run "an_internal_litellm_has_the_functions_beside_it" {
       == {
         ANTHROPIC_API_KEY  = "${aws_secretsmanager_secret.litellm[0].arn}:ANTHROPIC_API_KEY::"
         LITELLM_MASTER_KEY = "${aws_secretsmanager_secret.litellm[0].arn}:LITELLM_MASTER_KEY::"
+        OPENAI_API_KEY     = "${aws_secretsmanager_secret.litellm[0].arn}:OPENAI_API_KEY::"
       }
     )
     error_message = "Its keys come from its secret."
@@ -100,9 +100,9 @@ run "an_internal_litellm_has_the_functions_beside_it" {
 
   assert {
     condition = contains(jsondecode(aws_ecs_task_definition.litellm[0].container_definitions)[0].environment, {
-      name = "LITELLM_CONFIG_BUCKET_OBJECT_KEY", value = "litellm-config/${filesha256("examples/complete/litellm-config.yaml")}.yaml"
+      name = "LITELLM_CONFIG_BUCKET_OBJECT_KEY", value = "litellm-config/${filesha256("../litellm/litellm-config.yaml")}.yaml"
     })
-    error_message = "litellm_config_file: its name is its hash, so that a change starts new tasks."
+    error_message = "Its configuration: the name is its hash, so that a change starts new tasks."
   }
 
   assert {
@@ -131,6 +131,7 @@ run "as_asked" {
 
   variables {
     litellm_image                 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mirror/litellm@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    litellm_config_file           = "versions.tf"
     litellm_secret_names          = ["OPENAI_API_KEY"]
     litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-test" }
     litellm_secret_values_version = 2
@@ -151,6 +152,11 @@ run "as_asked" {
       && startswith(jsondecode(aws_ecs_task_definition.litellm[0].container_definitions)[0].image, "123456789012.dkr.ecr")
     )
     error_message = "litellm_image, litellm_cpu, litellm_memory_mb, litellm_workers"
+  }
+
+  assert {
+    condition     = aws_s3_object.file["litellm-config"].key == "litellm-config/${filesha256("versions.tf")}.yaml"
+    error_message = "litellm_config_file"
   }
 
   assert {
@@ -277,9 +283,8 @@ run "without" {
   command = plan
 
   variables {
-    litellm_enabled     = false
-    litellm_config_file = null
-    llm_url             = "https://litellm.example.com/v1"
+    litellm_enabled = false
+    llm_url         = "https://litellm.example.com/v1"
   }
 
   assert {

@@ -58,7 +58,6 @@ run "as_asked" {
     cost_budget_usd_per_day = 25
     api_enabled             = true
     litellm_enabled         = true
-    litellm_config_file     = "examples/complete/litellm-config.yaml"
   }
 
   assert {

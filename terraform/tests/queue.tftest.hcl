@@ -176,3 +176,17 @@ run "the_queue_as_asked" {
     error_message = "worker_timeout_s, worker_memory_mb, worker_reserved_concurrency"
   }
 }
+
+run "where_only_batches_are_told_callbacks_are_not_counted" {
+  command = plan
+
+  variables {
+    worker_maximum_concurrency = 50
+    fan_in_only                = true
+  }
+
+  assert {
+    condition     = aws_lambda_event_source_mapping.jobs.scaling_config[0].maximum_concurrency == 50
+    error_message = "fan_in_only"
+  }
+}

@@ -31,9 +31,9 @@ module "mcp_batch" {
   callback_concurrency       = 5
   callback_max_in_flight     = 20
 
-  # LiteLLM behind an internal load balancer, the functions beside it.
+  # LiteLLM behind an internal load balancer, the functions beside it. Its configuration is this repository's;
+  # litellm_config_file names another.
   litellm_enabled               = true
-  litellm_config_file           = "${path.module}/litellm-config.yaml"
   litellm_secret_names          = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
   litellm_secret_values         = var.litellm_secret_values
   litellm_secret_values_version = 1
