@@ -10,6 +10,13 @@ locals {
     Resource = [aws_dynamodb_table.ledger.arn]
   }
 
+  allow_attention = {
+    Sid      = "Attention"
+    Effect   = "Allow"
+    Action   = ["dynamodb:Query"]
+    Resource = ["${aws_dynamodb_table.ledger.arn}/index/attention"]
+  }
+
   allow_own_log = { for role in keys(local.functions) : role => {
     Sid      = "OwnLog"
     Effect   = "Allow"
@@ -87,12 +94,6 @@ locals {
       ]
       Resource = [aws_sqs_queue.jobs.arn]
     }]
-    sweep = [{
-      Sid      = "Jobs"
-      Effect   = "Allow"
-      Action   = ["sqs:SendMessage"]
-      Resource = [aws_sqs_queue.jobs.arn]
-    }]
     api = [{
       Sid      = "Jobs"
       Effect   = "Allow"
@@ -108,10 +109,16 @@ locals {
     Resource = [aws_sqs_queue.dead_letters.arn]
   }
 
+  # The sweep has to do with neither queue nor tools.
+  allow_role = {
+    worker = concat(local.allow_jobs.worker, [local.allow_dead_letters], local.allow_catalog)
+    sweep  = [local.allow_attention]
+    api    = concat(local.allow_jobs.api, local.allow_catalog)
+  }
+
   statements = { for role in keys(local.functions) : role => concat(
-    [local.allow_ledger, local.allow_secret, local.allow_own_log[role], local.allow_dead_letters],
-    local.allow_jobs[role], local.allow_results, local.allow_catalog, local.allow_key, local.allow_tracing,
-    local.allow_vpc[role],
+    [local.allow_ledger, local.allow_secret, local.allow_own_log[role]],
+    local.allow_role[role], local.allow_results, local.allow_key, local.allow_tracing, local.allow_vpc[role],
   ) }
 
   # Nobody else's task or schedule may make its service take a role of ours. Lambda names no source.

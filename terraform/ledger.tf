@@ -12,6 +12,24 @@ resource "aws_dynamodb_table" "ledger" {
     type = "S"
   }
 
+  attribute {
+    name = "attention"
+    type = "S"
+  }
+
+  attribute {
+    name = "attention_ms"
+    type = "N"
+  }
+
+  # What the sweep looks after. An item is in it only while something is owed.
+  global_secondary_index {
+    name            = "attention"
+    hash_key        = "attention"
+    range_key       = "attention_ms"
+    projection_type = "KEYS_ONLY"
+  }
+
   ttl {
     attribute_name = "record_expires_s"
     enabled        = true

@@ -4,7 +4,7 @@ locals {
   sweep = {
     enabled              = var.sweep_enabled
     description          = "Finishes what no message wakes."
-    timeout_s            = 120
+    timeout_s            = 300
     memory_mb            = 128
     reserved_concurrency = -1
   }

@@ -65,6 +65,13 @@ run "by_default" {
   }
 
   assert {
+    condition = [for index in aws_dynamodb_table.ledger.global_secondary_index :
+      [index.name, index.hash_key, index.range_key, index.projection_type]
+    ] == [["attention", "attention", "attention_ms", "KEYS_ONLY"]]
+    error_message = "The sweep finds its work by an index."
+  }
+
+  assert {
     condition     = aws_scheduler_schedule.sweep[0].schedule_expression == "rate(5 minutes)" && aws_scheduler_schedule.sweep[0].target[0].arn == aws_lambda_alias.prod["sweep"].arn
     error_message = "The sweep runs every five minutes."
   }

@@ -49,6 +49,15 @@ run "each_function_has_a_role_of_its_own" {
     condition     = !contains(flatten([for statement in jsondecode(aws_iam_role_policy.function["api"].policy).Statement : statement.Action]), "sqs:ReceiveMessage")
     error_message = "Only the worker receives jobs."
   }
+
+  assert {
+    condition = (
+      one([for statement in jsondecode(aws_iam_role_policy.function["sweep"].policy).Statement : statement.Resource if contains(statement.Action, "dynamodb:Query")])
+      == ["${aws_dynamodb_table.ledger.arn}/index/attention"]
+      && alltrue(flatten([for statement in jsondecode(aws_iam_role_policy.function["sweep"].policy).Statement : [for action in statement.Action : !startswith(action, "sqs:")]]))
+    )
+    error_message = "The sweep asks the index, and has nothing to do with queues."
+  }
 }
 
 run "in_a_vpc_lambda_makes_interfaces_and_the_code_cannot" {
