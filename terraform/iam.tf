@@ -1,6 +1,6 @@
 # Who may do what: one role a function, one for the schedule, and a policy for n8n. Each statement names its actions and the very
 # resources; where AWS takes nothing but "*", a comment says so. That these are the actions which the
-# program calls, and no more, is tested on the wire (scripts/e2e/terraform-policy).
+# program calls, and no more, is tested on the wire (scripts/e2e/terraform-apply).
 
 locals {
   allow_ledger = {

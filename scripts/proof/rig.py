@@ -35,7 +35,7 @@ class Tool(Server):
     def __init__(self, name):
         super().__init__(None)
         self.name = name
-        self.requirements = ROOT / "scripts" / "e2e" / f"{name}.requirements.txt"
+        self.requirements = ROOT / "scripts" / "proof" / f"{name}.requirements.txt"
 
 
 def in_ministacks_python(script):
