@@ -24,7 +24,6 @@ data "aws_availability_zones" "available" {
   state = "available"
 }
 
-#checkov:skip=CKV2_AWS_11:Flow logs are billed by the gigabyte; who needs them adds them to output vpc_id.
 resource "aws_vpc" "this" {
   count = local.own_vpc ? 1 : 0
 
