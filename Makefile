@@ -1,6 +1,6 @@
 # The project's habits, each one line that a person could type.
 
-.PHONY: run test e2e check bench fuzz deny fake-llm
+.PHONY: run test e2e check bench lambda fuzz deny fake-llm
 
 # The main job, offline: no key, no network.
 run:
@@ -24,11 +24,17 @@ check:
 	@# The Lambda binary knows neither database nor command line.
 	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table|axum) '
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	@if command -v terraform >/dev/null; then scripts/terraform fmt -check -recursive terraform; fi
 
 # Speed and memory of the binaries, that of the command line and that of Lambda, on loopback.
 bench:
 	cargo build --profile dist --bin mcp-batch-lambda
 	cargo bench -p mcp-batch
+
+# The Lambda function's zips in target/lambda/, as they are deployed, with size and SHA-256: x86-64, and arm64 where
+# cargo-lambda and its target are installed. Needs python3.
+lambda:
+	scripts/lambda
 
 # A minute of hostile bytes for the job parser (needs nightly Rust and cargo-fuzz).
 fuzz:

@@ -1,0 +1,152 @@
+# Of the whole installation. What belongs to one part stands in variables_*.tf.
+
+variable "name" {
+  description = "Begins every name, so that two installations can share an account."
+  type        = string
+  default     = "mcp-batch"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,18}[a-z0-9]$", var.name))
+    error_message = "name: write 2 to 20 of a-z, 0-9 and -, beginning with a letter, such as \"mcp-batch\" or \"mcp-batch-test\"."
+  }
+}
+
+variable "tags" {
+  description = "Tags of everything, beside Application and Installation."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "kms_key" {
+  description = <<-EOT
+    Your own KMS key for table, queues, buckets, secrets, logs and the alarms' topic: an object with its arn, such as the
+    whole resource aws_kms_key.mine. Its policy has to let CloudWatch Logs and CloudWatch alarms use it: examples/complete
+    has one. null: keys that AWS owns, which cost nothing.
+  EOT
+  type        = object({ arn = string })
+  default     = null
+}
+
+variable "deletion_protection" {
+  description = <<-EOT
+    Whether AWS refuses to delete the table and the load balancer, buckets with objects in them stay, and a deleted secret
+    can be restored for 30 days. Set it to false, and apply, before a destroy.
+  EOT
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+# The functions' code and how they tell of themselves.
+
+variable "architecture" {
+  description = "The functions' processor: arm64 (about 20 % cheaper) or x86_64."
+  type        = string
+  default     = "arm64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture: write \"arm64\" or \"x86_64\"."
+  }
+}
+
+variable "lambda_zip" {
+  description = "The zip that `make lambda` made; null: target/lambda/mcp-batch-lambda-ARCHITECTURE.zip of this repository."
+  type        = string
+  default     = null
+}
+
+variable "log_level" {
+  description = "The least level that the functions log: TRACE, DEBUG, INFO, WARN, ERROR or FATAL."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+
+  validation {
+    condition     = contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], var.log_level)
+    error_message = "log_level: write TRACE, DEBUG, INFO, WARN, ERROR or FATAL, in capitals."
+  }
+}
+
+variable "log_retention_days" {
+  description = "How long CloudWatch keeps logs, in days."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition = contains(
+      [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
+      var.log_retention_days,
+    )
+    error_message = "log_retention_days: CloudWatch takes 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731 and more; write one of these."
+  }
+}
+
+variable "xray_enabled" {
+  description = "Whether Lambda records invocations in X-Ray: the first of each second and 5 % of the rest, at a rate that AWS does not let us choose."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "otlp_endpoint" {
+  description = "Where the functions send OpenTelemetry traces by OTLP over HTTP, such as a collector; null: nowhere."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.otlp_endpoint == null || can(regex("^https?://", var.otlp_endpoint))
+    error_message = "otlp_endpoint: write a URL with its scheme, such as \"http://collector.internal:4318\"."
+  }
+}
+
+variable "trace_sample_ratio" {
+  description = "The share of invocations whose traces go to otlp_endpoint, from 0 to 1."
+  type        = number
+  default     = 0.05
+  nullable    = false
+
+  validation {
+    condition     = var.trace_sample_ratio >= 0 && var.trace_sample_ratio <= 1
+    error_message = "trace_sample_ratio: write a share from 0 to 1, such as 0.05 for 5 %."
+  }
+}
+
+# Secrets. Values are never in the state: they are ephemeral here and write-only in the resource.
+
+variable "secret_values" {
+  description = <<-EOT
+    What goes into the functions' secret, such as MCP_BATCH_LLM_API_KEY and MCP_BATCH_CALLBACK_SECRETS. Best set by
+    TF_VAR_secret_values, or not here at all but with `aws secretsmanager put-secret-value`. Written when
+    secret_values_version changes.
+  EOT
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "secret_values_version" {
+  description = "Raise it to write secret_values (anew); null: Terraform never writes the secret."
+  type        = number
+  default     = null
+}
+
+variable "secret_rotation" {
+  description = <<-EOT
+    The hook for rotating the callback secret: the ARN of a Lambda function of yours that knows the four steps of Secrets
+    Manager, and how many days pass between rotations. The new whsec_ goes beside the old one, and both sign.
+  EOT
+  type        = object({ lambda_arn = string, days = number })
+  default     = null
+
+  validation {
+    condition     = var.secret_rotation == null ? true : var.secret_rotation.days >= 1 && var.secret_rotation.days <= 1000
+    error_message = "secret_rotation.days: write a number of days from 1 to 1000."
+  }
+}

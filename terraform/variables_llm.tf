@@ -1,0 +1,261 @@
+# The LLM: one that exists, or LiteLLM on Fargate, and the network it needs.
+
+variable "llm_url" {
+  description = "MCP_BATCH_LLM_URL: the base to which /chat/completions is added, such as \"https://litellm.example.com/v1\". null: the LiteLLM of this module."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.llm_url == null || can(regex("^https?://[^/]+", var.llm_url))
+    error_message = "llm_url: write a URL with its scheme, such as \"https://litellm.example.com/v1\"."
+  }
+
+  validation {
+    condition     = var.llm_url != null || var.litellm_enabled
+    error_message = "llm_url: a function has no offline model; write the URL of an OpenAI-compatible API, or set litellm_enabled = true."
+  }
+}
+
+variable "llm_model" {
+  description = "MCP_BATCH_LLM_MODEL: the model where neither job nor tool names one; null: the catalog's."
+  type        = string
+  default     = null
+}
+
+variable "llm_timeout_s" {
+  description = "MCP_BATCH_LLM_TIMEOUT_S: the longest a try may take where the tool does not say, in seconds."
+  type        = number
+  default     = 60
+  nullable    = false
+
+  validation {
+    condition     = var.llm_timeout_s >= 1 && var.llm_timeout_s <= 890
+    error_message = "llm_timeout_s: write 1 to 890 seconds; Lambda ends a function after 900."
+  }
+}
+
+variable "litellm_enabled" {
+  description = "Whether LiteLLM runs here, on ECS Fargate behind a load balancer."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "litellm_config_file" {
+  description = "LiteLLM's configuration, in YAML, without secrets: it names them as os.environ/NAME. null: litellm/litellm-config.yaml of this repository. A change starts new tasks by the next apply."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.litellm_config_file == null ? true : fileexists(var.litellm_config_file)
+    error_message = "litellm_config_file: there is no such file; write a path that exists, such as \"$${path.root}/litellm-config.yaml\"."
+  }
+}
+
+variable "litellm_image" {
+  description = "LiteLLM's image. Pin it by digest (…@sha256:…): a tag can be moved, and this process holds your keys."
+  type        = string
+  default     = "ghcr.io/berriai/litellm:v1.106.2"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("(:[^/:]+|@sha256:[0-9a-f]{64})$", var.litellm_image)) && !can(regex("[:-](latest|stable)$", var.litellm_image))
+    error_message = "litellm_image: write an image with a version or a digest, such as \"ghcr.io/berriai/litellm:v1.106.2\"; latest changes under your feet."
+  }
+}
+
+variable "litellm_secret_names" {
+  description = "What LiteLLM's secret holds beside LITELLM_MASTER_KEY, each handed to it as an environment variable."
+  type        = list(string)
+  default     = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in var.litellm_secret_names : can(regex("^[A-Z][A-Z0-9_]*$", name))])
+    error_message = "litellm_secret_names: write names of environment variables, such as \"ANTHROPIC_API_KEY\"; the values go into the secret."
+  }
+}
+
+variable "litellm_secret_values" {
+  description = "What goes into LiteLLM's secret: LITELLM_MASTER_KEY and litellm_secret_names. Written when litellm_secret_values_version changes."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "litellm_secret_values_version" {
+  description = "Raise it to write litellm_secret_values (anew); null: Terraform never writes the secret."
+  type        = number
+  default     = null
+}
+
+variable "litellm_cpu" {
+  description = "CPU units of a task; 1024 are one vCPU."
+  type        = number
+  default     = 1024
+  nullable    = false
+
+  validation {
+    condition     = contains([512, 1024, 2048, 4096, 8192, 16384], var.litellm_cpu)
+    error_message = "litellm_cpu: Fargate has 512, 1024, 2048, 4096, 8192 and 16384; write one of these."
+  }
+}
+
+variable "litellm_memory_mb" {
+  description = "Memory of a task, in MB. A worker process of LiteLLM takes about 400."
+  type        = number
+  default     = 2048
+  nullable    = false
+
+  validation {
+    condition     = var.litellm_memory_mb >= 1024 && var.litellm_memory_mb <= 122880 && var.litellm_memory_mb % 1024 == 0
+    error_message = "litellm_memory_mb: write a multiple of 1024 that Fargate has for litellm_cpu, such as 2048 for 1024."
+  }
+}
+
+variable "litellm_workers" {
+  description = "Worker processes in a task; one answers some 60 to 100 requests a second."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.litellm_workers >= 1 && var.litellm_workers <= 16
+    error_message = "litellm_workers: write 1 to 16."
+  }
+}
+
+variable "litellm_tasks_min" {
+  description = "Tasks at least. With two, one can fail or be replaced unnoticed."
+  type        = number
+  default     = 2
+  nullable    = false
+
+  validation {
+    condition     = var.litellm_tasks_min >= 1
+    error_message = "litellm_tasks_min: write at least 1."
+  }
+}
+
+variable "litellm_tasks_max" {
+  description = "Tasks at most: between both numbers they follow the CPU."
+  type        = number
+  default     = 4
+  nullable    = false
+
+  validation {
+    condition     = var.litellm_tasks_max >= var.litellm_tasks_min
+    error_message = "litellm_tasks_max: write at least litellm_tasks_min."
+  }
+}
+
+variable "litellm_autoscaling" {
+  description = "Whether the number of tasks follows the CPU. false: it stays litellm_tasks_min as of the first apply, and people change it (`aws ecs update-service`)."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "litellm_public" {
+  description = <<-EOT
+    false: an internal load balancer, and the functions in its VPC. true: one on the internet, with TLS, and the functions
+    outside any VPC: no NAT gateway for them, but LiteLLM's key is all that guards it.
+  EOT
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "litellm_certificate_arn" {
+  description = "The ACM certificate of the load balancer; needed if litellm_public."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.litellm_certificate_arn != null || !var.litellm_public
+    error_message = "litellm_certificate_arn: keys must not cross the internet in the clear; write the ARN of an ACM certificate, or set litellm_public = false."
+  }
+}
+
+variable "litellm_host" {
+  description = "The DNS name of the certificate, which you point at the load balancer (output litellm_load_balancer_dns); needed with litellm_certificate_arn."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.litellm_certificate_arn == null || var.litellm_host != null
+    error_message = "litellm_host: the functions check the certificate; write the name it was issued for, such as \"litellm.example.com\"."
+  }
+}
+
+# The network.
+
+variable "vpc" {
+  description = <<-EOT
+    An existing VPC: private subnets for functions and load balancer, public ones for a load balancer on the internet, and the
+    route tables that shall know the endpoints of DynamoDB and S3. Its private subnets need a way to the internet, as
+    their callbacks, MCP servers and LiteLLM's providers do. null: a small one is made where LiteLLM needs it.
+  EOT
+  type = object({
+    id                 = string
+    private_subnet_ids = list(string)
+    public_subnet_ids  = optional(list(string), [])
+    route_table_ids    = optional(list(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = var.vpc == null ? true : length(var.vpc.private_subnet_ids) >= 2
+    error_message = "vpc.private_subnet_ids: a load balancer stands in two zones; write at least two private subnets."
+  }
+
+  validation {
+    condition     = var.vpc == null || !var.litellm_public ? true : length(var.vpc.public_subnet_ids) >= 2
+    error_message = "vpc.public_subnet_ids: litellm_public needs at least two public subnets for its load balancer; write them."
+  }
+}
+
+variable "vpc_cidr" {
+  description = "The addresses of the VPC that is made, with a prefix of 16 to 24."
+  type        = string
+  default     = "10.64.0.0/20"
+  nullable    = false
+
+  validation {
+    condition     = can(cidrnetmask(var.vpc_cidr)) && can(regex("/(1[6-9]|2[0-4])$", var.vpc_cidr))
+    error_message = "vpc_cidr: write an IPv4 network with a prefix of 16 to 24, such as \"10.64.0.0/20\"."
+  }
+}
+
+variable "nat" {
+  description = <<-EOT
+    How the private subnets of the VPC that is made reach n8n, MCP servers and LLM providers: "one" NAT gateway, "per_zone" one in
+    each of two zones, or "none": LiteLLM's tasks then stand in the public subnets, and the functions reach nothing outside
+    the VPC, which is enough where n8n and the MCP servers are in it, or reached by a peering of yours.
+  EOT
+  type        = string
+  default     = "one"
+  nullable    = false
+
+  validation {
+    condition     = contains(["one", "per_zone", "none"], var.nat)
+    error_message = "nat: write \"one\", \"per_zone\" or \"none\"."
+  }
+}
+
+variable "vpc_endpoints" {
+  description = <<-EOT
+    Whether the VPC gets endpoints of SQS and Secrets Manager, by the hour, beside those of DynamoDB and S3, which
+    cost nothing. Set it to false where the VPC has them.
+  EOT
+  type        = bool
+  default     = true
+  nullable    = false
+
+  validation {
+    condition     = var.vpc_endpoints || var.nat != "none" || var.vpc != null
+    error_message = "vpc_endpoints: without a NAT gateway the functions reach SQS and Secrets Manager by endpoints alone; write true, or nat = \"one\"."
+  }
+}
