@@ -87,8 +87,8 @@ impl Turns {
             () = host.stalled() => return Err(NotTried::NoTurn),
         };
         host.move_on();
-        let _of_all = self.all.acquire().await.ok();
-        Ok(Turn { host: Arc::clone(host), _of_host: of_host, _of_all })
+        let of_all = self.all.acquire().await.ok();
+        Ok(Turn { host: Arc::clone(host), _of_host: of_host, _of_all: of_all })
     }
 
     fn host(&self, name: String) -> Arc<Host> {

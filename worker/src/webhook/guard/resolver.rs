@@ -71,5 +71,5 @@ struct NoPublicAddress;
 /// Whether a connection failed because of that.
 pub(in crate::webhook) fn is_refused(error: &reqwest::Error) -> bool {
     successors(Some(error as &(dyn Error + 'static)), |&error| error.source())
-        .any(|error| error.is::<NoPublicAddress>())
+        .any(<dyn Error>::is::<NoPublicAddress>)
 }
