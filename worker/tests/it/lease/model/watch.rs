@@ -177,13 +177,14 @@ impl Watch {
     ) -> Result<(), Violation> {
         let (records, batch) =
             tokio::join!(ledger.read(self.keys.clone()), ledger.look_at_batch(&self.batch));
+        let closes = batch.as_ref().map(|batch| batch.expires);
         for (job, (known, after)) in self.known.iter_mut().zip(records).enumerate() {
             let told = || format!("{did:?}\n   on {:?}\n made {after:?}", known.record);
             if job != did.job() || did.is_refused() {
                 ensure(after == known.record, "a refusal changes nothing", told)?;
             }
             if job == did.job() {
-                known.check(&did, after.as_ref())?;
+                known.check(&did, after.as_ref(), closes)?;
             }
             known.record = after;
         }
@@ -196,7 +197,12 @@ impl Watch {
 }
 
 impl Known {
-    fn check(&mut self, did: &Did<'_>, after: Option<&Record>) -> Result<(), Violation> {
+    fn check(
+        &mut self,
+        did: &Did<'_>,
+        after: Option<&Record>,
+        closes: Option<UnixMs>,
+    ) -> Result<(), Violation> {
         let before = self.record.take();
         let told = || format!("{did:?}\n   on {before:?}\n made {after:?}");
         if let Some(before) = &before {
@@ -218,7 +224,8 @@ impl Known {
         ensure(attempts <= MAX_ATTEMPTS, "attempts are bounded", told)?;
         match did {
             Did::Claimed { request, first, answer, .. } => {
-                self.check_claim(before.as_ref(), request, *first, answer)
+                let is_late = closes.is_some_and(|closes| closes <= request.now);
+                self.check_claim(before.as_ref(), request, is_late, *first, answer)
                     .map_err(|rule| Violation::new(rule, told()))?;
             }
             Did::Settled { lease, settlement, first, answer, .. } => {
@@ -244,6 +251,7 @@ impl Known {
         &mut self,
         before: Option<&Record>,
         request: &ClaimRequest,
+        is_late: bool,
         first: Option<&Lease>,
         answer: &Claim,
     ) -> Result<(), &'static str> {
@@ -257,7 +265,9 @@ impl Known {
         }
         let is_owned = matches!(answer, Claim::Owned(_));
         let Some(before) = before else {
-            return is_owned.then_some(()).ok_or("an unknown job is free");
+            // A batch that is past its time takes nobody in.
+            let is_refused = is_late && matches!(answer, Claim::Misplaced(_));
+            return (is_owned || is_refused).then_some(()).ok_or("an unknown job is free");
         };
         if let State::Running { lease_ends, .. } = before.state
             && is_owned
