@@ -153,11 +153,77 @@ impl Response {
                 }
                 Some(Err(error)) => return Err(NoAnswer::Broken(error)),
                 None => {
-                    let read = self.connection.take();
-                    self.upstream.shared.idle.keep(&self.upstream.shared, read);
+                    if let Some(read) = self.connection.take() {
+                        idle::keep(&self.upstream.shared, read);
+                    }
                     return Ok(None);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_batch_testkit::{Receiver, Reply, wait_until};
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(30);
+
+    fn upstream(server: &Receiver) -> Upstream {
+        Upstream::new(&server.url("/").parse().expect("a URL")).expect("a client")
+    }
+
+    fn call() -> Request<Full<Bytes>> {
+        Request::post("/called").body(Full::from("{}")).expect("a request")
+    }
+
+    async fn read(mut response: Response) {
+        while response.chunk().await.expect("a body").is_some() {}
+    }
+
+    #[tokio::test]
+    async fn calls_one_after_another_share_a_connection() {
+        let server = Receiver::start().await;
+        let upstream = upstream(&server);
+        for _ in 0..3 {
+            read(upstream.send(call(), TIME).await.expect("an answer")).await;
+            wait_until("the connection is kept", || upstream.shared.idle.count() == 1).await;
+        }
+        assert_eq!((server.count(), server.connections()), (3, 1));
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_answer_was_left_unread_is_not_used_again() {
+        let server = Receiver::start().await;
+        let upstream = upstream(&server);
+        drop(upstream.send(call(), TIME).await.expect("an answer"));
+        drop(upstream.send(call(), TIME).await.expect("an answer"));
+        assert_eq!((server.connections(), upstream.shared.idle.count()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_uses_is_closed_after_a_while() {
+        let server = Receiver::start().await;
+        let upstream = upstream(&server);
+        read(upstream.send(call(), TIME).await.expect("an answer")).await;
+        wait_until("the connection is kept", || upstream.shared.idle.count() == 1).await;
+        wait_until("it is closed", || upstream.shared.idle.count() == 0).await;
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_is_not_there_was_sent_nothing() {
+        let nobody = Upstream::new(&"http://127.0.0.1:9".parse().expect("a URL"));
+        let sent = nobody.expect("a client").send(call(), TIME).await;
+        assert!(matches!(sent, Err(NoAnswer::Unconnected(_))));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_in_time_is_late() {
+        let server = Receiver::start().await;
+        server.set_default(Reply::status(200).after(10 * TIME));
+        let sent = upstream(&server).send(call(), Duration::from_millis(200)).await;
+        assert!(matches!(sent, Err(NoAnswer::Late)));
     }
 }

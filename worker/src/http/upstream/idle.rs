@@ -29,17 +29,9 @@ impl Idle {
         kept.connections.pop().map(|(_, connection)| connection)
     }
 
-    /// Keeps a connection whose last answer has been read, once it has done with it.
-    pub(super) fn keep(&self, shared: &Arc<Shared>, connection: Option<Connection>) {
-        let Some(mut connection) = connection else { return };
-        let shared = Arc::downgrade(shared);
-        tokio::spawn(async move {
-            if connection.is_ready().await
-                && let Some(shared) = shared.upgrade()
-            {
-                shared.idle.push(&shared, connection);
-            }
-        });
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.kept().connections.len()
     }
 
     fn push(&self, shared: &Arc<Shared>, connection: Connection) {
@@ -57,6 +49,18 @@ impl Kept {
         let is_young = |since: Instant| since.elapsed() < IDLE_CONNECTION;
         self.connections.retain(|(since, one)| is_young(*since) && !one.is_closed());
     }
+}
+
+/// Keeps a connection whose last answer has been read, once it has done with it.
+pub(super) fn keep(shared: &Arc<Shared>, mut connection: Connection) {
+    let shared = Arc::downgrade(shared);
+    tokio::spawn(async move {
+        if connection.is_ready().await
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.idle.push(&shared, connection);
+        }
+    });
 }
 
 /// Closes connections as they get too old, until there are none.
