@@ -69,7 +69,7 @@ impl LlmClient {
     /// A client for the endpoint of `settings`, which is shown the present key of `secrets`.
     pub fn new(settings: LlmSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
         let upstream = Upstream::new(&settings.url)?;
-        let endpoint = endpoint(&settings.url);
+        let endpoint = endpoint(&settings.url, "chat/completions");
         let settings = Arc::new(settings);
         Ok(Self { upstream, endpoint: endpoint.into(), settings, secrets, clock })
     }
@@ -188,10 +188,10 @@ fn expected_bytes(response: &Response, max_bytes: usize) -> usize {
     announced.unwrap_or(0).min(max_bytes).min(64 * 1024)
 }
 
-/// The path that is called, below the base that `url` may have.
-fn endpoint(url: &Url) -> String {
+/// The path of what is called, below the base that `url` may have.
+fn endpoint(url: &Url, called: &str) -> String {
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{}/chat/completions{query}", url.path().trim_end_matches('/'))
+    format!("{}/{called}{query}", url.path().trim_end_matches('/'))
 }
 
 /// Nothing came back. Whether the call was billed depends on how far it got.

@@ -61,7 +61,8 @@ impl McpServer {
         let way = match settings::place(&mut spec)? {
             Place::Remote(url, shown) => {
                 let credentials = Credentials::new(shown, secrets);
-                Way::Http(url, McpHttp::new(client::client(usize::MAX)?, credentials, clock))
+                let http = client::build(client::builder(usize::MAX)?)?;
+                Way::Http(url, McpHttp::new(http, credentials, clock))
             }
             #[cfg(feature = "stdio")]
             Place::Program(program) => Way::Program(program, secrets),

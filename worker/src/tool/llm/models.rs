@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::{StatusCode, header::AUTHORIZATION};
+use http_body_util::Full;
+use hyper::{Request, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 
-use super::{LlmClient, MAX_ANSWER_BYTES, innermost, read};
+use super::{LlmClient, MAX_ANSWER_BYTES, endpoint, innermost, read};
 
 /// How long the question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,12 +25,12 @@ impl LlmClient {
     /// The names of the models that the key may use; `None` where the endpoint does not tell. The
     /// error says what is wrong with endpoint or key.
     pub(in crate::tool) async fn models(&self) -> Result<Option<Vec<String>>, String> {
-        let base = self.settings.url.as_str().trim_end_matches('/');
-        let mut request = self.http.get(format!("{base}/models")).timeout(TIMEOUT);
+        let mut request = Request::get(endpoint(&self.settings.url, "models"));
         if let Some(key) = &self.secrets.current().llm {
             request = request.header(AUTHORIZATION, key.header());
         }
-        let response = request.send().await;
+        let request = request.body(Full::default()).map_err(|error| error.to_string())?;
+        let response = self.upstream.send(request, TIMEOUT).await;
         let response = response
             .map_err(|error| format!("the LLM cannot be reached: {}", innermost(&error)))?;
         match response.status() {
