@@ -88,14 +88,13 @@ pub struct Swept {
 }
 
 impl Swept {
-    fn add(&mut self, told: Option<Result<End, JoinError>>) {
+    fn add(&mut self, told: &Result<End, JoinError>) {
         let count = match told {
-            None => return,
-            Some(Ok(End::Sent)) => &mut self.callbacks_sent,
-            Some(Ok(End::Failed)) => &mut self.callbacks_failed,
-            Some(Ok(End::Dead)) => &mut self.callbacks_dead,
-            Some(Ok(End::PutOff)) => &mut self.callbacks_put_off,
-            Some(Ok(End::Error) | Err(_)) => &mut self.errors,
+            Ok(End::Sent) => &mut self.callbacks_sent,
+            Ok(End::Failed) => &mut self.callbacks_failed,
+            Ok(End::Dead) => &mut self.callbacks_dead,
+            Ok(End::PutOff) => &mut self.callbacks_put_off,
+            Ok(End::Error) | Err(_) => &mut self.errors,
         };
         *count += 1;
     }
@@ -127,14 +126,16 @@ pub async fn sweep<D: Desk>(desk: &Arc<D>, deadline: Deadline) -> Result<Swept, 
     swept.batches_expired = batches.iter().filter(expires).count() as u64;
     let mut telling = JoinSet::new();
     for found in batches.into_iter().chain(callbacks) {
-        if telling.len() >= AT_ONCE {
-            swept.add(telling.join_next().await);
+        if telling.len() >= AT_ONCE
+            && let Some(told) = telling.join_next().await
+        {
+            swept.add(&told);
         }
         let desk = Arc::clone(desk);
         telling.spawn(async move { tell(desk.post(), found, deadline).await });
     }
     while let Some(told) = telling.join_next().await {
-        swept.add(Some(told));
+        swept.add(&told);
     }
     for what in [Attention::DeadCallback, Attention::DeadBatchCallback] {
         swept.dead += ledger.attention(what, now, MOST).await?.len() as u64;

@@ -40,11 +40,15 @@ fn own_level() -> Option<String> {
     env::var("MCP_BATCH_LOG").ok().filter(|level| !level.is_empty())
 }
 
-/// The level is ours alone: libraries log whole requests, with all they hold, at their lower ones.
+/// The level is ours alone: libraries log whole requests, with all they hold, at their lower ones. What
+/// rmcp has to tell comes back with its calls; what it logs besides is that a session was closed.
 fn filter(level: Option<String>) -> Targets {
     let level = level.and_then(|level| parse(&level)).unwrap_or(LevelFilter::WARN);
     let others = level.min(LevelFilter::WARN);
-    Targets::new().with_default(others).with_target("mcp_batch", level)
+    Targets::new()
+        .with_default(others)
+        .with_target("rmcp", LevelFilter::OFF)
+        .with_target("mcp_batch", level)
 }
 
 /// `None` for what is no level. `FATAL` is Lambda's word for less than `ERROR`, the least there is.

@@ -64,7 +64,7 @@ impl LedgerArgs {
             let sweep = AwsSweep::open(source).await?;
             return Ok(OpenLedger::Table(Arc::clone(sweep.sweep())));
         }
-        self.open_file(source).map(OpenLedger::File)
+        Self::open_file(source).map(OpenLedger::File)
     }
 
     #[cfg(feature = "aws")]
@@ -72,7 +72,7 @@ impl LedgerArgs {
         self.db.is_none() && source.get("MCP_BATCH_DB").is_none()
     }
 
-    fn open_file(&self, source: Source) -> anyhow::Result<Arc<Sweep<SqliteLedger>>> {
+    fn open_file(source: Source) -> anyhow::Result<Arc<Sweep<SqliteLedger>>> {
         let path = config::database(&source);
         if !path.exists() {
             bail!("{}: there is no ledger; name one by --db", path.display());

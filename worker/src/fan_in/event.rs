@@ -95,14 +95,13 @@ impl Account {
         let timestamp = batch.expired.or(self.finished).unwrap_or(batch.opened).rfc3339();
         let mut data = self.totals(batch);
         let around = json!(data).to_string().len() + ENVELOPE_BYTES;
-        match self.results.within(self.max_body_bytes.saturating_sub(around)) {
-            Some(results) => data.insert("results".to_owned(), results.into()),
-            None => {
-                let command = format!("mcp-batch batch {} --results --from 0", batch.id);
-                data.insert("results_by".to_owned(), command.into());
-                data.insert("results_omitted".to_owned(), true.into())
-            }
-        };
+        if let Some(results) = self.results.within(self.max_body_bytes.saturating_sub(around)) {
+            data.insert("results".to_owned(), results.into());
+        } else {
+            let command = format!("mcp-batch batch {} --results --from 0", batch.id);
+            data.insert("results_by".to_owned(), command.into());
+            data.insert("results_omitted".to_owned(), true.into());
+        }
         Event::new(
             "batch.completed",
             &timestamp,
@@ -325,8 +324,12 @@ mod tests {
     fn what_is_missing_is_named_one_by_one_up_to_a_bound() {
         let told = |counted: &[u64], missed: &[u64], size| {
             let mut account = Account::new(MAX_BODY_BYTES);
-            counted.iter().for_each(|index| account.add(&member(*index, 1)));
-            missed.iter().for_each(|index| account.miss(*index));
+            for index in counted {
+                account.add(&member(*index, 1));
+            }
+            for index in missed {
+                account.miss(*index);
+            }
             let batch = BatchRecord { size, expired: Some(UnixMs(9_000)), ..batch() };
             let event = account.event(BatchKey([0; 32]), &batch);
             let body: Value = serde_json::from_slice(&event.body).expect("JSON");

@@ -121,9 +121,8 @@ impl BatchRecord {
             batch.take_size("batch.size", size, places.highest)?;
         }
         batch.check_index(membership.index())?;
-        match places.holder {
-            None => batch.check_time(now)?,
-            Some(_) => {}
+        if places.holder.is_none() {
+            batch.check_time(now)?;
         }
         Ok(batch)
     }

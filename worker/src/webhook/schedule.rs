@@ -54,15 +54,15 @@ mod tests {
         slot
     }
 
-    fn longest_s(failures: &[Failure], retry_after: Option<Duration>) -> f64 {
-        Schedule::default().pause(&slot(failures), retry_after, 1.0).as_secs_f64()
+    fn longest(failures: &[Failure], retry_after: Option<Duration>) -> Duration {
+        Schedule::default().pause(&slot(failures), retry_after, 1.0)
     }
 
     #[test]
     fn pauses_grow_from_seconds_over_minutes_to_hours() {
-        let after = |count| longest_s(&vec![Failure::NotTaken; count], None);
+        let after = |count| longest(&vec![Failure::NotTaken; count], None).as_secs();
         let pauses = [1, 2, 3, 4, 7, 10, 12, 13, 100].map(after);
-        assert_eq!(pauses, [1.0, 2.0, 4.0, 8.0, 64.0, 512.0, 2048.0, 3600.0, 3600.0]);
+        assert_eq!(pauses, [1, 2, 4, 8, 64, 512, 2048, 3600, 3600]);
         let shortest = Schedule::default().pause(&slot(&[Failure::NotTaken; 13]), None, 0.0);
         assert_eq!(shortest, Duration::from_secs(1800), "never less than half");
     }
@@ -71,15 +71,15 @@ mod tests {
     fn a_receiver_that_refuses_after_an_outage_is_asked_again_soon() {
         let mut failures = vec![Failure::NotTaken; 13];
         failures.push(Failure::Refused);
-        assert!(longest_s(&failures, None) <= 1.0);
+        assert!(longest(&failures, None) <= Duration::from_secs(1));
     }
 
     #[test]
     fn what_the_receiver_asks_for_is_the_least_pause() {
         let asked = |s| Some(Duration::from_secs(s));
-        assert!(longest_s(&[Failure::NotTaken], asked(30)) >= 30.0);
-        assert!(longest_s(&[Failure::NotTaken; 13], asked(30)) >= 1800.0);
-        assert!(longest_s(&[Failure::NotTaken], asked(0)) <= 1.0);
+        assert!(longest(&[Failure::NotTaken], asked(30)) >= Duration::from_secs(30));
+        assert!(longest(&[Failure::NotTaken; 13], asked(30)) >= Duration::from_secs(1800));
+        assert!(longest(&[Failure::NotTaken], asked(0)) <= Duration::from_secs(1));
     }
 
     #[test]

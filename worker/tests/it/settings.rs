@@ -57,13 +57,9 @@ fn roles_that_are_not_built_are_refused() {
     assert_eq!(config::role(&source([])).expect("the default"), Role::Worker);
     assert_eq!(config::role(&source([("ROLE", "worker")])).expect("it is built"), Role::Worker);
     assert_eq!(config::role(&source([("ROLE", "sweep")])).expect("it is built"), Role::Sweep);
-    for role in ["api"] {
-        let error = config::role(&source([("ROLE", role)])).expect_err("not built").to_string();
-        assert!(
-            error.contains("expected worker or sweep, the only roles that are built yet"),
-            "{error}"
-        );
-    }
+    let error = config::role(&source([("ROLE", "api")])).expect_err("not built").to_string();
+    let told = "expected worker or sweep, the only roles that are built yet";
+    assert!(error.contains(told), "{error}");
     let error = config::role(&source([("ROLE", "boss")])).expect_err("unknown").to_string();
     assert_eq!(error, "MCP_BATCH_ROLE: expected worker or sweep, found “boss”");
 }

@@ -53,7 +53,7 @@ async fn a_job_that_fails_for_good_is_buried_with_its_run() {
     assert_eq!(letter.body, job.to_string());
     let expected = [
         ("error_class", "permanent"),
-        ("error_code", "http_400"),
+        ("error_code", "content_filter"),
         ("job_id", "a"),
         ("tool", "summarize"),
         ("attempts", "1"),

@@ -31,17 +31,14 @@ impl DynamoLedger {
         let mut found = Vec::with_capacity(pks.len());
         for item in self.table.get_many(&pks).await? {
             let pk = item.get(PK).and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
-            let (one, attention) = match item::batch_of(&pk) {
-                Some(key) => {
-                    let batch = batch_item::to_batch(item)?.record;
-                    let attention = batch.attention();
-                    (Found::Batch(key, Box::new(batch)), attention)
-                }
-                None => {
-                    let record = self.known(item).await?.record;
-                    let attention = record.attention();
-                    (Found::Job(Box::new(record)), attention)
-                }
+            let (one, attention) = if let Some(key) = item::batch_of(&pk) {
+                let batch = batch_item::to_batch(item)?.record;
+                let attention = batch.attention();
+                (Found::Batch(key, Box::new(batch)), attention)
+            } else {
+                let record = self.known(item).await?.record;
+                let attention = record.attention();
+                (Found::Job(Box::new(record)), attention)
             };
             if let Some((_, from)) = attention.filter(|(kind, from)| *kind == what && *from <= now)
             {

@@ -273,7 +273,7 @@ fn change(
         .to_owned();
     let mut condition = "version = :version".to_owned();
     let mut set = |name: &str, placeholder: &'static str, value| {
-        update.push_str(&format!(", {name} = {placeholder}"));
+        update.extend([", ", name, " = ", placeholder]);
         values.push((placeholder, value));
     };
     if let Some((what, from)) = new.attention() {
@@ -298,7 +298,7 @@ fn change(
         update.push_str(" REMOVE record_expires_s");
     }
     if new.attention().is_none() {
-        update.push_str(&format!(" REMOVE {ATTENTION}, {ATTENTION_MS}"));
+        update.extend([" REMOVE ", ATTENTION, ", ", ATTENTION_MS]);
     }
     (update, Expression { text: condition.into(), values })
 }

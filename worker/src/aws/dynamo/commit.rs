@@ -57,10 +57,14 @@ pub(super) async fn commit(
         }
         match transact(&table, batch, &entries, &open).await {
             Ok(Verdicts::All(verdict)) => {
-                open.iter().for_each(|at| answers[*at] = Some(Ok(verdict)))
+                for at in open {
+                    answers[at] = Some(Ok(verdict));
+                }
             }
             Ok(Verdicts::Refused(refused)) if !refused.is_empty() => {
-                refused.iter().for_each(|at| answers[*at] = Some(Ok(Committed::JobRefused)));
+                for at in refused {
+                    answers[at] = Some(Ok(Committed::JobRefused));
+                }
             }
             // Somebody else's transaction was at one of the items.
             Ok(Verdicts::Refused(_)) => {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// One placeholder for each place of a page.
-const PLACEHOLDERS: [&str; PAGE as usize] = [
+const PLACEHOLDERS: [&str; 20] = [
     ":p0", ":p1", ":p2", ":p3", ":p4", ":p5", ":p6", ":p7", ":p8", ":p9", ":p10", ":p11", ":p12",
     ":p13", ":p14", ":p15", ":p16", ":p17", ":p18", ":p19",
 ];
@@ -89,14 +89,21 @@ async fn take(
     Ok(holders)
 }
 
+const _: () = assert!(PLACEHOLDERS.len() as u64 == PAGE);
+
+fn placeholder(index: u64) -> &'static str {
+    let place = usize::try_from(index % PAGE).unwrap_or_default();
+    PLACEHOLDERS.get(place).copied().unwrap_or_default()
+}
+
 /// Takes all of these places, if nobody has one of them.
 pub(super) fn taking<'a>(asked: impl Iterator<Item = &'a Asked>) -> (String, Expression) {
     let mut update = format!("SET {RECORD_EXPIRES_S} = :expires");
     let (mut conditions, mut values, mut expires_s) = (Vec::new(), Vec::new(), 0);
     for one in asked {
         let name = batch_item::place_name(one.taken.index);
-        let placeholder = PLACEHOLDERS[(one.taken.index % PAGE) as usize];
-        update.push_str(&format!(", {name} = {placeholder}"));
+        let placeholder = placeholder(one.taken.index);
+        update.extend([", ", &name, " = ", placeholder]);
         conditions.push(format!("attribute_not_exists({name})"));
         values.push((placeholder, batch_item::place_value(&one.taken)));
         expires_s = expires_s.max(one.expires_s);

@@ -121,20 +121,24 @@ impl DynamoLedger {
                 put_places(&mut item, places);
                 match self.table.put(item, condition).await? {
                     Written::Done => Attempt::Done,
-                    Written::Refused(other) => Attempt::Refused(self.known_if_any(other).await?),
-                    Written::InTheWay => Attempt::Refused(self.look(record.key).await?),
+                    Written::Refused(other) => {
+                        Attempt::Refused(self.known_if_any(other).await?.map(Box::new))
+                    }
+                    Written::InTheWay => {
+                        Attempt::Refused(self.look(record.key).await?.map(Box::new))
+                    }
                 }
             }
         };
         let refused = match is_written {
             Attempt::Done => None,
             Attempt::Refused(other) => Some(other),
-            Attempt::Unknown => Some(self.look(record.key).await?),
+            Attempt::Unknown => Some(self.look(record.key).await?.map(Box::new)),
         };
         match refused {
             // Ours after all: its answer was lost, and it was sent again.
             Some(Some(known)) if known.version == version => Ok(Saved::Yes),
-            Some(other) => Ok(Saved::Refused(other.map(Box::new))),
+            Some(other) => Ok(Saved::Refused(other)),
             None => {
                 self.finished.see(record, is_small);
                 Ok(Saved::Yes)
@@ -268,7 +272,7 @@ impl DynamoLedger {
 enum Attempt {
     Done,
     /// This is there instead.
-    Refused(Option<Known>),
+    Refused(Option<Box<Known>>),
     /// Something else is there.
     Unknown,
 }

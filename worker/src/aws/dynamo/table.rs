@@ -198,10 +198,7 @@ impl Table {
     ) -> Result<Transacted, LedgerError> {
         let _permit = self.permit().await?;
         let request = self.client.transact_write_items().set_transact_items(Some(writes));
-        let error = match Box::pin(request.send()).await {
-            Ok(_) => return Ok(Transacted::Done),
-            Err(error) => error,
-        };
+        let Err(error) = Box::pin(request.send()).await else { return Ok(Transacted::Done) };
         if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
             error.as_service_error()
         {

@@ -83,7 +83,7 @@ impl Entries {
         item: &Item,
         body: &Bytes,
         environment: &Environment<P>,
-    ) -> Result<Job, Option<Refusal>> {
+    ) -> Result<Job, Option<Box<Refusal>>> {
         let parsed = match item.is_whole() {
             true => Job::parse(body),
             false => Err(Box::new(InvalidJob::too_large(item.bytes))),
@@ -92,15 +92,15 @@ impl Entries {
             Ok(job) => self.admit_job(job, item.line, environment),
             Err(invalid) => {
                 let error = invalid.error();
-                let refusal = invalid.membership.clone().map(|membership| Refusal {
-                    membership,
-                    rejection: Rejection {
+                let refusal = invalid.membership.clone().map(|membership| {
+                    let rejection = Rejection {
                         job_id: invalid.id.clone(),
                         tool: invalid.tool.clone(),
                         error: error.clone(),
                         metadata: invalid.metadata.clone(),
                         rejected: environment.clock.now(),
-                    },
+                    };
+                    Box::new(Refusal { membership, rejection })
                 });
                 self.all.push(Entry {
                     line: item.line,
@@ -119,21 +119,21 @@ impl Entries {
         job: Job,
         line: u64,
         environment: &Environment<P>,
-    ) -> Result<Job, Option<Refusal>> {
+    ) -> Result<Job, Option<Box<Refusal>>> {
         let key = JobKey::of(&environment.policy.namespace, job.id());
         let fate = self.fate(&job, key, environment);
         let answer = match &fate {
             Fate::Sent(_) => Ok(()),
             Fate::Duplicate { .. } => Err(None),
-            Fate::Rejected(error) => Err(job.batch().map(|membership| Refusal {
-                membership: membership.clone(),
-                rejection: Rejection {
+            Fate::Rejected(error) => Err(job.batch().map(|membership| {
+                let rejection = Rejection {
                     job_id: Some(job.id().clone()),
                     tool: Some(job.tool().clone()),
                     error: (**error).clone(),
                     metadata: job.metadata().cloned(),
                     rejected: environment.clock.now(),
-                },
+                };
+                Box::new(Refusal { membership: membership.clone(), rejection })
             })),
         };
         self.all.push(Entry {

@@ -110,7 +110,7 @@ impl Intake {
                 Err(refusal) => {
                     refused += tell(&entries, refused);
                     if let Some(refusal) = refusal {
-                        entries.batches.insert(self.count(refusal, runtime)?);
+                        entries.batches.insert(self.count(*refusal, runtime)?);
                     }
                 }
             }
@@ -130,7 +130,7 @@ impl Intake {
         entries: &mut Entries,
         item: &Item,
         body: &Bytes,
-    ) -> Result<Job, Option<Refusal>> {
+    ) -> Result<Job, Option<Box<Refusal>>> {
         entries.admit(item, body, &self.environment)
     }
 

@@ -56,7 +56,7 @@ impl Answer {
             let message = "the LLM's answer is not a chat completion in JSON";
             return Err(failure(ErrorClass::Transient, "answer_malformed", message, usage));
         };
-        let usage = head.usage(body.usage, body.model, terms);
+        let usage = head.usage(body.usage, body.model.as_deref(), terms);
         let Some(choice) = body.choices.into_iter().next() else {
             let message = "the LLM answered without a choice";
             return Err(failure(ErrorClass::Transient, "answer_empty", message, usage));

@@ -42,12 +42,12 @@ impl Head {
     pub(super) fn usage(
         &self,
         tokens: Tokens,
-        model: Option<String>,
+        model: Option<&str>,
         terms: &CallTerms<'_>,
     ) -> Usage {
         let are_told = tokens.are_told;
         let usage = Usage {
-            model: model.as_deref().map(short).or_else(|| self.group.clone()),
+            model: model.map(short).or_else(|| self.group.clone()),
             requested_model: Some(terms.model.to_owned()),
             fallbacks: self.fallbacks,
             retries: self.retries,

@@ -90,7 +90,7 @@ pub(super) fn tools() -> Vec<Value> {
 pub(super) async fn behave(mcp: &Mcp, call: Call, visit: Visit) -> Result<Response<Body>, Closed> {
     match call.tool.as_str() {
         "hang" => std::future::pending().await,
-        "hang_event" => return Ok(stream(visit, |_| std::future::pending())),
+        "hang_event" => return Ok(stream(visit, silence)),
         "hold" => {
             if let Ok(permit) = mcp.releases.acquire().await {
                 permit.forget();
@@ -223,6 +223,11 @@ fn stream<F: Future<Output = ()> + Send + 'static>(
     let feeding = tokio::spawn(feed(sender));
     *response.body_mut() = Body::Fed { receiver, feeding, visit: Some(visit) };
     response
+}
+
+/// The stream stays open, and nothing comes.
+async fn silence(_events: mpsc::Sender<Bytes>) {
+    std::future::pending::<()>().await;
 }
 
 async fn progress(events: mpsc::Sender<Bytes>, call: Call) {

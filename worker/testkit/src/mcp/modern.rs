@@ -82,7 +82,10 @@ impl ModernMcp {
     /// Ends it: from now on nobody listens at its port.
     pub async fn stop(&mut self) {
         self.accepting.abort();
-        let _ = (&mut self.accepting).await;
+        // What has ended before cannot be waited for again.
+        if !self.accepting.is_finished() {
+            let _ = (&mut self.accepting).await;
+        }
     }
 
     /// Its endpoint.

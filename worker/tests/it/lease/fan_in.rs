@@ -89,14 +89,14 @@ impl Bench {
 
     fn job(&self, index: u64) -> TestJob {
         let callback = self.receiver.url("/batch");
-        let size = (index % 7 == 0).then_some(JOBS);
+        let size = index.is_multiple_of(7).then_some(JOBS);
         let place = json!({"id": "large", "index": index, "size": size, "callback": callback});
         let mut place = place;
         if place["size"].is_null() {
             place.as_object_mut().expect("an object").remove("size");
         }
         let job = TestJob::new(&format!("job-{index}")).membership(place);
-        if index % 97 == 0 { job.never_repeated() } else { job }
+        if index.is_multiple_of(97) { job.never_repeated() } else { job }
     }
 
     /// Works off messages until none is left.
@@ -153,7 +153,7 @@ fn end_of(index: u64, attempts: u32) -> Settlement {
     match index % 10 {
         1 => failed("no"),
         2 if attempts == 1 => released("again"),
-        3 if index % 3 == 0 => interrupted(Repeat::Never),
+        3 if index.is_multiple_of(3) => interrupted(Repeat::Never),
         _ => completed(json!({"answer": index})),
     }
 }

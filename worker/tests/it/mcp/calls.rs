@@ -78,6 +78,7 @@ async fn the_server_is_told_whose_call_it_is() {
 
 #[tokio::test]
 async fn a_tool_may_be_called_again_if_it_says_so_or_the_catalog_does() {
+    use Repeat::{Never, Safe};
     let server = FakeMcp::start().await;
     let tool = |name: &str, annotations: serde_json::Value| json!({"name": name, "inputSchema": {"type": "object"}, "annotations": annotations});
     server.set_tools([
@@ -94,7 +95,6 @@ async fn a_tool_may_be_called_again_if_it_says_so_or_the_catalog_does() {
         }
         repeats
     };
-    use Repeat::{Never, Safe};
     assert_eq!(repeats("").await, [Safe, Safe, Never, Never]);
     assert_eq!(repeats("retry = \"safe\"").await, [Safe; 4]);
     assert_eq!(repeats("retry = \"never\"").await, [Never; 4]);

@@ -43,7 +43,7 @@ fn pids(folder: &Folder) -> Vec<u32> {
     text.lines().map(|line| line.parse().expect("a process id")).collect()
 }
 
-fn is_running(pid: &u32) -> bool {
+fn is_running(pid: u32) -> bool {
     let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
     status.is_ok_and(|status| !status.contains(") Z "))
 }
@@ -59,10 +59,10 @@ async fn a_program_is_started_once_and_ends_with_all_that_it_started() {
     call(&catalog, "child", &json!({})).await.expect("a result");
     let pids = pids(&folder);
     assert_eq!(pids.len(), 2, "the server and its child");
-    assert!(pids.iter().all(is_running));
+    assert!(pids.iter().all(|pid| is_running(*pid)));
 
     drop(catalog);
-    wait_until("both have ended", || !pids.iter().any(is_running)).await;
+    wait_until("both have ended", || !pids.iter().any(|pid| is_running(*pid))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

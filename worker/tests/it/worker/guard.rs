@@ -17,7 +17,7 @@ use mcp_batch::{
     job::{Callback, Job},
     lease::{CallbackSlot, CallbackState, Delivery, Failure, Repeat, State, WhyDead},
     secret::Secrets,
-    webhook::{Attempt, Courier, CourierSettings, Event, Lookup},
+    webhook::{Courier, CourierSettings, Event, Lookup},
 };
 use mcp_batch_testkit::{NameServer, Receiver, ask};
 use serde_json::{Map, Value, json};
@@ -214,8 +214,7 @@ async fn deliver(courier: &Courier) -> Delivery {
     let slot = CallbackSlot::pending(Callback::from_url(url).expect("a URL"));
     let event = Event::new("job.succeeded", "now", &Map::new(), &[b"an event"]);
     let attempt = courier.deliver(&slot, &event, Deadline::after(LONG)).await;
-    let Ok(Attempt { delivery, .. }) = attempt else { panic!("{attempt:?}") };
-    delivery
+    attempt.expect("there is a turn, and time").delivery
 }
 
 fn courier(names: &NameServer) -> Courier {

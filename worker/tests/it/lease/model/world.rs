@@ -66,6 +66,7 @@ struct Run {
 }
 
 /// A request that was sent.
+#[expect(clippy::large_enum_variant, reason = "there are never more than a few")]
 enum Request {
     Claim { job: usize, request: Box<ClaimRequest>, call_ends_ms: i64, first: Option<Lease> },
     Settle { run: Run, settlement: Settlement, first: Option<Box<Record>> },
