@@ -106,7 +106,7 @@ impl McpServer {
         let known = list.get(tool).ok_or_else(|| self.unknown(tool, &list))?;
         // A schema that cannot be used is the server's to apply.
         if let Ok(schema) = known.input() {
-            schema::check_input(schema, &job.input().to_value())?;
+            schema::fitting(schema, job.input().to_value())?;
         }
         Ok(CallPlan { timeout, repeat: stated.unwrap_or_else(|| known.repeat()) })
     }
@@ -132,7 +132,13 @@ impl McpServer {
         context: &CallContext,
     ) -> Result<Outcome, ToolError> {
         let live = self.session.live().await?;
-        let Value::Object(arguments) = job.input().to_value() else {
+        let input = job.input().to_value();
+        let list = live.tools();
+        let input = match list.get(tool).map(|known| known.input()) {
+            Some(Ok(schema)) => schema::fitting(schema, input).map_err(ToolError::free)?,
+            _ => input,
+        };
+        let Value::Object(arguments) = input else {
             let error = JobError::new(ErrorClass::Invalid, "input", "input: expected an object");
             return Err(ToolError::free(error));
         };

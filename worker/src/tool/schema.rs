@@ -42,6 +42,17 @@ impl Schema {
     }
 }
 
+/// An input as the schema takes it: what is null where the schema knows no null is left out, as callers
+/// write what they have nothing for.
+pub(super) fn fitting(schema: &Schema, mut input: Value) -> Result<Value, JobError> {
+    let Err(error) = check_input(schema, &input) else { return Ok(input) };
+    if let Value::Object(fields) = &mut input {
+        fields.retain(|_, value| !value.is_null());
+    }
+    // Told of the input as it came.
+    if schema.misfit(&input).is_none() { Ok(input) } else { Err(error) }
+}
+
 /// Judges a job's input.
 pub(super) fn check_input(schema: &Schema, input: &Value) -> Result<(), JobError> {
     let Some(misfit) = schema.misfit(input) else { return Ok(()) };

@@ -29,6 +29,7 @@ async fn an_input_is_checked_against_the_servers_own_schema_before_the_call() {
         (json!({"city": 7}), "input.city"),
         (json!({"city": "x"}), "input.city"),
         (json!({"city": "Ulm", "country": "DE"}), "input.country"),
+        (json!({"city": null}), "input.city"),
     ];
     for (input, field) in cases {
         let error = check(&catalog, "weather", &input).await.expect_err("it does not fit");
@@ -36,7 +37,9 @@ async fn an_input_is_checked_against_the_servers_own_schema_before_the_call() {
         assert_eq!(error.field.as_deref(), Some(field));
     }
     call(&catalog, "weather", &json!({"city": "Ulm"})).await.expect("it fits");
-    assert_eq!((server.calls("weather"), server.count("tools/list")), (1, 1));
+    let without = json!({"city": "Ulm", "country": null});
+    call(&catalog, "weather", &without).await.expect("what is null is left out");
+    assert_eq!((server.calls("weather"), server.count("tools/list")), (2, 1));
 }
 
 #[tokio::test]
