@@ -87,7 +87,8 @@ impl Health {
         let was_closed = self.closed().is_some();
         let pause = match error.class {
             ErrorClass::Throttled => Some(retry_after.unwrap_or(FIRST_PAUSE)),
-            ErrorClass::Configuration if was_closed => None,
+            // On their way when it closed: one outage, however many calls it met.
+            ErrorClass::Configuration | ErrorClass::Transient if was_closed => None,
             ErrorClass::Configuration => Some(self.another_refusal()),
             ErrorClass::Transient => self.another_failure(),
             _ => {

@@ -96,6 +96,9 @@ async fn a_thousand_jobs_share_one_connection_set_and_survive_a_restart_in_the_m
     wait_until("a part of them has run", || server.calls() > 300).await;
     let before = server.connections();
     server.restart().await;
+    for calls in [400, 600, 800, 1000] {
+        wait_until("the others run", || server.calls() >= calls).await;
+    }
     let ended = running.finish().await;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     let results = folder.results();
@@ -108,5 +111,6 @@ async fn a_thousand_jobs_share_one_connection_set_and_survive_a_restart_in_the_m
     assert!(before <= CONCURRENCY + 8 && after <= 2 * CONCURRENCY, "{before} and {after}");
     // Those that ran in the moment of the restart were called again, and nothing else.
     assert!(server.calls() <= 1000 + 2 * CONCURRENCY, "{}", server.calls());
-    assert!(server.lists() <= 1, "{}", server.lists());
+    // Read again as it grows old, not with each job.
+    assert!(server.lists() < 20, "{}", server.lists());
 }
