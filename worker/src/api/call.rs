@@ -92,7 +92,10 @@ pub(super) async fn call<P: Ports>(
 ) -> Result<Response, Problem> {
     let call = text_of(&body)?;
     if !call.starts_with('{') {
-        return Err(Problem::bad_request("not_an_object", "expected {\"tool\": …, \"input\": {…}}"));
+        return Err(Problem::bad_request(
+            "not_an_object",
+            "expected {\"tool\": …, \"input\": {…}}",
+        ));
     }
     api.answer_call(&caller, &headers, call).await
 }
@@ -102,9 +105,8 @@ fn text_of(body: &Bytes) -> Result<&str, Problem> {
         let at = error.valid_up_to();
         Problem::bad_request("not_utf8", format!("expected UTF-8, found another byte at {at}"))
     })?;
-    let value: &RawValue = serde_json::from_str(text).map_err(|error| {
-        Problem::bad_request("not_json", job::unreadable(text, &error).message)
-    })?;
+    let value: &RawValue = serde_json::from_str(text)
+        .map_err(|error| Problem::bad_request("not_json", job::unreadable(text, &error).message))?;
     Ok(value.get().trim())
 }
 

@@ -111,7 +111,8 @@ impl Session {
         let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
         let callbacks = config::courier(source)?;
         if !args.llm.is_offline() {
-            config::required_llm(source).context("for a first try, --offline answers without one")?;
+            config::required_llm(source)
+                .context("for a first try, --offline answers without one")?;
         }
         let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
         // Jobs, and calls that somebody waits for.
@@ -153,11 +154,7 @@ impl Session {
         let timeout = environment.tools.longest_timeout();
         let settings = PollerSettings {
             drain,
-            ..PollerSettings::for_tools(
-                self.concurrency,
-                timeout,
-                environment.policy.settle_margin,
-            )
+            ..PollerSettings::for_tools(self.concurrency, timeout, environment.policy.settle_margin)
         };
         let worker = Worker::new(Arc::clone(&environment), self.concurrency);
         let poller = Poller::new(worker, settings);

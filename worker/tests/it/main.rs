@@ -34,10 +34,10 @@ mod llm_answers;
 mod llm_prompts;
 mod llm_waits;
 mod poll;
-mod serve;
 mod run_again;
 mod run_command;
 mod secrets;
+mod serve;
 mod settings;
 mod worker;
 

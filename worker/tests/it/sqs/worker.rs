@@ -19,7 +19,7 @@ use mcp_batch::{
     poller::{Poller, PollerSettings},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, ToolError, Tools},
+    tool::{CallContext, CallPlan, Gate, Listing, ToolError, Tools},
     webhook::{Courier, CourierSettings},
 };
 use mcp_batch_testkit::{Receiver, wait_until, wait_until_async};
@@ -78,6 +78,10 @@ impl Tools for Diary {
             return Err(ToolError::free(error));
         }
         Ok(Outcome { result: json!({}), usage: Usage::free(), offline: false })
+    }
+
+    async fn list(&self) -> Listing {
+        Listing { tools: Vec::new(), unreachable: Vec::new() }
     }
 
     fn supersedes_offline(&self) -> bool {
