@@ -100,10 +100,7 @@ impl Session {
         let listen = config::listen(source)?;
         let mut settings = config::api(source)?;
         let secrets = Secrets::fixed(source.clone())?;
-        // Tries cost little where a message waits in its queue; age ends them.
-        let max_callback_failures = u32::MAX;
-        let policy =
-            Policy { busy_wait: BUSY_WAIT, max_callback_failures, ..config::policy(source)? };
+        let policy = Policy { busy_wait: BUSY_WAIT, ..config::policy(source)? };
         let access = access(&policy, listen, &secrets)?;
         if listen.ip().is_loopback() {
             settings.hosts.extend(LOOPBACK.map(str::to_owned));

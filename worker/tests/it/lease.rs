@@ -82,6 +82,10 @@ macro_rules! every_case_on {
                 an_offline_outcome_is_not_run_again_under_another_payload
             }
             handoff {
+                what_failed_tries_tell_of_the_next_one_is_kept
+                why_a_callback_is_dead_is_kept
+                a_person_makes_a_callback_due_again
+                only_an_outcome_with_a_callback_is_told_again
                 a_callback_that_was_sent_stays_sent
                 failed_deliveries_of_a_callback_are_counted_until_it_is_dead
                 a_dead_letter_is_marked_once_and_only_where_one_is_due

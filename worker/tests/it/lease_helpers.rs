@@ -343,6 +343,7 @@ pub(crate) fn usage() -> Usage {
         cost_usd: Some(0.25),
         unpriced_calls: 0,
         model: Some("small".to_owned()),
+        ..Usage::free()
     }
 }
 

@@ -49,7 +49,10 @@ async fn ask(lambda: &RuntimeApi, method: &str, path: &str, body: Option<Value>)
     let answer = lambda.invoke(&event.to_string(), LONG).await.json();
     assert_eq!(answer["isBase64Encoded"], false, "{answer}");
     let text = answer["body"].as_str().expect("a text");
-    (answer["statusCode"].as_u64().expect("a status"), serde_json::from_str(text).unwrap_or_else(|_| text.into()))
+    (
+        answer["statusCode"].as_u64().expect("a status"),
+        serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+    )
 }
 
 fn job(id: &str, text: &str) -> Value {
@@ -60,8 +63,18 @@ fn job(id: &str, text: &str) -> Value {
 async fn jobs_sent_through_it_are_run_by_the_worker_in_the_keys_namespace() {
     let Some(mut rig) = api().await else { return };
     assert_eq!(ask(&rig.lambda, "GET", "/healthz", None).await, (200, "ok\n".into()));
-    let (status, sent) = ask(&rig.lambda, "POST", "/v1/jobs", Some(json!([job("a", "One."), job("b", "Two."), job("c", "")]))).await;
-    assert_eq!((status, &sent["accepted"], &sent["rejected"]), (202, &2.into(), &1.into()), "{sent}");
+    let (status, sent) = ask(
+        &rig.lambda,
+        "POST",
+        "/v1/jobs",
+        Some(json!([job("a", "One."), job("b", "Two."), job("c", "")])),
+    )
+    .await;
+    assert_eq!(
+        (status, &sent["accepted"], &sent["rejected"]),
+        (202, &2.into(), &1.into()),
+        "{sent}"
+    );
     let (status, unseen) = ask(&rig.lambda, "GET", "/v1/jobs/a", None).await;
     assert_eq!((status, &unseen["state"]), (200, &"unknown".into()));
 
@@ -70,7 +83,10 @@ async fn jobs_sent_through_it_are_run_by_the_worker_in_the_keys_namespace() {
 
     for (id, result) in [("a", "Echo: One."), ("b", "Echo: Two.")] {
         let (status, told) = ask(&rig.lambda, "GET", &format!("/v1/jobs/{id}"), None).await;
-        assert_eq!((status, &told["state"], &told["result"]), (200, &"succeeded".into(), &result.into()));
+        assert_eq!(
+            (status, &told["state"], &told["result"]),
+            (200, &"succeeded".into(), &result.into())
+        );
     }
     let (_, again) = ask(&rig.lambda, "POST", "/v1/jobs", Some(job("a", "One."))).await;
     assert_eq!(again["jobs"][0]["status"], "duplicate");
@@ -79,13 +95,15 @@ async fn jobs_sent_through_it_are_run_by_the_worker_in_the_keys_namespace() {
 #[tokio::test]
 async fn a_call_is_answered_and_a_wrong_one_refused() {
     let Some(rig) = api().await else { return };
-    let (status, called) = ask(&rig.lambda, "POST", "/v1/tools/summarize", Some(json!({"text": "One."}))).await;
+    let (status, called) =
+        ask(&rig.lambda, "POST", "/v1/tools/summarize", Some(json!({"text": "One."}))).await;
     assert_eq!((status, &called["result"]), (200, &"Echo: One.".into()), "{called}");
     let (status, refused) = ask(&rig.lambda, "POST", "/v1/tools/nothing", Some(json!({}))).await;
     assert_eq!((status, &refused["code"]), (400, &"unknown_tool".into()));
     let (status, refused) = ask(&rig.lambda, "GET", "/v1/batches/none", None).await;
     assert_eq!((status, &refused["code"]), (404, &"not_found".into()));
-    let (status, refused) = ask(&rig.lambda, "POST", "/v1/held/a/fail", Some(json!({"message": "x"}))).await;
+    let (status, refused) =
+        ask(&rig.lambda, "POST", "/v1/held/a/fail", Some(json!({"message": "x"}))).await;
     assert_eq!((status, &refused["code"]), (403, &"forbidden".into()));
 }
 
@@ -96,7 +114,11 @@ async fn agents_speak_mcp_with_it() {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
     }});
     let (status, answer) = ask(&rig.lambda, "POST", "/mcp", Some(hello)).await;
-    assert_eq!((status, &answer["result"]["serverInfo"]["name"]), (200, &"mcp-batch".into()), "{answer}");
+    assert_eq!(
+        (status, &answer["result"]["serverInfo"]["name"]),
+        (200, &"mcp-batch".into()),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ use mcp_batch::{
     poller::{Poller, PollerSettings},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, Listing, ToolError, Tools},
-    webhook::{Courier, CourierSettings},
+    tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
+    webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::{Receiver, wait_until, wait_until_async};
 use serde_json::{Value, json};
@@ -88,8 +88,8 @@ impl Tools for Diary {
         false
     }
 
-    fn gate(&self, _: &Job) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    fn gates(&self, _: &Job) -> Gates {
+        Arc::clone(&self.gate).into()
     }
 }
 
@@ -112,7 +112,9 @@ impl Bench {
     fn worker(&self) -> Worker<SqsPorts> {
         let clock = Clock::system();
         let secrets = Secrets::fixed(Source::default()).expect("no secrets");
-        let courier = Courier::new(CourierSettings::default(), secrets, clock.clone());
+        let hosts = AllowedHosts::parse("127.0.0.1").expect("a host");
+        let settings = CourierSettings { hosts, ..CourierSettings::default() };
+        let courier = Courier::new(settings, secrets, clock.clone());
         let environment = Environment {
             ledger: SqliteLedger::new(self.database.clone()),
             queue: self.rig.queue(),
