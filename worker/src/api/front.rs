@@ -95,8 +95,10 @@ fn called(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     if given.next().is_some() {
         return None;
     }
+    // A user before the name would let two readers see two names.
+    let host = host.map(|host: Option<Authority>| host.filter(|it| !it.as_str().contains('@')));
     match (uri.authority(), host) {
-        (Some(named), Some(host)) => host.filter(|host: &Authority| host == named),
+        (Some(named), Some(host)) => host.filter(|host| host == named),
         (Some(named), None) => Some(named.clone()),
         (None, host) => host?,
     }

@@ -236,7 +236,8 @@ async fn pages_that_are_listed_may_use_it() {
 
 #[tokio::test]
 async fn keys_and_inputs_are_in_no_log() {
-    let variables = [("MCP_BATCH_API_KEYS", &*keys()), ("MCP_BATCH_LOG", "trace")];
+    let keys = keys();
+    let variables = [("MCP_BATCH_API_KEYS", &*keys), ("MCP_BATCH_LOG", "trace")];
     let mut serve = Serve::with(&variables).await;
     let request =
         serve.request(Method::POST, "/v1/jobs").header("content-type", "application/json");

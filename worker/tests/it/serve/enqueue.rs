@@ -74,7 +74,7 @@ async fn each_job_of_an_array_is_judged_by_itself_and_has_a_row_with_the_reason(
             (json!("a"), "accepted", Value::Null, Value::Null),
             (json!("b"), "rejected", json!("input_schema"), json!("input.text")),
             (json!("c"), "rejected", json!("unknown_tool"), json!("tool")),
-            (json!("d"), "rejected", json!("missing_field"), json!("input")),
+            (json!("d"), "rejected", json!("unknown_field"), json!("inputs")),
             (Value::Null, "rejected", json!("not_an_object"), Value::Null),
             (json!("a"), "duplicate", Value::Null, Value::Null),
             (json!("a"), "rejected", json!("id_conflict"), json!("id")),

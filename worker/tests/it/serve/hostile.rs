@@ -42,12 +42,12 @@ async fn heads_that_are_too_large_or_malformed_are_refused() {
         (head("GET /healthz", &huge), &["431"][..]),
         (head("GET /healthz", &many), &["431", "400"]),
         (head(&long, ""), &["414", "431", "400"]),
-        (b"GET /healthz HTTP/1.1\r\n\r\n".to_vec(), &["400"]),
+        (b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n".to_vec(), &["400"]),
         (b"nonsense\r\n\r\n".to_vec(), &["400"]),
         (b"\x16\x03\x01\x02\x00\x01\x00".repeat(50), &["400", "nothing"]),
         (head("GET http://evil.example/healthz", ""), &["400", "403"]),
         (
-            b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n".to_vec(),
+            b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\nconnection: close\r\n\r\n".to_vec(),
             &["400"],
         ),
     ] {
