@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 use axum::{
-    body::Bytes,
-    extract::{DefaultBodyLimit, FromRequest, Path, Request, rejection::PathRejection},
+    body::{Body, Bytes},
+    extract::{FromRequest, Path, Request, rejection::PathRejection},
     http::{StatusCode, header},
 };
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::problem::Problem;
 
 /// The most that one request may send: behind Lambda, whose 6 MB hold it as an escaped text.
 pub(super) const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// How much of a larger one is read to no end.
+const MOST_DISCARDED: usize = 4 * MAX_BODY_BYTES;
 
 /// How long it may take to arrive.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
@@ -39,20 +44,33 @@ fn is_json(request: &Request) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-async fn read(mut request: Request) -> Result<Bytes, Problem> {
-    DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
-    let read = timeout(ARRIVES_WITHIN, Bytes::from_request(request, &())).await;
-    let read = read.map_err(|_| {
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let read = timeout(ARRIVES_WITHIN, collect(request.into_body())).await;
+    read.unwrap_or_else(|_| {
         let detail = format!("the body did not arrive within {} s", ARRIVES_WITHIN.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
-    })?;
-    read.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("expected a body of at most {MAX_BODY_BYTES} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-        }
-        _ => Problem::bad_request("body", "the body broke off"),
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail))
     })
+}
+
+/// What is too much is not kept, but some of it is read: a client that is answered while it sends
+/// may not read the answer.
+async fn collect(mut body: Body) -> Result<Bytes, Problem> {
+    let (mut kept, mut arrived) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::bad_request("body", "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        arrived += data.len();
+        match arrived {
+            0..=MAX_BODY_BYTES => kept.extend_from_slice(&data),
+            MAX_BODY_BYTES..=MOST_DISCARDED => kept.clear(),
+            _ => break,
+        }
+    }
+    if arrived > MAX_BODY_BYTES {
+        let detail = format!("expected a body of at most {MAX_BODY_BYTES} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
+    Ok(kept.freeze())
 }
 
 /// What stands in the path, as one of the core's types; what is none of them is nowhere to be found.
