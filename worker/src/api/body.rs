@@ -60,10 +60,12 @@ async fn collect(mut body: Body) -> Result<Bytes, Problem> {
         let frame = frame.map_err(|_| Problem::bad_request("body", "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         arrived += data.len();
-        match arrived {
-            0..=MAX_BODY_BYTES => kept.extend_from_slice(&data),
-            MAX_BODY_BYTES..=MOST_DISCARDED => kept.clear(),
-            _ => break,
+        if arrived > MOST_DISCARDED {
+            break;
+        }
+        match arrived <= MAX_BODY_BYTES {
+            true => kept.extend_from_slice(&data),
+            false => kept.clear(),
         }
     }
     if arrived > MAX_BODY_BYTES {

@@ -135,7 +135,7 @@ impl<P: Ports> Api<P> {
         match self.environment.ledger.decide(key, decision, now).await? {
             Ok(record) => Ok(record),
             Err(Refusal::Unknown) => Err(Problem::not_found("job")),
-            Err(refusal @ Refusal::State(_)) => {
+            Err(refusal) => {
                 let detail = format!("expected a held job: {refusal}");
                 Err(Problem::conflict("job_state", detail))
             }

@@ -43,7 +43,7 @@ pub(super) async fn cancel<P: Ports>(
     match api.environment.ledger.cancel(request).await? {
         Ok(record) => Ok(answer(StatusCode::OK, &JobView::from(&record))),
         Err(Refusal::Unknown) => Err(Problem::not_found("job")),
-        Err(Refusal::State(_)) => {
+        Err(Refusal::State(_) | Refusal::NoCallback) => {
             let state = api.job(&caller, &id).await?.state();
             if state == JobState::Cancelled {
                 return api.job(&caller, &id).await.map(|job| answer(StatusCode::OK, &job));
