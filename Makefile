@@ -22,7 +22,7 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo check -p mcp-batch --no-default-features
 	@# The Lambda binary knows neither database nor command line.
-	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table|axum) '
+	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table) '
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	@if command -v terraform >/dev/null; then scripts/terraform fmt -check -recursive terraform; fi
 

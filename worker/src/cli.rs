@@ -16,6 +16,7 @@ mod ledger;
 mod poll;
 mod run;
 mod secret;
+mod serve;
 mod setup;
 mod sweep;
 mod tools;
@@ -45,6 +46,7 @@ enum Command {
     Run(run::Args),
     Tools(tools::Args),
     Call(call::Args),
+    Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
     Batch(batch::Args),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(run::main(args)),
         Command::Tools(args) => block_on(tools::main(args)),
         Command::Call(args) => block_on(call::main(args)),
+        Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),

@@ -25,7 +25,10 @@ use crate::{
     clock::UnixMs,
     error::JobError,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Place, Rejection},
-    job::{Callback, JobId, JobKey, Membership, Namespace, PayloadHash, Tenant, ToolName},
+    job::{
+        BodyHash, Callback, JobId, JobKey, Membership, Namespace, PayloadHash, RequestKey, Tenant,
+        ToolName,
+    },
 };
 
 /// Who may settle a job: a fresh random value per claim attempt.
@@ -356,6 +359,16 @@ pub trait Ledger: Send + Sync + 'static {
         delivery: Delivery,
         now: UnixMs,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Notes that a request with this body was made under `key`, and keeps that until `expires`,
+    /// unless one was noted before: the hash of the body that stands.
+    fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> impl Future<Output = Result<BodyHash, LedgerError>> + Send;
 
     /// Up to `limit` of what needs this attention and is due by `now`, the earliest first, by a
     /// sparse index: it may come late, but what is found is read anew and needs the attention still.

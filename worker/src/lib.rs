@@ -47,6 +47,9 @@ pub mod secret;
 pub mod sweep;
 pub mod telemetry;
 
+#[cfg(feature = "api")]
+pub mod api;
+
 #[cfg(feature = "aws")]
 pub mod aws;
 

@@ -12,13 +12,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
+pub(crate) use self::attempt::catching_panics;
 use self::{admission::Admitted, attempt::After};
 use crate::{
     batch::{Bounds, Stop},
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
     error::{ErrorClass, JobError},
-    job::{Job, JobKey},
+    job::{Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
     tool::{CallPlan, Gates, ToolError, Tools},
@@ -88,7 +89,7 @@ impl<P: Ports> Run<'_, P> {
 
     /// The job and what is known of it; the verdict on its message if its tool can say nothing now.
     async fn subject(&self, job: Job) -> Result<Subject, Verdict> {
-        let key = JobKey::of(&self.environment.policy.namespace, job.id());
+        let key = JobKey::of(self.namespace(), job.id());
         let plan = match self.prepare(&job).await {
             Ok(()) => self.check(&job),
             Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
@@ -122,6 +123,11 @@ impl<P: Ports> Run<'_, P> {
         let delay = backoff.delay(self.message.receive_count, fastrand::f64());
         let after = failure.retry_after.map_or(delay, |asked| asked.max(delay));
         self.returned(key, &failure.error, after + jitter(SPREAD))
+    }
+
+    /// Whose job it is: the message says so, or it is of the worker's own.
+    fn namespace(&self) -> &Namespace {
+        self.message.namespace.as_ref().unwrap_or(&self.environment.policy.namespace)
     }
 
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
@@ -254,7 +260,7 @@ impl<P: Ports> Run<'_, P> {
         let lasts = policy.heartbeat.map_or(self.deadline.time_left(), |beat| beat.lasts);
         let request = ClaimRequest {
             key: subject.key,
-            namespace: policy.namespace.clone(),
+            namespace: self.namespace().clone(),
             job_id: subject.job.id().clone(),
             tool: subject.job.tool().clone(),
             tenant: subject.job.tenant().cloned(),

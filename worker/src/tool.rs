@@ -55,6 +55,9 @@ pub trait Tools: Send + Sync + 'static {
     /// Whether the call's outcome would replace one of the offline model.
     fn supersedes_offline(&self) -> bool;
 
+    /// Every tool that jobs may call now.
+    fn list(&self) -> impl Future<Output = Listing> + Send;
+
     /// The gates on the job's way: whether its tool and its upstream take calls now. That of the
     /// upstream is told how calls end.
     fn gates(&self, job: &Job) -> Gates;

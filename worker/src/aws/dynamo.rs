@@ -2,7 +2,7 @@
 //! condition, and a refused one brings back the item that stands in its way.
 //!
 //! The table's hash key is `pk` (string), its TTL attribute `record_expires_s`. Items are jobs
-//! (`job#…`), batches (`batch#…`), pages of twenty places in batches (`page#…#…`) and what is
+//! (`job#…`), requests that may be repeated (`request#…`), batches (`batch#…`), pages of twenty places in batches (`page#…#…`) and what is
 //! remembered of rejected jobs (`rejected#…#…`). The sparse index `attention` has what somebody has
 //! to look at.
 //!
@@ -28,6 +28,7 @@ mod item;
 mod join;
 mod mark;
 mod patience;
+mod requests;
 mod reserve;
 mod results;
 mod schema;
@@ -56,7 +57,7 @@ use super::clients::Clients;
 use crate::{
     clock::UnixMs,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
-    job::{JobKey, Membership, Namespace},
+    job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
         Mark, Record, Refusal, Settled, Settlement,
@@ -308,6 +309,16 @@ impl Ledger for DynamoLedger {
         limit: usize,
     ) -> Result<Vec<Found>, LedgerError> {
         self.find(what, now, limit).await
+    }
+
+    async fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> Result<BodyHash, LedgerError> {
+        self.note_once(key, body, now, expires).await
     }
 
     async fn read(&self, keys: Vec<JobKey>) -> Result<Vec<Option<Record>>, LedgerError> {

@@ -1,25 +1,29 @@
-//! The worker as a Lambda function, and the only file that knows Lambda's types: an event of SQS
-//! comes in, a partial batch response goes out, and every rule between them is the core's.
+//! The Lambda function, and the only file that knows Lambda's types. As a worker: an event of SQS
+//! comes in, a partial batch response goes out, and every rule between them is the core's. As the
+//! HTTP face: a request of API Gateway comes in, the router answers.
 
 use std::{
     collections::BTreeSet,
     process::ExitCode,
-    sync::Once,
+    sync::{Arc, Once},
     thread,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
+use lambda_http::{Body, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tokio::runtime;
+use tower::ServiceExt;
 
 use super::{
     setup::{AwsPorts, AwsSweep, AwsWorker, Fallback},
     sqs::{Envelope, order_of},
 };
 use crate::{
+    api::{Access, Api},
     batch::{BatchAnswer, Order, Stop, Worker},
     clock::{Deadline, UnixMs},
     config::{self, Role, Source},
@@ -59,13 +63,18 @@ fn runtime() -> anyhow::Result<runtime::Runtime> {
 async fn start() -> anyhow::Result<()> {
     let source = Source::from_env();
     match config::role(&source)? {
-        Role::Worker => start_worker(source).await,
-        Role::Sweep => start_sweep(source).await,
+        Role::Worker => work(open(source).await?).await,
+        Role::Api => serve(open(source).await?).await,
+        Role::Sweep => sweep(source).await,
     }
 }
 
+async fn open(source: Source) -> anyhow::Result<AwsWorker> {
+    AwsWorker::open(source, config::LAMBDA_CONCURRENCY, Fallback::Refused, None).await
+}
+
 /// Each event of the schedule is one pass; what it says does not matter.
-async fn start_sweep(source: Source) -> anyhow::Result<()> {
+async fn sweep(source: Source) -> anyhow::Result<()> {
     let sweep = AwsSweep::open(source).await?;
     let handler = move |event: LambdaEvent<IgnoredAny>| {
         let sweep = sweep.clone();
@@ -74,15 +83,39 @@ async fn start_sweep(source: Source) -> anyhow::Result<()> {
     lambda_runtime::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
 }
 
-async fn start_worker(source: Source) -> anyhow::Result<()> {
-    let worker =
-        AwsWorker::open(source, config::LAMBDA_CONCURRENCY, Fallback::Refused, None).await?;
+async fn work(worker: AwsWorker) -> anyhow::Result<()> {
     let handler = move |event| {
         let worker = worker.clone();
         async move { worker.handle(event).await }
     };
     // One at a time on classic Lambda, several on Managed Instances.
     lambda_runtime::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
+}
+
+/// The keys are those of the secret, which is read again as before a batch.
+async fn serve(aws: AwsWorker) -> anyhow::Result<()> {
+    let settings = aws.api_settings()?;
+    let environment = Arc::clone(aws.worker().environment());
+    let access = Access::Keys(aws.secrets().clone());
+    let router =
+        Api::new(environment, access, aws.concurrency(), Stop::default()).router(&settings);
+    let handler = move |request: lambda_http::Request| {
+        let (aws, router) = (aws.clone(), router.clone());
+        async move {
+            aws.keep_fresh().await;
+            let Ok(response) = router.oneshot(request).await;
+            whole(response).await
+        }
+    };
+    lambda_http::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
+}
+
+/// Lambda answers with texts, and every answer is one.
+async fn whole(response: axum::response::Response) -> Result<Response<Body>, String> {
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
+    let body = String::from_utf8(bytes.into()).map_or_else(|it| it.into_bytes().into(), Body::Text);
+    Ok(Response::from_parts(parts, body))
 }
 
 impl AwsWorker {

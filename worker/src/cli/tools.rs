@@ -14,7 +14,7 @@ use crate::{
     config::Source,
     lease::Repeat,
     secret::Secrets,
-    tool::{Listing, Problem, ToolListing},
+    tool::{Listing, Problem, ToolListing, Tools},
 };
 
 /// The longest description in the table, in characters.

@@ -18,6 +18,8 @@ pub enum Role {
     Worker,
     /// Sweeps once with each event of a schedule.
     Sweep,
+    /// Answers API Gateway.
+    Api,
 }
 
 /// The queue, the ledger and what lies beside them.
@@ -34,11 +36,9 @@ pub struct AwsSettings {
 /// `MCP_BATCH_ROLE`; `worker`.
 pub fn role(source: &Source) -> Result<Role, ConfigError> {
     let name = "MCP_BATCH_ROLE";
-    let is_planned = source.get(name) == Some("api");
-    let not_built = if is_planned { ", the only roles that are built yet" } else { "" };
-    let expected = format!("worker or sweep{not_built}");
-    let role = source.parse(name, expected, |text| match text {
+    let role = source.parse(name, "worker, api or sweep", |text| match text {
         "worker" => Some(Role::Worker),
+        "api" => Some(Role::Api),
         "sweep" => Some(Role::Sweep),
         _ => None,
     })?;

@@ -6,7 +6,7 @@ use super::{
     BatchId, Callback,
     fields::{self, Fields, Problem},
 };
-use crate::clock::UnixMs;
+use crate::{clock::UnixMs, error::JobError};
 
 /// The most jobs one batch can count.
 pub const MAX_BATCH_JOBS: u64 = 1_000_000;
@@ -56,6 +56,11 @@ impl Membership {
             callback: Callback::parse(field("callback")?).ok()?,
             expires_at: field("expires_at").and_then(|moment| fields::timestamp(moment).ok()),
         })
+    }
+
+    /// Reads a place from JSON, as it stands in a job under `batch`.
+    pub fn from_json(value: Value) -> Result<Self, JobError> {
+        Self::parse(value).map_err(|problem| fields::error(&[problem.under("batch")]))
     }
 
     /// The batch.

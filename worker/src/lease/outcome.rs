@@ -18,6 +18,7 @@ pub struct Outcome {
 /// is seldom there is left out while it is zero.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Usage {
     /// Tokens of the prompts, those from and into the provider's cache included.
     pub input_tokens: u64,

@@ -185,7 +185,7 @@ fn timed_out(after: Duration) -> ToolError {
 }
 
 /// A call that panics has failed; the job's task goes on and saves that.
-async fn catching_panics(
+pub(crate) async fn catching_panics(
     mut call: Pin<Box<impl Future<Output = Result<Outcome, ToolError>>>>,
 ) -> Result<Outcome, ToolError> {
     poll_fn(|context| {

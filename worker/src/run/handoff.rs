@@ -58,7 +58,7 @@ impl<P: Ports> Run<'_, P> {
         is_fresh: bool,
     ) -> Result<(), Verdict> {
         let Some(membership) = batch else { return Ok(()) };
-        let batch = BatchKey::of(&self.environment.policy.namespace, membership.id());
+        let batch = BatchKey::of(self.namespace(), membership.id());
         let is_last = self.is_last_delivery(self.message.first_seen);
         let end_of_delivery = self.delivery_deadline();
         let delivery = deliver_if_over(self.environment.post(), batch, end_of_delivery, is_last);
@@ -122,6 +122,7 @@ impl<P: Ports> Run<'_, P> {
     fn letter(&self, error: &JobError, job_id: Option<&str>, tool: Option<&str>) -> DeadLetter {
         DeadLetter {
             body: self.message.body.clone(),
+            namespace: self.message.namespace.clone(),
             group: self.message.group.clone(),
             error: error.clone(),
             job_id: job_id.map(str::to_owned),
@@ -185,7 +186,7 @@ impl<P: Ports> Run<'_, P> {
         refused: Option<(&Membership, Rejection)>,
     ) -> Result<(), Verdict> {
         let Some((membership, rejection)) = refused else { return Ok(()) };
-        let namespace = self.environment.policy.namespace.clone();
+        let namespace = self.namespace().clone();
         let ledger = &self.environment.ledger;
         if let Err(error) = ledger.reject(namespace, membership.clone(), rejection).await {
             tracing::warn!(%error, "a rejected job cannot be counted in its batch yet");

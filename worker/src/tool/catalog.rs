@@ -157,28 +157,7 @@ impl Catalog {
         self.servers.len()
     }
 
-    /// Every tool that jobs may call now. Asks the MCP servers for theirs, all at once.
-    pub async fn list(&self) -> Listing {
-        let prompts = self.tools.iter().map(|(name, tool)| ToolListing {
-            timeout: self.timeout_of(tool),
-            ..tool.listing(name)
-        });
-        let mut listing = Listing { tools: prompts.collect(), unreachable: Vec::new() };
-        let asked =
-            self.servers.iter().map(|(name, server)| async { (name.clone(), server.list().await) });
-        for (name, tools) in futures_util::future::join_all(asked).await {
-            match tools {
-                Ok(tools) => listing.tools.extend(tools),
-                Err(error) => {
-                    let problem = error.message;
-                    listing.unreachable.push(Problem { part: name, problem });
-                }
-            }
-        }
-        listing
-    }
-
-    /// The same, with all that can be found wrong: servers, their tools, the LLM and its models.
+    /// Every tool that jobs may call now, with all that can be found wrong: servers, their tools, the LLM and its models.
     pub async fn examine(&self) -> (Listing, Vec<Problem>) {
         let (listing, models) = tokio::join!(self.list(), self.examine_models());
         let of_tools = listing.tools.iter().filter_map(|tool| {
@@ -261,6 +240,26 @@ impl Tools for Catalog {
             // What there is no tool for, the check tells.
             Ok(Target::Prompt(_)) | Err(_) => Ok(()),
         }
+    }
+
+    async fn list(&self) -> Listing {
+        let prompts = self.tools.iter().map(|(name, tool)| ToolListing {
+            timeout: self.timeout_of(tool),
+            ..tool.listing(name)
+        });
+        let mut listing = Listing { tools: prompts.collect(), unreachable: Vec::new() };
+        let asked =
+            self.servers.iter().map(|(name, server)| async { (name.clone(), server.list().await) });
+        for (name, tools) in futures_util::future::join_all(asked).await {
+            match tools {
+                Ok(tools) => listing.tools.extend(tools),
+                Err(error) => {
+                    let problem = error.message;
+                    listing.unreachable.push(Problem { part: name, problem });
+                }
+            }
+        }
+        listing
     }
 
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {

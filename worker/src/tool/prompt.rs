@@ -111,7 +111,7 @@ impl PromptTool {
         })
     }
 
-    /// For people. It may take as long as a prompt may by default, unless the tool says otherwise.
+    /// What is told of it; its timeout is that of the catalog where it has none.
     pub(super) fn listing(&self, name: &ToolName) -> ToolListing {
         ToolListing {
             name: name.to_string(),

@@ -12,6 +12,7 @@ mod fan_in;
 mod handoff;
 mod model;
 mod people;
+mod requests;
 mod settling;
 mod takeover;
 
@@ -123,6 +124,11 @@ macro_rules! every_case_on {
                 a_held_job_will_owe_its_outcome_to_its_newest_callback
                 the_old_callbacks_mark_does_not_touch_the_new_callback
                 a_duplicate_without_a_callback_leaves_the_stored_one
+            }
+            requests {
+                a_request_is_noted_once_and_its_first_body_stands
+                a_request_whose_time_is_over_is_noted_anew
+                requests_of_different_namespaces_have_nothing_in_common
             }
             people {
                 an_unknown_job_that_is_cancelled_never_runs

@@ -5,7 +5,10 @@ mod sqs;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use mcp_batch::queue::{Burial, DeadLetter, Message, NewMessage, Queue, Receipt};
+use mcp_batch::{
+    job::JobKey,
+    queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+};
 
 pub(crate) use self::{
     sqlite::SqliteStore,
@@ -76,6 +79,18 @@ impl<Q: Queue> Receiver<Q> {
         self.queue.send(messages).await.expect("the queue takes them")
     }
 
+    pub(crate) async fn send_each(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> Vec<Result<String, QueueError>> {
+        self.queue.send_each(messages).await
+    }
+
+    /// Whether a message of the job lies there.
+    pub(crate) async fn holds(&self, job: JobKey) -> Option<bool> {
+        self.queue.holds(job).await.expect("the queue answers")
+    }
+
     /// What can be received at once.
     pub(crate) async fn receive(&self, max: usize) -> Vec<Message> {
         self.wait_for(max, Duration::ZERO).await
@@ -116,6 +131,7 @@ impl<Q: Queue> Receiver<Q> {
 /// A message of which only the receipt matters.
 fn received(receipt: Receipt) -> Message {
     Message {
+        namespace: None,
         id: String::new(),
         receipt,
         body: Vec::new().into(),
@@ -128,5 +144,12 @@ fn received(receipt: Receipt) -> Message {
 }
 
 pub(crate) fn message(body: impl Into<Vec<u8>>) -> NewMessage {
-    NewMessage { body: body.into().into(), group: None, first_seen: START, delay: Duration::ZERO }
+    NewMessage {
+        body: body.into().into(),
+        namespace: None,
+        job: None,
+        group: None,
+        first_seen: START,
+        delay: Duration::ZERO,
+    }
 }

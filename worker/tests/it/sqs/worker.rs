@@ -19,7 +19,7 @@ use mcp_batch::{
     poller::{Poller, PollerSettings},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, Gates, ToolError, Tools},
+    tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
     webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::{Receiver, wait_until, wait_until_async};
@@ -80,6 +80,10 @@ impl Tools for Diary {
         Ok(Outcome { result: json!({}), usage: Usage::free(), offline: false })
     }
 
+    async fn list(&self) -> Listing {
+        Listing { tools: Vec::new(), unreachable: Vec::new() }
+    }
+
     fn supersedes_offline(&self) -> bool {
         false
     }
@@ -125,6 +129,8 @@ impl Bench {
 
     async fn send(&self, jobs: &[(Value, &str)]) {
         let message = |(job, group): &(Value, &str)| NewMessage {
+            namespace: None,
+            job: None,
             body: Bytes::from(job.to_string()),
             group: Some((*group).to_owned()),
             first_seen: Clock::system().now(),

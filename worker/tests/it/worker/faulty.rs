@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use mcp_batch::{
     clock::UnixMs,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
-    job::{JobKey, Membership, Namespace},
+    job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
         Mark, Record, Refusal, Settled, Settlement,
@@ -115,6 +115,16 @@ impl Ledger for Faulty {
 
     async fn attention(&self, what: Attention, now: UnixMs, limit: usize) -> Answer<Vec<Found>> {
         self.ledger.attention(what, now, limit).await
+    }
+
+    async fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> Answer<BodyHash> {
+        self.ledger.note_request(key, body, now, expires).await
     }
 
     async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {

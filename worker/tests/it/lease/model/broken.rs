@@ -3,7 +3,7 @@
 use mcp_batch::{
     clock::UnixMs,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
-    job::{JobKey, Membership, Namespace},
+    job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
         Mark, Outcome, OwnerToken, Record, Refusal, Settled, Settlement, State,
@@ -88,6 +88,16 @@ macro_rules! forward_the_rest {
             limit: usize,
         ) -> Answer<Vec<Found>> {
             self.0.attention(what, now, limit).await
+        }
+
+        async fn note_request(
+            &self,
+            key: RequestKey,
+            body: BodyHash,
+            now: UnixMs,
+            expires: UnixMs,
+        ) -> Answer<BodyHash> {
+            self.0.note_request(key, body, now, expires).await
         }
 
         async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {
