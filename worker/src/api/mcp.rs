@@ -92,12 +92,12 @@ impl<P: Ports> ServerHandler for Endpoint<P> {
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = caller(&context)?;
         let arguments = request.arguments.unwrap_or_default();
-        let called = match own::Own::named(&request.name).filter(|own| caller.may(own.scope())) {
+        let answered = match own::Own::named(&request.name).filter(|own| caller.may(own.scope())) {
             Some(own) => own.call(&self.0, caller, arguments).await,
             None if caller.may(Scope::Call) => self.call_catalog(&request.name, arguments).await?,
             None => return Err(unknown(&request.name)),
         };
-        let result = called.unwrap_or_else(|problem| {
+        let result = answered.unwrap_or_else(|problem| {
             CallToolResult::error(vec![ContentBlock::text(problem.sentence())])
         });
         Ok(result.into())

@@ -347,7 +347,7 @@ fn document() -> Value {
         &mut document,
         "/v1/jobs",
         "NewJobs",
-        json!([
+        &json!([
             {"tool": "summarize", "input": {"text": "The ferry runs every hour. In winter it runs every two hours."}},
             {"id": "ticket-017", "tool": "classify", "input": {"text": "I was charged twice.", "categories": ["billing", "bug"]}},
         ]),
@@ -356,13 +356,13 @@ fn document() -> Value {
         &mut document,
         "/v1/call",
         "Call",
-        json!({"tool": "summarize", "input": {"text": "One. Two. Three.", "sentences": 1}}),
+        &json!({"tool": "summarize", "input": {"text": "One. Two. Three.", "sentences": 1}}),
     );
     body(
         &mut document,
         "/v1/held/{id}/retry",
         "NewJob",
-        json!({"tool": "summarize", "input": {"text": "One. Two."}}),
+        &json!({"tool": "summarize", "input": {"text": "One. Two."}}),
     );
     let input = &mut document["paths"]["/v1/tools/{tool}"]["post"]["requestBody"]["content"]["application/json"];
     *input = json!({"schema": {"type": "object"}, "example": {"text": "One. Two. Three.", "sentences": 1}});
@@ -385,7 +385,7 @@ fn new_batch() -> Value {
     })
 }
 
-fn body(document: &mut Value, path: &str, schema: &str, example: Value) {
+fn body(document: &mut Value, path: &str, schema: &str, example: &Value) {
     let content =
         &mut document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
     *content =

@@ -129,10 +129,6 @@ impl<L: Ledger> Worker<L> {
         Self { ledger: Arc::new(ledger) }
     }
 
-    pub(crate) fn ledger(&self) -> &L {
-        &self.ledger
-    }
-
     pub(crate) async fn claim(&self, request: ClaimRequest) -> Claim {
         self.ledger.claim(request).await.expect("the ledger answers")
     }
