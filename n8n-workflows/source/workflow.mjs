@@ -27,6 +27,8 @@ export function workflow({ name, description, nodes, links, overview, sections }
 	const placed = Object.entries(nodes).map(([nodeName, node]) => placedNode(name, nodeName, node));
 	const behind = sections.map(([text, members], index) => section(name, index, text, placed, members));
 	return {
+		// The command line wants one. It is no instance's: imported again, the workflow is replaced.
+		id: uuid5(name).replaceAll('-', '').slice(0, 16),
 		name,
 		description,
 		nodes: [overviewNote(name, overview, placed, behind), ...behind, ...placed],
@@ -36,6 +38,9 @@ export function workflow({ name, description, nodes, links, overview, sections }
 		pinData: {},
 		tags: [],
 		meta: { templateCredsSetupCompleted: false },
+		isArchived: false,
+		staticData: null,
+		nodeGroups: [],
 	};
 }
 
