@@ -90,8 +90,9 @@ export class N8n {
 		this.#process = start(NODE, [CLI, 'start'], { env: this.#environment, log: join(this.#parent, 'n8n.log') });
 		await until('n8n is ready', async () => {
 			if (!this.#process.isRunning()) throw new Error(`n8n ended:\n${readFileSync(this.#process.log, 'utf8').slice(-2000)}`);
+			// While it starts, it answers everything with 200 and a sentence.
 			const answer = await fetch(`${this.url}/rest/settings`).catch(() => undefined);
-			return answer?.status === 200;
+			return answer?.ok && jsonOr(await answer.text()).data;
 		});
 	}
 

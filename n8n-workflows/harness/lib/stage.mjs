@@ -1,10 +1,11 @@
 // What the checks play on: one n8n behind a proxy that sees every callback, stand-ins, and mcp-batch in both worlds.
 import { N8n } from './n8n.mjs';
-import { makeCredentials } from './exports.mjs';
+import { deploy, makeCredentials } from './exports.mjs';
 import { newSecret } from './signature.mjs';
 import { startLlm, startProxy, startSink } from './stand-ins.mjs';
 import * as aws from './aws.mjs';
 import { startServe } from './serve.mjs';
+import { until } from './wait.mjs';
 
 export const HEADER = { 'x-webhook-secret': 'let-me-in' };
 
@@ -47,6 +48,19 @@ export class Stage {
 				llmUrl: (await this.llm()).url,
 			}),
 		);
+
+	/** The workflow that receives callbacks, set up and published: its id. */
+	receiver = () =>
+		this.#once('receiver', async () => {
+			const n8n = await this.n8n();
+			const id = await deploy(n8n, 'receive-callbacks', { credentials: await this.credentials() });
+			await n8n.runByHand(id, 'Set up once');
+			await until('the table is made', () => n8n.tableId('mcp_batch_jobs'));
+			return id;
+		});
+
+	/** Where it listens. */
+	callback = async () => `${(await this.front()).url}/webhook/mcp-batch/callback`;
 
 	/** What mcp-batch is told in both worlds. */
 	#settings = async () => ({
