@@ -4,7 +4,6 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { stopAll } from './lib/process.mjs';
 import { summary } from './lib/report.mjs';
 import { Stage } from './lib/stage.mjs';
 
@@ -17,8 +16,6 @@ if (unknown.length > 0) {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'mcp-batch-n8n-'));
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
-process.on('exit', stopAll);
 
 const stage = new Stage(folder);
 try {
@@ -32,7 +29,6 @@ try {
 	process.exitCode = 1;
 }
 const code = summary();
-stopAll();
 if (code === 0 && !process.exitCode) rmSync(folder, { recursive: true, force: true });
 else console.log(`logs are in ${folder}`);
 process.exit(process.exitCode || code);

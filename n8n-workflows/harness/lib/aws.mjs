@@ -59,3 +59,12 @@ export async function startPoll(binary, folder, { queueUrl, dlqUrl, table }, env
 	});
 	return worker;
 }
+
+/** Waits until a queue is empty, what is in flight and what is delayed included. */
+export async function drained(QueueUrl) {
+	const AttributeNames = ['', 'NotVisible', 'Delayed'].map((which) => `ApproximateNumberOfMessages${which}`);
+	await until('the queue is empty', async () => {
+		const { Attributes } = await sqs('GetQueueAttributes', { QueueUrl, AttributeNames });
+		return Object.values(Attributes).every((count) => Number(count) === 0);
+	});
+}

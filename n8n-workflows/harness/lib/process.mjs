@@ -3,8 +3,14 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { join } from 'node:path';
 
-const running = new Set();
+const reaper = spawn(process.execPath, [join(import.meta.dirname, 'reaper.mjs')], {
+	stdio: ['pipe', 'ignore', 'inherit'],
+	detached: true,
+});
+reaper.unref();
+reaper.stdin.unref();
 
 /** Starts a program; what it writes goes to the file `log`. */
 export function start(command, args, { env, log, cwd }) {
@@ -12,8 +18,7 @@ export function start(command, args, { env, log, cwd }) {
 	const output = createWriteStream(log, { flags: 'a' });
 	child.stdout.pipe(output, { end: false });
 	child.stderr.pipe(output, { end: false });
-	running.add(child);
-	child.on('exit', () => running.delete(child));
+	reaper.stdin.write(`${child.pid}\n`);
 	return {
 		pid: child.pid,
 		log,
@@ -37,17 +42,6 @@ export async function run(command, args, { env, cwd } = {}) {
 	child.stderr.on('data', (bytes) => (output += bytes));
 	const [code] = await once(child, 'close');
 	return { code, output };
-}
-
-/** Ends whatever still runs. */
-export function stopAll() {
-	for (const child of running) {
-		try {
-			process.kill(-child.pid, 'SIGKILL');
-		} catch {
-			// It has just ended by itself.
-		}
-	}
 }
 
 /** A port of the loopback that nobody listens on. */

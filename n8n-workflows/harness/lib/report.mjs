@@ -9,7 +9,7 @@ export async function check(sentence, body) {
 	try {
 		const told = await body();
 		seen += 1;
-		console.log(`ok      ${sentence}${told ? `: ${told}` : ''} (${((Date.now() - began) / 1000).toFixed(1)} s)`);
+		console.log(`ok      ${sentence}${typeof told === 'string' ? `: ${told}` : ''} (${((Date.now() - began) / 1000).toFixed(1)} s)`);
 	} catch (error) {
 		failed += 1;
 		console.log(`FAILED  ${sentence}: ${error.message ?? error}`);

@@ -17,3 +17,8 @@ export async function startServe(binary, folder, env) {
 	});
 	return { ...server, url };
 }
+
+/** Waits until it has nothing left to do. */
+export async function isIdle() {
+	throw new Error('to be seen: what `serve` tells of its queue');
+}

@@ -4,7 +4,7 @@ import { deploy, makeCredentials } from './exports.mjs';
 import { newSecret } from './signature.mjs';
 import { startLlm, startProxy, startSink } from './stand-ins.mjs';
 import * as aws from './aws.mjs';
-import { startServe } from './serve.mjs';
+import { isIdle, startServe } from './serve.mjs';
 import { until } from './wait.mjs';
 
 export const HEADER = { 'x-webhook-secret': 'let-me-in' };
@@ -83,6 +83,13 @@ export class Stage {
 
 	/** `mcp-batch serve` on its own SQLite file. */
 	serve = () => this.#once('serve', async () => startServe(this.binary, this.folder, await this.#settings()));
+
+	/** Waits until nothing is left to do for what was sent. */
+	async settled({ send_by }) {
+		if (send_by === 'sqs') return aws.drained((await this.aws()).queueUrl);
+		const { url } = await this.serve();
+		return isIdle(url);
+	}
 
 	/** The worlds a sender can be tried in, with what Config says in each. */
 	async worlds() {

@@ -1,5 +1,6 @@
 // Stand-ins for what the workflows talk to, beside n8n, mcp-batch and the loopback AWS.
 import { serve } from './server.mjs';
+import { until } from './wait.mjs';
 
 /** Takes whatever is posted to it, and remembers it. */
 export async function startSink() {
@@ -13,12 +14,13 @@ export async function startSink() {
 
 /** An OpenAI-compatible API. It counts its calls; to an agent that offers tools it answers by calling one. */
 export async function startLlm() {
-	const state = { calls: 0, agentCalls: 0, isDown: false, wantedTool: 'classify' };
-	const server = await serve(({ url, body }) => {
+	const state = { calls: 0, agentCalls: 0, isDown: false, isHeld: false, wantedTool: 'classify' };
+	const server = await serve(async ({ url, body }) => {
 		if (!url.endsWith('/chat/completions')) return { status: 404, body: {} };
 		if (state.isDown) return { status: 503, body: { error: { message: 'down on purpose' } } };
 		const { messages, tools, model } = JSON.parse(body);
 		const asked = messages.at(-1);
+		await until('the LLM is let go', () => !state.isHeld);
 		if (tools && asked.role !== 'tool') return { status: 200, body: completion(model, callOf(tools, state.wantedTool)) };
 		if (asked.role === 'tool') {
 			state.agentCalls += 1;
