@@ -49,7 +49,7 @@ export default async function (stage) {
 			same(llm.state.calls, calls, 'calls of the LLM');
 		});
 		await check(`${name}: a failed job is one of the results`, async () => {
-			await post([...jobs(1, 'one-fails'), { id: 'fails', tool: 'no-such-tool', input: {} }]);
+			await post([...jobs(1, 'one-fails'), { id: 'fails', tool: 'summarize', input: { text: 'refuse-me' } }]);
 			await ended(3);
 			const results = itemsOf(await newest(), 'Use all results');
 			same(results.map(({ status }) => status), ['succeeded', 'failed'], 'statuses');

@@ -1,5 +1,6 @@
 // `mcp-batch serve`: the whole product on one machine.
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { freePort, run, start } from './process.mjs';
 import { until } from './wait.mjs';
 
@@ -18,7 +19,9 @@ export async function startServe(binary, folder, env) {
 	return { ...server, url };
 }
 
-/** Waits until it has nothing left to do. */
-export async function isIdle() {
-	throw new Error('to be seen: what `serve` tells of its queue');
+/** Waits until nothing is left in its queue. */
+export async function isIdle(folder) {
+	const database = new DatabaseSync(join(folder, 'serve.db'), { readOnly: true });
+	await until('the queue is empty', () => database.prepare('SELECT count(*) AS left FROM messages').get().left === 0);
+	database.close();
 }

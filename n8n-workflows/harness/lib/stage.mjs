@@ -87,8 +87,7 @@ export class Stage {
 	/** Waits until nothing is left to do for what was sent. */
 	async settled({ send_by }) {
 		if (send_by === 'sqs') return aws.drained((await this.aws()).queueUrl);
-		const { url } = await this.serve();
-		return isIdle(url);
+		return isIdle(this.folder);
 	}
 
 	/** The worlds a sender can be tried in, with what Config says in each. */

@@ -27,6 +27,7 @@ export async function startLlm() {
 			return { status: 200, body: completion(model, { content: `The tool says: ${textOf(asked.content)}` }) };
 		}
 		state.calls += 1;
+		if (textOf(asked.content).includes('refuse-me')) return { status: 400, body: { error: { message: 'refused on purpose' } } };
 		return { status: 200, body: completion(model, { content: answerTo(textOf(asked.content)) }) };
 	});
 	return { ...server, url: `${server.url}/v1`, state };

@@ -4,6 +4,7 @@ const told = ({ id, reason }) => ({ id, reason });
 return [
 	{
 		json: {
+			batch: $('Pack requests').first().json.batch,
 			accepted: by('accepted').map(({ id }) => id),
 			rejected: by('rejected').map(told),
 			refused: by('refused').map(told),

@@ -56,7 +56,7 @@ Change the key's field, the limit of jobs a call, or the callback in Config.`,
 		),
 		'Answer 202': respond([12, 1], 202, '{ accepted: $json.accepted.length, ids: $json.accepted }'),
 		'Answer 400': respond([12, 0], 400, '{ error: "jobs are wrong", reasons: $json.reasons ?? $json.rejected, accepted: $json.accepted ?? [] }'),
-		'Answer 502': respond([12, -1], 502, '{ error: "not all jobs were taken", ...$json }'),
+		'Answer 502': respond([12, -1], 502, '{ error: "not all jobs were taken", accepted: $json.accepted, rejected: $json.rejected, refused: $json.refused }'),
 	},
 	links: [
 		...CHECK_LINKS,

@@ -2,6 +2,8 @@ import { CHECK_LINKS, SEND_LINKS, SEND_MEMBERS, SEND_NOTE, WHERE, checkNodes, se
 import { api, code, place, respond, when } from '../nodes.mjs';
 import { workflow } from '../workflow.mjs';
 
+const BATCH = "/v1/batches/{{ $('Read the answers').first().json.batch }}";
+
 export default workflow({
 	name: 'Fan out jobs to mcp-batch, sleep, and go on once with all results',
 	description: `## Who it's for
@@ -37,17 +39,21 @@ If an execution fails, start it again by the same call, not by *Retry*: its resu
 	sections: [
 		['### Take and check\nNothing is sent unless every item is right.', ['Jobs arrive', 'Config', 'Check the jobs', 'Are they right?', 'Hash the content', 'Answer 400']],
 		[SEND_NOTE, SEND_MEMBERS],
-		['### Sleep\nNo loop and no polling: one call wakes it.', ['Are all taken?', 'Answer 202', 'Answer 502', 'Sleep until all are done', 'Woken by the callback?', 'Are the results in it?']],
+		['### Sleep\nNo loop and no polling: one call wakes it.', ['Are all taken?', 'Answer 202', 'Answer 400 or 502', 'Sleep until all are done', 'Woken by the callback?', 'Are the results in it?']],
 		['### If no call came\nAsk how far the batch is.', ['Ask for the status', 'Is it complete?', 'Not complete']],
 		['### Go on, once', ['Read the results', 'Results as items', 'Use all results']],
 	],
 	nodes: {
 		...checkNodes('fan-out', { ...WHERE, prefix: 'n8n-fan-out', key_field: 'id', max_jobs: 1000 }),
 		'Answer 400': respond([4, 0.5], 400, '{ error: "jobs are wrong", reasons: $json.reasons }'),
-		...sendNodes(6, 0, ['name-jobs', 'with-batch', 'pack-requests'], ['read-answers', 'sum-up-batch']),
-		'Are all taken?': when([11, 0], '$json.missing.length === 0'),
+		...sendNodes(6, 0, ['name-jobs', 'with-batch', 'pack-requests'], ['read-answers', 'sum-up']),
+		'Are all taken?': when([11, 0], '$json.rejected.length + $json.refused.length === 0'),
 		'Answer 202': respond([12, 0], 202, '{ batch: $json.batch, jobs: $json.accepted.length, ids: $json.accepted }'),
-		'Answer 502': respond([12, 1], 502, '{ error: "not all jobs were taken", missing: $json.missing }'),
+		'Answer 400 or 502': respond(
+			[12, 1],
+			"={{ $json.rejected.length > 0 ? 400 : 502 }}",
+			'{ error: "not all jobs were taken", rejected: $json.rejected, refused: $json.refused }',
+		),
 		'Sleep until all are done': {
 			type: 'wait',
 			version: 1.1,
@@ -62,8 +68,8 @@ If an execution fails, start it again by the same call, not by *Retry*: its resu
 		},
 		'Woken by the callback?': when([14, 0], '$json.body !== undefined'),
 		'Are the results in it?': when([15, 0], '$json.body.data.results !== undefined'),
-		'Ask for the status': api([14, 2], 'GET', "/v1/batches/{{ $('Read the answers').first().json.batch }}"),
-		'Is it complete?': when([15, 2], "$json.body?.state === 'completed'"),
+		'Ask for the status': api([14, 2], 'GET', BATCH),
+		'Is it complete?': when([15, 2], "$json.body?.state === 'complete'"),
 		'Not complete': {
 			type: 'stopAndError',
 			version: 1,
@@ -73,13 +79,12 @@ If an execution fails, start it again by the same call, not by *Retry*: its resu
 					"=Batch {{ $('Read the answers').first().json.batch }} is not complete: {{ JSON.stringify($json.body ?? $json.error ?? $json) }}",
 			},
 		},
-		'Read the results': api([16.5, 1], 'GET', "/v1/batches/{{ $('Read the answers').first().json.batch }}/results", {
+		'Read the results': api([16.5, 1], 'GET', `${BATCH}/results`, {
 			options: {
 				pagination: {
 					pagination: {
-						parameters: {
-							parameters: [{ name: 'cursor', value: "={{ $response.body?.next_cursor ?? '' }}" }],
-						},
+						paginationMode: 'responseContainsNextURL',
+						nextURL: `={{ $('Config').first().json.api_url }}${BATCH}/results{{ $response.body?.next_cursor ? '?cursor=' + $response.body.next_cursor : '' }}`,
 						paginationCompleteWhen: 'other',
 						completeExpression: '={{ !$response.body?.next_cursor }}',
 					},
@@ -95,7 +100,7 @@ If an execution fails, start it again by the same call, not by *Retry*: its resu
 		...SEND_LINKS,
 		['Read the answers', 'Are all taken?'],
 		['Are all taken?', 0, 'Answer 202'],
-		['Are all taken?', 1, 'Answer 502'],
+		['Are all taken?', 1, 'Answer 400 or 502'],
 		['Answer 202', 'Sleep until all are done'],
 		['Sleep until all are done', 'Woken by the callback?'],
 		['Woken by the callback?', 0, 'Are the results in it?'],
