@@ -1,6 +1,6 @@
 # The project's habits, each one line that a person could type.
 
-.PHONY: run test check bench fuzz deny fake-llm
+.PHONY: run test check e2e bench fuzz deny fake-llm
 
 # The main job, offline: no key, no network.
 run:
@@ -18,8 +18,13 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo check -p mcp-batch --no-default-features
 	@# The Lambda binary knows neither database nor command line.
-	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table|axum) '
+	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table) '
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# What only other people's programs can show, each a script that can be run by itself. They install
+# what they need into target/.
+e2e:
+	@for script in scripts/e2e/*; do if [ -f "$$script" ] && [ -x "$$script" ]; then echo "$$script"; "$$script" || exit 1; fi; done
 
 # Speed and memory of the binaries, that of the command line and that of Lambda, on loopback.
 bench:

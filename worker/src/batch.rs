@@ -114,7 +114,7 @@ impl<P: Ports> Worker<P> {
     }
 
     /// What its jobs may touch.
-    pub fn environment(&self) -> &Environment<P> {
+    pub fn environment(&self) -> &Arc<Environment<P>> {
         &self.environment
     }
 

@@ -10,6 +10,7 @@
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
+mod serve;
 mod setup;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
 }
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
     telemetry::init();
     let result = match cli.command {
         Command::Run(args) => block_on(run::main(args)),
+        Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
     };

@@ -1,6 +1,8 @@
 //! Every setting, typed: read once from secret, flags and environment, with a default, a unit and
 //! an error that says what to write instead. The [`Keys`] alone may change later.
 
+mod access_keys;
+mod api;
 mod aws;
 mod callbacks;
 mod connections;
@@ -12,6 +14,8 @@ mod source;
 use std::path::PathBuf;
 
 pub use self::{
+    access_keys::{AccessKey, Scope},
+    api::{ApiSettings, api, listen},
     aws::{AwsSettings, Role, aws, role, secret_arn, visibility_timeout},
     callbacks::courier,
     connections::Connections,

@@ -187,11 +187,10 @@ pub(crate) enum FanIn {
 /// once so many deliveries have failed.
 pub(crate) async fn deliver_if_complete<P: Ports>(
     environment: &Environment<P>,
-    membership: &Membership,
+    key: BatchKey,
     deadline: Deadline,
     is_last: impl Fn(u32) -> bool,
 ) -> Result<FanIn, LedgerError> {
-    let key = BatchKey::of(&environment.policy.namespace, membership.id());
     let ledger = &environment.ledger;
     let now = environment.clock.now();
     if deadline.time_left() < LEAST_TIME {

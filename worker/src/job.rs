@@ -17,7 +17,7 @@ pub use self::{
     callback::Callback,
     fields::Problem,
     input::Input,
-    key::{JobKey, Namespace, PayloadHash},
+    key::{BodyHash, JobKey, Namespace, PayloadHash, RequestKey},
     membership::Membership,
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
 };
@@ -154,6 +154,11 @@ fn metadata(value: Value) -> Result<Value, Problem> {
         ));
     }
     Ok(value)
+}
+
+/// What a text is that cannot be read as JSON, without quoting it.
+pub(crate) fn unreadable(text: &str, error: &serde_json::Error) -> JobError {
+    fields::error(&[raw::unreadable(text, error)])
 }
 
 /// A body that is not a job: what is wrong with it, and what could be read all the same.

@@ -19,7 +19,10 @@ use crate::{
     clock::UnixMs,
     error::JobError,
     fan_in::{BatchKey, BatchRecord, Member},
-    job::{Callback, JobId, JobKey, Membership, Namespace, PayloadHash, Tenant, ToolName},
+    job::{
+        BodyHash, Callback, JobId, JobKey, Membership, Namespace, PayloadHash, RequestKey, Tenant,
+        ToolName,
+    },
 };
 
 /// Who may settle a job: a fresh random value per claim attempt.
@@ -322,6 +325,16 @@ pub trait Ledger: Send + Sync + 'static {
         key: BatchKey,
         delivery: Delivery,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Notes that a request with this body was made under `key`, and keeps that until `expires`,
+    /// unless one was noted before: the hash of the body that stands.
+    fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> impl Future<Output = Result<BodyHash, LedgerError>> + Send;
 
     /// The records of `keys` in their order; `None` where the ledger has none.
     fn read(

@@ -45,6 +45,9 @@ pub mod retry;
 pub mod secret;
 pub mod telemetry;
 
+#[cfg(feature = "api")]
+pub mod api;
+
 #[cfg(feature = "aws")]
 pub mod aws;
 

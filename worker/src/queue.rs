@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{batch::Order, clock::UnixMs, error::JobError};
+use crate::{
+    batch::Order,
+    clock::UnixMs,
+    error::JobError,
+    job::{JobKey, Namespace},
+};
 
 /// The most messages one call hands over.
 pub const MAX_BATCH_MESSAGES: usize = 10_000;
@@ -14,6 +19,10 @@ pub const MAX_BATCH_MESSAGES: usize = 10_000;
 pub struct NewMessage {
     /// The job's text.
     pub body: Bytes,
+    /// Whose job it is; `None`: that of whoever works it off.
+    pub namespace: Option<Namespace>,
+    /// The job's key, for queues in which a job can be looked for.
+    pub job: Option<JobKey>,
     /// Whose fair share it is (SQS: `MessageGroupId`).
     pub group: Option<String>,
     /// When the job was first sent; a message sent again keeps it.
@@ -31,6 +40,9 @@ pub struct Message {
     pub receipt: Receipt,
     /// The job's text, whatever was sent.
     pub body: Bytes,
+    /// Whose job it is, if the sender said so. A queue hands on what it was told: whoever may send
+    /// to it may name any.
+    pub namespace: Option<Namespace>,
     /// Receives so far, this one included.
     pub receive_count: u32,
     /// When the job was first sent.
@@ -53,6 +65,8 @@ pub struct Receipt(pub String);
 pub struct DeadLetter {
     /// The original body.
     pub body: Bytes,
+    /// The namespace it was sent with.
+    pub namespace: Option<Namespace>,
     /// The group it was sent with.
     pub group: Option<String>,
     /// Why it is dead.
@@ -76,6 +90,8 @@ impl DeadLetter {
     pub const EPOCH: &str = "epoch";
     /// The attribute with the moment the job was first sent, RFC 3339.
     pub const FIRST_SEEN: &str = "first_seen";
+    /// The attribute that says whose job it is, of messages and dead letters alike.
+    pub const NAMESPACE: &str = "namespace";
 
     /// The attributes that go beside the body: why, of what, since when.
     pub fn attributes(&self) -> BTreeMap<&'static str, String> {
@@ -86,6 +102,8 @@ impl DeadLetter {
             ("attempts", self.attempts.to_string()),
             (Self::FIRST_SEEN, self.first_seen.rfc3339()),
         ]);
+        let namespace = self.namespace.as_ref().map(|namespace| namespace.as_str().to_owned());
+        attributes.extend(namespace.map(|namespace| (Self::NAMESPACE, namespace)));
         attributes.extend(self.tool.clone().map(|tool| ("tool", tool)));
         attributes.extend(self.job_id.clone().map(|id| ("job_id", id)));
         attributes.extend(self.epoch.map(|epoch| (Self::EPOCH, epoch.to_string())));
@@ -104,7 +122,7 @@ pub enum Burial {
 }
 
 /// The queue is out of reach or refuses. What was received comes back by itself.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("queue: {0}")]
 pub struct QueueError(pub String);
 
@@ -128,6 +146,27 @@ pub trait Queue: Send + Sync + 'static {
         &self,
         messages: Vec<NewMessage>,
     ) -> impl Future<Output = Result<Vec<String>, QueueError>> + Send;
+
+    /// The same where one message that is not taken is no reason to keep the others back: one
+    /// answer a message, in the same order.
+    fn send_each(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> impl Future<Output = Vec<Result<String, QueueError>>> + Send {
+        async {
+            let count = messages.len();
+            match self.send(messages).await {
+                Ok(ids) => ids.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error); count],
+            }
+        }
+    }
+
+    /// Whether a message with this job lies in the queue; `None` where a queue cannot be searched,
+    /// as SQS.
+    fn holds(&self, _job: JobKey) -> impl Future<Output = Result<Option<bool>, QueueError>> + Send {
+        async { Ok(None) }
+    }
 
     /// Receives up to `max` messages; waits up to `wait` for the first one (a long poll) and then
     /// answers with what there is, perhaps nothing.

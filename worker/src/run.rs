@@ -14,12 +14,13 @@ use tokio::{
 };
 
 use self::attempt::After;
+pub(crate) use self::attempt::catching_panics;
 use crate::{
     batch::Stop,
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
     error::{ErrorClass, JobError},
-    job::{Job, JobKey},
+    job::{Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
     tool::{CallPlan, Gate, Tools},
@@ -87,12 +88,17 @@ impl<P: Ports> Run<'_, P> {
 
     fn subject(&self, job: Job) -> Subject {
         Subject {
-            key: JobKey::of(&self.environment.policy.namespace, job.id()),
+            key: JobKey::of(self.namespace(), job.id()),
             gate: self.environment.tools.gate(&job),
             plan: self.check(&job),
             is_known: self.message.receive_count > 1,
             job,
         }
+    }
+
+    /// Whose job it is: the message says so, or it is of the worker's own.
+    fn namespace(&self) -> &Namespace {
+        self.message.namespace.as_ref().unwrap_or(&self.environment.policy.namespace)
     }
 
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
@@ -234,7 +240,7 @@ impl<P: Ports> Run<'_, P> {
         let lasts = policy.heartbeat.map_or(self.deadline.time_left(), |beat| beat.lasts);
         let request = ClaimRequest {
             key: subject.key,
-            namespace: policy.namespace.clone(),
+            namespace: self.namespace().clone(),
             job_id: subject.job.id().clone(),
             tool: subject.job.tool().clone(),
             tenant: subject.job.tenant().cloned(),

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod gate;
+mod listing;
 mod llm;
 mod offline;
 mod prompt;
@@ -13,6 +14,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 pub use self::{
     catalog::{Catalog, CatalogError},
     gate::Gate,
+    listing::{Listing, ToolListing},
     llm::{ApiKey, LlmClient, LlmSettings},
 };
 use crate::{
@@ -35,6 +37,9 @@ pub trait Tools: Send + Sync + 'static {
 
     /// Whether the call's outcome would replace one of the offline model.
     fn supersedes_offline(&self) -> bool;
+
+    /// Every tool that jobs may call now.
+    fn list(&self) -> impl Future<Output = Listing> + Send;
 
     /// Whether the job's upstream takes calls now, and notes how calls to it end.
     fn gate(&self, job: &Job) -> Arc<Gate>;

@@ -2,7 +2,8 @@
 //! condition, and a refused one brings back the item that stands in its way.
 //!
 //! The table's hash key is `pk` (string), its TTL attribute `record_expires_s`. Items are jobs
-//! (`job#…`), batches (`batch#…`) and the places of jobs in batches (`place#…#…`).
+//! (`job#…`), batches (`batch#…`), the places of jobs in batches (`place#…#…`) and requests that may
+//! be repeated (`request#…`).
 //!
 //! | step | requests | |
 //! |---|---|---|
@@ -22,6 +23,7 @@ mod item;
 mod join;
 mod mark;
 mod patience;
+mod requests;
 mod results;
 mod step;
 mod table;
@@ -35,7 +37,7 @@ use super::clients::Clients;
 use crate::{
     clock::UnixMs,
     fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    job::{BodyHash, JobKey, RequestKey},
     lease::{
         Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Record, Refusal,
         Settled, Settlement,
@@ -209,6 +211,16 @@ impl Ledger for DynamoLedger {
 
     async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Result<(), LedgerError> {
         self.note_delivery(key, delivery).await
+    }
+
+    async fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> Result<BodyHash, LedgerError> {
+        self.note_once(key, body, now, expires).await
     }
 
     async fn read(&self, keys: Vec<JobKey>) -> Result<Vec<Option<Record>>, LedgerError> {

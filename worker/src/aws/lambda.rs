@@ -1,10 +1,11 @@
-//! The worker as a Lambda function, and the only file that knows Lambda's types: an event of SQS
-//! comes in, a partial batch response goes out, and every rule between them is the core's.
+//! The Lambda function, and the only file that knows Lambda's types. As a worker: an event of SQS
+//! comes in, a partial batch response goes out, and every rule between them is the core's. As the
+//! HTTP face: a request of API Gateway comes in, the router answers.
 
 use std::{
     collections::BTreeSet,
     process::ExitCode,
-    sync::Once,
+    sync::{Arc, Once},
     thread,
     time::{Duration, SystemTime},
 };
@@ -13,12 +14,14 @@ use anyhow::Context as _;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tokio::runtime;
+use tower::ServiceExt;
 
 use super::{
     setup::{AwsPorts, AwsWorker, Fallback},
     sqs::{Envelope, order_of},
 };
 use crate::{
+    api::{Access, Api},
     batch::{BatchAnswer, Order, Stop, Worker},
     clock::{Deadline, UnixMs},
     config::{self, Role, Source},
@@ -56,15 +59,38 @@ fn runtime() -> anyhow::Result<runtime::Runtime> {
 /// The cold start: everything that invocations share is made once.
 async fn start() -> anyhow::Result<()> {
     let source = Source::from_env();
-    let Role::Worker = config::role(&source)?;
+    let role = config::role(&source)?;
     let worker =
         AwsWorker::open(source, config::LAMBDA_CONCURRENCY, Fallback::Refused, None).await?;
+    match role {
+        Role::Worker => work(worker).await,
+        Role::Api => serve(worker).await,
+    }
+}
+
+async fn work(worker: AwsWorker) -> anyhow::Result<()> {
     let handler = move |event| {
         let worker = worker.clone();
         async move { worker.handle(event).await }
     };
     // One at a time on classic Lambda, several on Managed Instances.
     lambda_runtime::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
+}
+
+/// The keys are those of the secret, which is read again as before a batch.
+async fn serve(aws: AwsWorker) -> anyhow::Result<()> {
+    let settings = aws.api_settings()?;
+    let environment = Arc::clone(aws.worker().environment());
+    let access = Access::Keys(aws.secrets().clone());
+    let router = Api::new(environment, access, aws.concurrency(), Stop::default()).router(&settings);
+    let handler = move |request: lambda_http::Request| {
+        let (aws, router) = (aws.clone(), router.clone());
+        async move {
+            aws.keep_fresh().await;
+            router.oneshot(request).await
+        }
+    };
+    lambda_http::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
 }
 
 impl AwsWorker {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     batch::Worker,
     clock::Clock,
-    config::{self, AwsSettings, Connections, Source},
+    config::{self, ApiSettings, AwsSettings, Connections, Source},
     environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
     secret::Secrets,
     tool::{Catalog, LlmClient},
@@ -102,6 +102,22 @@ impl AwsWorker {
         &self.worker
     }
 
+    /// The keys as they are now.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// What the HTTP face behind API Gateway needs to know: there API Gateway limits how often it is
+    /// asked. Without keys it could answer nobody.
+    pub fn api_settings(&self) -> anyhow::Result<ApiSettings> {
+        let keys = self.secrets.current();
+        anyhow::ensure!(
+            !keys.access.is_empty(),
+            "MCP_BATCH_API_KEYS: expected entries name:namespace:scope+scope:key, found nothing"
+        );
+        Ok(ApiSettings { rate_per_second: None, ..config::api(keys.source())? })
+    }
+
     /// Jobs at once.
     pub fn concurrency(&self) -> usize {
         self.concurrency
@@ -148,6 +164,7 @@ fn connections(
         bucket: if has_bucket { dynamo::MAX_OBJECT_REQUESTS } else { 0 },
         queue: sqs::MAX_REQUESTS,
         callbacks: courier.total(),
+        clients: 0,
     }
 }
 

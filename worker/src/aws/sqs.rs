@@ -101,6 +101,11 @@ impl Queue for SqsQueue {
         self.send_all(&self.settings.queue_url, outgoing).await
     }
 
+    async fn send_each(&self, messages: Vec<NewMessage>) -> Vec<Result<String, QueueError>> {
+        let outgoing = messages.into_iter().map(Outgoing::new).collect();
+        self.send_what_can_be(&self.settings.queue_url, outgoing).await
+    }
+
     async fn receive(
         &self,
         max: usize,

@@ -16,6 +16,8 @@ const LONGEST_HIDDEN_S: u64 = 3_600;
 pub enum Role {
     /// Works off the batches of an event source mapping.
     Worker,
+    /// Answers API Gateway.
+    Api,
 }
 
 /// The queue, the ledger and what lies beside them.
@@ -34,10 +36,11 @@ pub struct AwsSettings {
 /// `MCP_BATCH_ROLE`; `worker`.
 pub fn role(source: &Source) -> Result<Role, ConfigError> {
     let name = "MCP_BATCH_ROLE";
-    let is_planned = matches!(source.get(name), Some("api" | "sweep"));
-    let not_built = if is_planned { ", the only role that is built yet" } else { "" };
-    let expected = format!("worker{not_built}");
-    let role = source.parse(name, expected, |text| (text == "worker").then_some(Role::Worker))?;
+    let role = source.parse(name, "worker or api", |text| match text {
+        "worker" => Some(Role::Worker),
+        "api" => Some(Role::Api),
+        _ => None,
+    })?;
     Ok(role.unwrap_or(Role::Worker))
 }
 

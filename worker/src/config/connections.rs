@@ -18,14 +18,16 @@ pub struct Connections {
     pub queue: usize,
     /// To receivers of callbacks.
     pub callbacks: usize,
+    /// From clients of the HTTP face.
+    pub clients: usize,
 }
 
 impl Connections {
     /// Compares their sum with the process's limit of open files (`ulimit -n`; 1,024 in Lambda).
     pub fn check(&self, open_files: u64) -> Result<(), ConfigError> {
-        let Self { llm, ledger, bucket, queue, callbacks } = *self;
+        let Self { llm, ledger, bucket, queue, callbacks, clients } = *self;
         let most = open_files.saturating_sub(OTHER_FILES);
-        let sum = llm + ledger + bucket + queue + callbacks;
+        let sum = llm + ledger + bucket + queue + callbacks + clients;
         if sum as u64 <= most {
             return Ok(());
         }
@@ -36,7 +38,7 @@ impl Connections {
             ),
             found: format!(
                 "{sum}: {llm} to the LLM, {ledger} to the ledger, {bucket} to the bucket, \
-                 {queue} to the queue, {callbacks} to callbacks; lower MCP_BATCH_CONCURRENCY or \
+                 {queue} to the queue, {callbacks} to callbacks, {clients} from clients; lower MCP_BATCH_CONCURRENCY or \
                  MCP_BATCH_CALLBACK_CONCURRENCY, or raise the limit (ulimit -n)"
             ),
         })

@@ -3,7 +3,10 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::source::{ConfigError, Source};
+use super::{
+    access_keys::{AccessKey, access_keys},
+    source::{ConfigError, Source},
+};
 use crate::{tool::ApiKey, webhook::SigningSecret};
 
 /// Everything secret, parsed once each time it changes.
@@ -16,6 +19,8 @@ pub struct Keys {
     pub signing: Vec<SigningSecret>,
     /// `MCP_BATCH_CALLBACK_HEADER`: sent beside the signature.
     pub callback_header: Option<(HeaderName, HeaderValue)>,
+    /// `MCP_BATCH_API_KEYS`: who may use the HTTP face.
+    pub access: Vec<AccessKey>,
     source: Source,
 }
 
@@ -33,6 +38,7 @@ impl Keys {
             llm: source.hidden("MCP_BATCH_LLM_API_KEY", "visible ASCII characters", key)?,
             signing: signing.unwrap_or_default(),
             callback_header: source.hidden("MCP_BATCH_CALLBACK_HEADER", "Name: value", header)?,
+            access: access_keys(&source)?,
             source,
         })
     }

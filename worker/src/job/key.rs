@@ -96,6 +96,46 @@ impl PayloadHash {
     }
 }
 
+digest! {
+    /// What identifies a request that may be repeated: SHA-256 over version, namespace and the
+    /// caller's key for it.
+    RequestKey
+}
+
+impl RequestKey {
+    /// The key of the request that a caller names `name`.
+    pub fn of(namespace: &Namespace, name: &str) -> Self {
+        let mut hasher = Sha256::new();
+        hash_text(&mut hasher, "mcp-batch request v1");
+        hash_text(&mut hasher, namespace.as_str());
+        hash_text(&mut hasher, name);
+        Self(hasher.finalize().into())
+    }
+
+    /// The id of the job at place `index` of the request: the same each time, a UUID of version 8.
+    pub fn job_id(&self, index: usize) -> JobId {
+        let digest = Sha256::new().chain_update(self.0).chain_update((index as u64).to_be_bytes());
+        let digest: [u8; 32] = digest.finalize().into();
+        let (bytes, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        JobId::of_uuid(uuid::Uuid::new_v8(*bytes))
+    }
+}
+
+digest! {
+    /// SHA-256 over what is asked for: the same key with another one is a mistake.
+    BodyHash
+}
+
+impl BodyHash {
+    /// The hash of a request's `body` to `path`.
+    pub fn of(path: &str, body: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hash_text(&mut hasher, path);
+        hasher.update(body);
+        Self(hasher.finalize().into())
+    }
+}
+
 /// Each part goes in with its length, so that no two sequences of parts read the same.
 fn hash_text(hasher: &mut Sha256, text: &str) {
     hasher.update((text.len() as u64).to_be_bytes());

@@ -6,7 +6,7 @@ use super::{
     BatchId, Callback,
     fields::{self, Fields, Problem},
 };
-use crate::clock::UnixMs;
+use crate::{clock::UnixMs, error::JobError};
 
 /// The most jobs one batch can count.
 const MAX_BATCH_JOBS: u64 = 1_000_000;
@@ -42,6 +42,11 @@ impl Membership {
             return Err(Problem::invalid(expected, index.to_string()).under("index"));
         }
         Ok(Self { id, index, size, callback, expires_at })
+    }
+
+    /// Reads a place from JSON, as it stands in a job under `batch`.
+    pub fn from_json(value: Value) -> Result<Self, JobError> {
+        Self::parse(value).map_err(|problem| fields::error(&[problem.under("batch")]))
     }
 
     /// The batch.

@@ -113,6 +113,13 @@ name! {
     JobId, |value| ID.parse(value)
 }
 
+impl JobId {
+    /// An id made of a UUID, whose characters every id may have.
+    pub fn of_uuid(uuid: uuid::Uuid) -> Self {
+        Self(uuid.to_string())
+    }
+}
+
 name! {
     /// The id of a batch that is counted.
     BatchId, |value| ID.parse(value)
@@ -131,6 +138,13 @@ name! {
 name! {
     /// A tool's name: `summarize`, or `server/tool` for a remote MCP server's.
     ToolName, ToolRule::parse
+}
+
+impl ToolName {
+    /// The name of a tool that nobody named.
+    pub(crate) fn unknown() -> Self {
+        Self("unknown".to_owned())
+    }
 }
 
 /// [`TOOL`], and the shape of its parts.

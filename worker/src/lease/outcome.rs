@@ -17,6 +17,7 @@ pub struct Outcome {
 /// Tokens and money, of one attempt or of all attempts of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Usage {
     /// Tokens of the prompts.
     pub input_tokens: u64,

@@ -174,7 +174,7 @@ impl Record {
         matches!(self.state, State::Running { .. }) && self.token == request.token
     }
 
-    fn has_expired(&self, now: UnixMs) -> bool {
+    pub(crate) fn has_expired(&self, now: UnixMs) -> bool {
         self.expires <= now && !self.is_live(now)
     }
 

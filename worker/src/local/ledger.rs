@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::UnixMs,
     fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    job::{BodyHash, JobKey, RequestKey},
     lease::{
         Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Record, Refusal,
         Settled, Settlement, Step,
@@ -134,6 +134,28 @@ impl Ledger for SqliteLedger {
             keys.into_iter().map(|key| load(connection, key)).collect()
         };
         self.database.write(read).await.map_err(LedgerError)
+    }
+
+    async fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> Result<BodyHash, LedgerError> {
+        let note = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO requests (key, body, request_expires_ms) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (key) DO UPDATE
+                     SET body = iif(request_expires_ms <= ?4, excluded.body, body),
+                         request_expires_ms = iif(request_expires_ms <= ?4, ?3, request_expires_ms)
+                     RETURNING body",
+                )?
+                .query_row((key.as_bytes(), body.as_bytes(), expires.0, now.0), |row| row.get(0))
+                .map(BodyHash::from_bytes)
+        };
+        self.database.write(note).await.map_err(LedgerError)
     }
 
     async fn batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {

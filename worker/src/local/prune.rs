@@ -52,7 +52,10 @@ fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
 
 fn prune(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
     let transaction = connection.unchecked_transaction()?;
-    let pruned = jobs(connection, now)? + batches(connection, now)? + letters(connection, now)?;
+    let pruned = jobs(connection, now)?
+        + batches(connection, now)?
+        + letters(connection, now)?
+        + requests(connection, now)?;
     transaction.commit()?;
     Ok(pruned)
 }
@@ -75,6 +78,16 @@ fn jobs(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
         leave.execute([key])?;
     }
     Ok(keys.len())
+}
+
+fn requests(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM requests WHERE key IN (
+                 SELECT key FROM requests WHERE request_expires_ms <= ?1
+                 ORDER BY request_expires_ms LIMIT ?2)",
+        )?
+        .execute((now.0, AT_ONCE))
 }
 
 /// Batches that are over and whose last member is gone.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{sqlite::Database, workers::private_queue};
 use crate::{
     clock::UnixMs,
+    job::{JobKey, Namespace},
     queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
 };
 
@@ -77,7 +78,8 @@ impl SqliteQueue {
                      WHERE id IN (SELECT id FROM messages
                                   WHERE queue = ?4 AND visible_at_ms <= ?5
                                   ORDER BY visible_at_ms, id LIMIT ?6)
-                     RETURNING id, receipt, body, receive_count, first_seen_ms, message_group",
+                     RETURNING id, receipt, body, receive_count, first_seen_ms, message_group,
+                         namespace",
                 )?
                 .query_map(
                     (
@@ -104,6 +106,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         receive_count: row.get(3)?,
         first_seen: UnixMs(row.get(4)?),
         group: row.get(5)?,
+        namespace: row.get::<_, Option<String>>(6)?.and_then(|name| name.parse().ok()),
         replay_of: None,
         trace: None,
     })
@@ -115,8 +118,9 @@ impl Queue for SqliteQueue {
         let now = self.database.now();
         let send = move |connection: &Connection| {
             let mut insert = connection.prepare_cached(
-                "INSERT INTO messages (queue, body, message_group, first_seen_ms, visible_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO messages (queue, body, namespace, job, message_group, first_seen_ms,
+                     visible_at_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
             let insert_one = |message: NewMessage| {
                 let visible_at = now.plus(message.delay).0;
@@ -124,6 +128,8 @@ impl Queue for SqliteQueue {
                     .insert((
                         &*name,
                         &*message.body,
+                        message.namespace.as_ref().map(Namespace::as_str),
+                        message.job.as_ref().map(JobKey::as_bytes),
                         message.group,
                         message.first_seen.0,
                         visible_at,
@@ -135,6 +141,18 @@ impl Queue for SqliteQueue {
         let ids = self.database.write(send).await.map_err(QueueError)?;
         self.sent.notify_waiters();
         Ok(ids)
+    }
+
+    async fn holds(&self, job: JobKey) -> Result<Option<bool>, QueueError> {
+        let name = Arc::clone(&self.name);
+        let holds = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM messages WHERE job = ?1 AND queue = ?2)",
+                )?
+                .query_row((job.as_bytes(), &*name), |row| row.get(0))
+        };
+        self.database.write(holds).await.map(Some).map_err(QueueError)
     }
 
     async fn receive(

@@ -33,6 +33,8 @@ CREATE TABLE messages (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     queue           TEXT    NOT NULL,
     body            BLOB    NOT NULL,
+    namespace       TEXT,                       -- whose job it is; none: the worker's own
+    job             BLOB,                       -- its key, where the sender knew it
     message_group   TEXT,
     first_seen_ms   INTEGER NOT NULL,
     visible_at_ms   INTEGER NOT NULL,
@@ -41,6 +43,7 @@ CREATE TABLE messages (
     worker          TEXT                        -- who received it last
 );
 CREATE INDEX messages_by_visibility ON messages (queue, visible_at_ms, id);
+CREATE INDEX messages_by_job ON messages (job) WHERE job IS NOT NULL;
 CREATE INDEX messages_by_worker ON messages (worker) WHERE worker IS NOT NULL;
 
 CREATE TABLE dead_letters (
@@ -78,3 +81,10 @@ CREATE TABLE batch_members (
     PRIMARY KEY (batch, place)
 ) WITHOUT ROWID;
 CREATE INDEX batch_members_by_job ON batch_members (job, is_counted);
+
+CREATE TABLE requests (
+    key             BLOB    PRIMARY KEY,        -- SHA-256 over namespace and the caller's key
+    body            BLOB    NOT NULL,           -- SHA-256 over what was asked for
+    request_expires_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX requests_by_expiry ON requests (request_expires_ms);

@@ -179,7 +179,7 @@ fn timed_out(after: Duration) -> ToolError {
 }
 
 /// A call that panics has failed; the job's task goes on and saves that.
-async fn catching_panics(
+pub(crate) async fn catching_panics(
     call: impl Future<Output = Result<Outcome, ToolError>>,
 ) -> Result<Outcome, ToolError> {
     let mut call = pin!(call);

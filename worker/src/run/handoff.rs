@@ -10,7 +10,7 @@ use crate::{
     clock::Deadline,
     environment::{End, Ports},
     error::{ErrorClass, JobError},
-    fan_in::{FanIn, deliver_if_complete},
+    fan_in::{BatchKey, FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
     lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
@@ -54,11 +54,11 @@ impl<P: Ports> Run<'_, P> {
     /// its job has just ended: another message took it, and comes back should it be cut off.
     async fn fan_in(&self, subject: &Subject, end: &End<'_>) -> Result<(), Verdict> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
+        let key = BatchKey::of(self.namespace(), membership.id());
         let policy = &self.environment.policy;
         let is_last = |failures| self.is_last_delivery(failures);
         let end_of_delivery = self.delivery_deadline();
-        let delivered =
-            deliver_if_complete(self.environment, membership, end_of_delivery, is_last).await;
+        let delivered = deliver_if_complete(self.environment, key, end_of_delivery, is_last).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
             Ok(FanIn::Taken { .. }) if matches!(end, End::Fresh(_)) => return Ok(()),
@@ -117,6 +117,7 @@ impl<P: Ports> Run<'_, P> {
     fn letter(&self, error: &JobError, job_id: Option<&str>, tool: Option<&str>) -> DeadLetter {
         DeadLetter {
             body: self.message.body.clone(),
+            namespace: self.message.namespace.clone(),
             group: self.message.group.clone(),
             error: error.clone(),
             job_id: job_id.map(str::to_owned),

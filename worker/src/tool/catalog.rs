@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CallContext, CallPlan, Gate, LlmClient, ToolError, Tools,
+    CallContext, CallPlan, Gate, Listing, LlmClient, ToolError, ToolListing, Tools,
     llm::{Answer, CallTerms, ChatMessage, Completion},
     prompt::{PromptSpec, PromptTool},
 };
@@ -149,6 +149,17 @@ impl Tools for Catalog {
                 PromptCall { client, tool, model, terms, job }.answer().await
             }
         }
+    }
+
+    async fn list(&self) -> Listing {
+        let tools = self.tools.iter().map(|(name, tool)| ToolListing {
+            timeout: match &self.model {
+                Model::Llm { client, .. } => tool.timeout.unwrap_or(client.settings().timeout),
+                Model::Offline => OFFLINE_TIMEOUT,
+            },
+            ..tool.listing(name)
+        });
+        Listing { tools: tools.collect(), unreachable: Vec::new() }
     }
 
     fn supersedes_offline(&self) -> bool {

@@ -6,10 +6,10 @@ use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{offline::OfflineModel, schema::Schema};
+use super::{listing::ToolListing, offline::OfflineModel, schema::Schema};
 use crate::{
     error::{ErrorClass, JobError},
-    job::ModelName,
+    job::{ModelName, ToolName},
     lease::Repeat,
 };
 
@@ -21,8 +21,7 @@ const USER: &str = "user";
 #[serde(deny_unknown_fields)]
 pub(super) struct PromptSpec {
     /// For people; listed, never sent.
-    #[serde(rename = "description")]
-    _description: String,
+    description: String,
     input_schema: Value,
     #[serde(default)]
     system: Option<String>,
@@ -59,6 +58,7 @@ enum RetrySpec {
 /// A tool that was checked as a whole: schemas and templates are compiled.
 #[derive(Debug)]
 pub(super) struct PromptTool {
+    description: String,
     pub(super) input: Schema,
     pub(super) answer: Option<Schema>,
     pub(super) model: Option<ModelName>,
@@ -82,6 +82,7 @@ impl PromptTool {
     pub(super) fn new(spec: PromptSpec) -> Result<Self, String> {
         let model = spec.model.map(|name| name.parse()).transpose();
         Ok(Self {
+            description: spec.description,
             templates: templates(spec.system, spec.user)?,
             input: Schema::compile(spec.input_schema)
                 .map_err(|error| format!("input_schema: {error}"))?,
@@ -111,6 +112,21 @@ impl PromptTool {
         };
         let message = format!("{field}: {}", misfit.message);
         Err(JobError::new(ErrorClass::Invalid, "input_schema", message).at(field))
+    }
+
+    /// What is told of it; its timeout is that of the catalog where it has none.
+    pub(super) fn listing(&self, name: &ToolName) -> ToolListing {
+        ToolListing {
+            name: name.to_string(),
+            title: None,
+            description: self.description.clone(),
+            input_schema: self.input.source().clone(),
+            output_schema: self.answer.as_ref().map(|schema| schema.source().clone()),
+            annotations: None,
+            repeat: self.repeat,
+            timeout: self.timeout.unwrap_or_default(),
+            problem: None,
+        }
     }
 
     /// Fills the templates. The input is data to them: what looks like a template inside of it

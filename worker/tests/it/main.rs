@@ -17,6 +17,7 @@
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks and their turns |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
 //! | `poll.rs` | `mcp-batch poll` on SQS and DynamoDB: signals, hearts that beat, kills |
+//! | `serve.rs` | `mcp-batch serve`: routes, keys, calls, MCP, kills, and what nobody should send |
 //! | `dynamo.rs` | the ledger in DynamoDB: what it costs, where results lie, what gets lost |
 //! | `queue.rs` | the queue's contract, likewise |
 //! | `sqs.rs` | the queue on SQS: limits, refusals, what is sent anew, dead letters |
@@ -33,6 +34,7 @@ mod llm_answers;
 mod llm_prompts;
 mod llm_waits;
 mod poll;
+mod serve;
 mod run_again;
 mod run_command;
 mod secrets;

@@ -56,12 +56,13 @@ fn a_setting_of_aws_that_is_missing_or_wrong_says_what_to_write() {
 fn roles_that_are_not_built_are_refused() {
     assert_eq!(config::role(&source([])).expect("the default"), Role::Worker);
     assert_eq!(config::role(&source([("ROLE", "worker")])).expect("it is built"), Role::Worker);
-    for role in ["api", "sweep"] {
+    assert_eq!(config::role(&source([("ROLE", "api")])).expect("it is built"), Role::Api);
+    for role in ["sweep", "Api"] {
         let error = config::role(&source([("ROLE", role)])).expect_err("not built").to_string();
-        assert!(error.contains("expected worker, the only role that is built yet"), "{error}");
+        assert!(error.contains("expected worker or api, found"), "{error}");
     }
     let error = config::role(&source([("ROLE", "boss")])).expect_err("unknown").to_string();
-    assert_eq!(error, "MCP_BATCH_ROLE: expected worker, found “boss”");
+    assert_eq!(error, "MCP_BATCH_ROLE: expected worker or api, found “boss”");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     clock::UnixMs,
+    job::Namespace,
     queue::{DeadLetter, Message, Receipt},
 };
 
@@ -35,6 +36,7 @@ impl Envelope {
             receive_count: self.receive_count(),
             first_seen: self.first_seen().unwrap_or(now),
             replay_of: self.replay_of(),
+            namespace: self.namespace(),
             id: self.id,
             receipt: Receipt(self.receipt),
             body: self.body,
@@ -53,6 +55,10 @@ impl Envelope {
         let given = self.attributes.get(DeadLetter::FIRST_SEEN);
         let given = given.and_then(|text| UnixMs::parse(text));
         given.filter(|_| !self.is_redriven()).or_else(|| self.sent())
+    }
+
+    fn namespace(&self) -> Option<Namespace> {
+        self.attributes.get(DeadLetter::NAMESPACE)?.parse().ok()
     }
 
     /// An epoch tells of a run only beside the class of a dead letter: producers have attributes of

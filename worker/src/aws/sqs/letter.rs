@@ -18,10 +18,11 @@ const ERROR_MESSAGE: &str = "error_message";
 const MAX_ATTRIBUTES: usize = 10;
 
 /// All attributes, those first that are kept longest. Without its class a letter could not be told
-/// from a job, and without its epoch not be replayed.
-const BY_IMPORTANCE: [&str; 9] = [
+/// from a job, without its epoch not be replayed, and without its namespace be somebody else's.
+const BY_IMPORTANCE: [&str; 10] = [
     DeadLetter::ERROR_CLASS,
     DeadLetter::EPOCH,
+    DeadLetter::NAMESPACE,
     "error_code",
     BODY_ALTERED,
     "attempts",
@@ -56,12 +57,14 @@ pub(super) fn outgoing_letter(letter: &DeadLetter) -> Option<Outgoing> {
     }
     let (group, delay) = (letter.group.clone(), std::time::Duration::ZERO);
     let outgoing = Outgoing { body, group, delay, attributes, trace: None };
-    (letter.epoch.is_none() || can_be_replayed(&outgoing)).then_some(outgoing)
+    can_be_redriven(letter, &outgoing).then_some(outgoing)
 }
 
-fn can_be_replayed(outgoing: &Outgoing) -> bool {
+fn can_be_redriven(letter: &DeadLetter, outgoing: &Outgoing) -> bool {
     let has = |name| outgoing.attributes.iter().any(|(has, _)| *has == name);
-    has(DeadLetter::ERROR_CLASS) && has(DeadLetter::EPOCH)
+    let is_replay =
+        letter.epoch.is_none() || (has(DeadLetter::ERROR_CLASS) && has(DeadLetter::EPOCH));
+    is_replay && (letter.namespace.is_none() || has(DeadLetter::NAMESPACE))
 }
 
 fn altered(body: &Bytes) -> Option<(String, &'static str)> {

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{envelope::REPLAY_OF, tens::Index, text::is_allowed};
-use crate::queue::{DeadLetter, Message, NewMessage, QueueError};
+use crate::{
+    job::Namespace,
+    queue::{DeadLetter, Message, NewMessage, QueueError},
+};
 
 /// "The maximum is 1,048,576 bytes (1 MiB)", of one message as of a call's all, body and attributes
 /// together (`SendMessageBatch`, API reference).
@@ -38,7 +41,10 @@ impl Outgoing {
             body: message.body,
             group: message.group,
             delay: message.delay,
-            attributes: vec![(DeadLetter::FIRST_SEEN, message.first_seen.rfc3339())],
+            attributes: [(DeadLetter::FIRST_SEEN, message.first_seen.rfc3339())]
+                .into_iter()
+                .chain(namespace(message.namespace.as_ref()))
+                .collect(),
             trace: None,
         }
     }
@@ -51,7 +57,11 @@ impl Outgoing {
             body: message.body.clone(),
             group: message.group.clone(),
             delay,
-            attributes: [first_seen].into_iter().chain(replay_of).collect(),
+            attributes: [first_seen]
+                .into_iter()
+                .chain(replay_of)
+                .chain(namespace(message.namespace.as_ref()))
+                .collect(),
             trace: message.trace.clone(),
         }
     }
@@ -88,6 +98,10 @@ impl Outgoing {
         }
         Ok(Entry { bytes, request })
     }
+}
+
+fn namespace(namespace: Option<&Namespace>) -> Option<(&'static str, String)> {
+    namespace.map(|namespace| (DeadLetter::NAMESPACE, namespace.as_str().to_owned()))
 }
 
 /// A message that SQS can take.

@@ -31,6 +31,28 @@ impl SqsQueue {
         Ok(answers.done.into_iter().map(|(_, id)| id).collect())
     }
 
+    /// Sends what can be sent; one answer a message, in their order. On a FIFO queue nothing is
+    /// sent after one that was refused.
+    pub(super) async fn send_what_can_be(
+        &self,
+        queue_url: &str,
+        outgoing: Vec<Outgoing>,
+    ) -> Vec<Result<String, QueueError>> {
+        let entries = outgoing.into_iter().map(|it| it.into_entry(is_fifo(queue_url)));
+        let (mut sendable, mut answers) = (Vec::new(), Vec::new());
+        for entry in entries {
+            answers.push(entry.map(|entry| sendable.push(entry)));
+        }
+        let count = sendable.len();
+        let mut sent = self.send_entries(queue_url, sendable).await.each(count).into_iter();
+        let no_answer = || Err(QueueError("an entry has no answer".to_owned()));
+        let answer = |judged: Result<(), QueueError>| match judged {
+            Ok(()) => sent.next().unwrap_or_else(no_answer),
+            Err(error) => Err(error),
+        };
+        answers.into_iter().map(answer).collect()
+    }
+
     /// Sends what can be sent, on a FIFO queue in the given order.
     pub(super) async fn send_entries(
         &self,

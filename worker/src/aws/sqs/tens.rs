@@ -66,6 +66,20 @@ impl<T> Answers<T> {
         Self { done: Vec::new(), refused: indexes.iter().map(refusal).collect() }
     }
 
+    /// The answers of `count` entries, one each.
+    pub(super) fn each(self, count: usize) -> Vec<Result<T, QueueError>> {
+        let none = || Err(QueueError("an entry has no answer".to_owned()));
+        let mut each: Vec<_> = (0..count).map(|_| none()).collect();
+        let refused = self.refused.into_iter().map(|refusal| (refusal.index, Err(refusal.why)));
+        let done = self.done.into_iter().map(|(index, done)| (index, Ok(done)));
+        for (index, answer) in refused.chain(done) {
+            if let Some(place) = each.get_mut(index) {
+                *place = answer;
+            }
+        }
+        each
+    }
+
     /// What is missing of `count` answers, if anything.
     pub(super) fn error(&self, count: usize) -> Option<QueueError> {
         let missing = count.saturating_sub(self.done.len());

@@ -125,6 +125,8 @@ impl Intake {
 
     fn message(&self, job: &Job, body: Bytes) -> NewMessage {
         NewMessage {
+            namespace: None,
+            job: None,
             body,
             group: job.tenant().map(ToString::to_string),
             first_seen: self.environment.clock.now(),

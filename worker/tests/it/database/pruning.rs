@@ -29,6 +29,7 @@ async fn prune(bench: &Bench, process: &Process) {
 
 fn letter() -> DeadLetter {
     DeadLetter {
+        namespace: None,
         body: "{}".into(),
         group: None,
         error: JobError::new(ErrorClass::Permanent, "no", "no"),

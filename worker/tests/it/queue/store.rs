@@ -116,6 +116,7 @@ impl<Q: Queue> Receiver<Q> {
 /// A message of which only the receipt matters.
 fn received(receipt: Receipt) -> Message {
     Message {
+        namespace: None,
         id: String::new(),
         receipt,
         body: Vec::new().into(),
@@ -128,5 +129,12 @@ fn received(receipt: Receipt) -> Message {
 }
 
 pub(crate) fn message(body: impl Into<Vec<u8>>) -> NewMessage {
-    NewMessage { body: body.into().into(), group: None, first_seen: START, delay: Duration::ZERO }
+    NewMessage {
+        body: body.into().into(),
+        namespace: None,
+        job: None,
+        group: None,
+        first_seen: START,
+        delay: Duration::ZERO,
+    }
 }

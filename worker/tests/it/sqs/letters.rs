@@ -14,6 +14,7 @@ use crate::{lease_helpers::START, queue::store::SqsRig};
 
 fn letter(body: impl Into<Bytes>, message: impl Into<String>) -> DeadLetter {
     DeadLetter {
+        namespace: None,
         body: body.into(),
         group: Some("tenant-1".to_owned()),
         error: JobError::new(ErrorClass::Permanent, "filtered", message),

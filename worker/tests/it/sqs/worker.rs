@@ -123,6 +123,8 @@ impl Bench {
 
     async fn send(&self, jobs: &[(Value, &str)]) {
         let message = |(job, group): &(Value, &str)| NewMessage {
+            namespace: None,
+            job: None,
             body: Bytes::from(job.to_string()),
             group: Some((*group).to_owned()),
             first_seen: Clock::system().now(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use mcp_batch::{
     clock::UnixMs,
     fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    job::{BodyHash, JobKey, RequestKey},
     lease::{
         Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Record, Refusal,
         Settled, Settlement,
@@ -85,6 +85,16 @@ impl Ledger for Faulty {
 
     async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Answer<()> {
         self.ledger.mark_batch(key, delivery).await
+    }
+
+    async fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> Answer<BodyHash> {
+        self.ledger.note_request(key, body, now, expires).await
     }
 
     async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {

@@ -20,7 +20,7 @@ use mcp_batch::{
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, ToolError, Tools},
+    tool::{CallContext, CallPlan, Gate, Listing, ToolError, Tools},
     webhook::{Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
@@ -116,6 +116,10 @@ impl Tools for Scripted {
 
     async fn call(&self, job: &Job, _: &CallContext) -> Result<Outcome, ToolError> {
         self.do_as_told(job).await
+    }
+
+    async fn list(&self) -> Listing {
+        Listing { tools: Vec::new(), unreachable: Vec::new() }
     }
 
     fn supersedes_offline(&self) -> bool {
@@ -237,6 +241,8 @@ impl Rig {
     pub(super) async fn messages(&self, jobs: &[Value]) -> Vec<Message> {
         let environment = self.worker.environment();
         let message = |job: &Value| NewMessage {
+            namespace: None,
+            job: None,
             body: Bytes::from(job.to_string()),
             group: None,
             first_seen: environment.clock.now(),

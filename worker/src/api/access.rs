@@ -1,0 +1,107 @@
+//! Who asks, and what that allows. A key is compared by its SHA-256 with every key there is, in
+//! constant time; what is wrong with one is not said.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{problem::Problem, rate::Rate};
+use crate::{
+    config::{AccessKey, Keys, Scope},
+    job::Namespace,
+    secret::Secrets,
+};
+
+/// Who is let in.
+#[derive(Clone)]
+pub enum Access {
+    /// Everybody, to everything, with the jobs of this namespace: on loopback.
+    Open(Namespace),
+    /// Who shows one of the present keys.
+    Keys(Secrets),
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// Whose jobs it sees.
+    pub(super) namespace: Namespace,
+    /// Whose key it is; none was needed.
+    key: Option<AccessKey>,
+}
+
+impl Caller {
+    /// Whether it may do that.
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        self.key.as_ref().is_none_or(|key| key.scopes.contains(&scope))
+    }
+
+    /// The key's name; empty where none was needed.
+    pub(super) fn name(&self) -> &str {
+        self.key.as_ref().map_or("", |key| &key.name)
+    }
+}
+
+impl Access {
+    fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        match self {
+            Self::Open(namespace) => Some(Caller { namespace: namespace.clone(), key: None }),
+            Self::Keys(secrets) => {
+                let keys = secrets.current();
+                let key = known(&keys, bearer(headers)?)?.clone();
+                Some(Caller { namespace: key.namespace.clone(), key: Some(key) })
+            }
+        }
+    }
+}
+
+/// "The scheme is case-insensitive" (RFC 9110, 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// All keys are looked at, whichever it is.
+fn known<'a>(keys: &'a Keys, token: &str) -> Option<&'a AccessKey> {
+    let digest: [u8; 32] = Sha256::digest(token).into();
+    keys.access.iter().fold(None, |found, key| {
+        if bool::from(key.digest.ct_eq(&digest)) { Some(key) } else { found }
+    })
+}
+
+/// What stands before a route.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) access: Access,
+    pub(super) rate: Rate,
+    /// One of them is enough.
+    pub(super) scopes: &'static [Scope],
+}
+
+/// Lets in who may, as often as it may; the route knows the [`Caller`].
+pub(super) async fn guard(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(caller) = guard.access.caller(request.headers()) else {
+        let detail = "this needs a valid key: Authorization: Bearer …";
+        return Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
+    };
+    if let Err(pause) = guard.rate.take(caller.name()) {
+        let detail = "this key asks too often";
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", detail);
+        return problem.after(pause).into_response();
+    }
+    if !guard.scopes.iter().any(|scope| caller.may(*scope)) {
+        let detail = "the key does not allow this";
+        return Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}

@@ -1,0 +1,191 @@
+//! One batch: how far it is, and its results, page by page.
+
+use axum::{
+    Extension,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+    http::StatusCode,
+    response::Response,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+
+use super::{
+    Api,
+    access::Caller,
+    answer,
+    body::named,
+    problem::Problem,
+    view::{BatchView, JobView},
+};
+use crate::{
+    environment::Ports,
+    fan_in::{BatchKey, BatchRecord, Member},
+    job::BatchId,
+    lease::Ledger,
+};
+
+/// A page ends with the result that makes it as large as this: Lambda answers with 6 MB at most, of
+/// which the text of a document takes up to twice its bytes.
+const PAGE_BYTES: usize = 1024 * 1024;
+
+/// A result as large as this is not told in a page.
+const LARGEST_BYTES: usize = 2 * 1024 * 1024;
+
+/// Members that are read at once.
+const READ_AT_ONCE: usize = 100;
+
+/// Some results of a batch.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(super) struct ResultPage {
+    /// In the order of their `index`; what has not ended is not among them.
+    results: Vec<IndexedJob>,
+    /// Where the next page begins; `null` after the last result there is now.
+    next_cursor: Option<String>,
+    /// Every job of the batch has ended: what has been told by the last page is all there is.
+    complete: bool,
+}
+
+/// A job with its place in the batch.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+struct IndexedJob {
+    index: u64,
+    #[serde(flatten)]
+    job: JobView,
+    /// The result is too large for a page: `GET /v1/jobs/{id}` has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, schema(required = false))]
+    result_omitted: bool,
+}
+
+/// Answers `GET /v1/batches/{id}`.
+pub(super) async fn get<P: Ports>(
+    State(api): State<Api<P>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id = named(path, "id")?;
+    let (_, batch) = api.batch(&caller, &id).await?;
+    Ok(answer(StatusCode::OK, &BatchView::from(&batch)))
+}
+
+/// Answers `GET /v1/batches/{id}/results`.
+pub(super) async fn results<P: Ports>(
+    State(api): State<Api<P>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let id = named(path, "id")?;
+    let cursor = cursor_of(query.as_deref())?;
+    let page = api.results(&caller, &id, cursor.as_deref()).await?;
+    Ok(answer(StatusCode::OK, &page))
+}
+
+fn cursor_of(query: Option<&str>) -> Result<Option<String>, Problem> {
+    let mut cursor = None;
+    for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if name != "cursor" || cursor.is_some() {
+            let detail = "expected at most one cursor, and nothing else";
+            return Err(Problem::bad_request("unknown_field", detail).at("cursor"));
+        }
+        cursor = Some(value.into_owned());
+    }
+    Ok(cursor)
+}
+
+impl<P: Ports> Api<P> {
+    pub(super) async fn batch(
+        &self,
+        caller: &Caller,
+        id: &BatchId,
+    ) -> Result<(BatchKey, BatchRecord), Problem> {
+        let key = BatchKey::of(&caller.namespace, id);
+        let batch = self.environment.ledger.batch(key).await?;
+        batch.map(|batch| (key, batch)).ok_or_else(|| Problem::not_found("batch"))
+    }
+
+    /// The results from the cursor on, as many as a page holds.
+    pub(super) async fn results(
+        &self,
+        caller: &Caller,
+        id: &BatchId,
+        cursor: Option<&str>,
+    ) -> Result<ResultPage, Problem> {
+        // What has ended by now is among the members that are read later.
+        let (key, batch) = self.batch(caller, id).await?;
+        let mut from = cursor.map_or(Ok(0), |cursor| Cursor::read(cursor, key))?;
+        let (mut results, mut bytes) = (Vec::new(), 0);
+        loop {
+            let members = self.environment.ledger.members(key, from, READ_AT_ONCE).await?;
+            let is_last = members.len() < READ_AT_ONCE;
+            for member in members {
+                from = member.index + 1;
+                let (result, takes) = told(member);
+                results.push(result);
+                bytes += takes;
+                if bytes >= PAGE_BYTES {
+                    let next_cursor = Some(Cursor::write(from, key));
+                    return Ok(ResultPage { results, next_cursor, complete: batch.is_complete() });
+                }
+            }
+            if is_last {
+                return Ok(ResultPage { results, next_cursor: None, complete: batch.is_complete() });
+            }
+        }
+    }
+}
+
+/// A member as it is told, and the bytes that it takes.
+fn told(member: Member) -> (IndexedJob, usize) {
+    let Member { index, record } = member;
+    let mut told = IndexedJob { index, job: (&record).into(), result_omitted: false };
+    let bytes = serde_json::to_string(&told).map_or(0, |text| text.len());
+    if bytes < LARGEST_BYTES {
+        return (told, bytes);
+    }
+    told.job.omit_result();
+    told.result_omitted = true;
+    (told, PAGE_BYTES / 1000)
+}
+
+/// Where a page begins, as a text that nobody is to read: it holds for its batch alone.
+struct Cursor;
+
+impl Cursor {
+    fn write(from: u64, batch: BatchKey) -> String {
+        let mut bytes = [0; 12];
+        bytes[..4].copy_from_slice(&batch.as_bytes()[..4]);
+        bytes[4..].copy_from_slice(&from.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read(text: &str, batch: BatchKey) -> Result<u64, Problem> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| bytes.len() == 12);
+        let of_batch = bytes.filter(|bytes| bytes[..4] == batch.as_bytes()[..4]);
+        let from = of_batch.and_then(|bytes| bytes[4..].try_into().ok()).map(u64::from_be_bytes);
+        // As a signed number a store counts no further.
+        from.filter(|from| i64::try_from(*from).is_ok()).ok_or_else(|| {
+            let detail = "expected a next_cursor of an earlier page of this batch";
+            Problem::bad_request("invalid_field", detail).at("cursor")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Namespace;
+
+    #[test]
+    fn a_cursor_holds_for_its_own_batch_alone() {
+        let key = |id: &str| BatchKey::of(&Namespace::default(), &id.parse().expect("an id"));
+        let cursor = Cursor::write(4_711, key("a"));
+        assert_eq!(Cursor::read(&cursor, key("a")).ok(), Some(4_711));
+        assert!(Cursor::read(&cursor, key("b")).is_err());
+        for nonsense in ["", "4711", "////", "AAAAAAAAAAAAAAAA", &Cursor::write(u64::MAX, key("a"))] {
+            assert!(Cursor::read(nonsense, key("a")).is_err(), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! `POST /v1/jobs`: jobs are judged one by one, what is sound goes to the queue, and each gets a row
+//! that says what became of it.
+
+mod submission;
+
+use std::collections::HashMap;
+
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::Serialize;
+
+pub(super) use self::submission::with;
+use self::submission::{Batch, Draft, Submission};
+use super::{
+    Api,
+    access::Caller,
+    answer,
+    body::JsonBody,
+    idempotency,
+    problem::Problem,
+    view::{ErrorView, JobState},
+};
+use crate::{
+    environment::Ports,
+    error::{ErrorClass, JobError},
+    job::{BodyHash, Job, JobId, JobKey, Tenant},
+    lease::Ledger,
+    queue::{NewMessage, Queue},
+};
+
+/// What became of a request.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(super) struct Enqueued {
+    /// Jobs that were sent.
+    accepted: usize,
+    /// Jobs that the ledger knows already, or that the request repeats.
+    duplicates: usize,
+    /// Jobs that were not sent.
+    rejected: usize,
+    /// The batch that the request made or goes on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(nullable = false))]
+    batch: Option<BatchRow>,
+    /// One row a job, in their order.
+    jobs: Vec<Row>,
+}
+
+/// The batch of a request.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+struct BatchRow {
+    id: String,
+    /// How many jobs it has; `null` until it is closed.
+    size: Option<u64>,
+}
+
+/// What became of one job of a request.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(super) struct Row {
+    /// Its place in the request, from 0.
+    index: usize,
+    /// Its id, if it has a sound one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(nullable = false))]
+    id: Option<String>,
+    status: RowStatus,
+    /// Where it stands, if the ledger knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(nullable = false))]
+    state: Option<JobState>,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schema(nullable = false))]
+    error: Option<ErrorView>,
+}
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+enum RowStatus {
+    /// It was sent.
+    Accepted,
+    /// It is known: its outcome stands, or is under way; nothing is paid again.
+    Duplicate,
+    /// It was not sent.
+    Rejected,
+}
+
+/// One job of a request on its way.
+struct Order {
+    fate: Fate,
+    is_fresh: bool,
+    body: Bytes,
+}
+
+enum Fate {
+    Sound { job: Box<Job>, is_repeat: bool, known: Option<JobState> },
+    Refused { id: Option<JobId>, error: JobError },
+}
+
+/// Answers `POST /v1/jobs`.
+pub(super) async fn post<P: Ports>(
+    State(api): State<Api<P>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let key = idempotency::key(&headers)?;
+    let enqueued = api.enqueue(&caller, key.as_deref(), body).await?;
+    Ok(answer(StatusCode::ACCEPTED, &enqueued))
+}
+
+impl<P: Ports> Api<P> {
+    /// Sends what is sound of a request; an error if that is nothing.
+    pub(super) async fn enqueue(
+        &self,
+        caller: &Caller,
+        key: Option<&str>,
+        body: Bytes,
+    ) -> Result<Enqueued, Problem> {
+        let submission = Submission::parse(&body)?;
+        let identity = self.identity(caller, key, BodyHash::of("/v1/jobs", &body)).await?;
+        let (drafts, batch) = submission.complete(&identity)?;
+        let mut orders = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            orders.push(self.judge(draft).await);
+        }
+        mark_repeats(&mut orders);
+        self.mark_known(caller, &mut orders).await?;
+        self.send(caller, &mut orders).await;
+        told(orders, batch)
+    }
+
+    /// A job is sound if its text is, its tool is there, and its input fits.
+    async fn judge(&self, draft: Draft) -> Order {
+        let Draft { body, has_two_batches, has_fresh_id } = draft;
+        let fate = match Job::parse(&body) {
+            Err(invalid) => Fate::Refused { id: invalid.id.clone(), error: invalid.error() },
+            Ok(job) if has_two_batches => {
+                let message = "expected no batch in a job of a request that has one";
+                let error = JobError::new(ErrorClass::Invalid, "invalid_field", message);
+                Fate::Refused { id: Some(job.id().clone()), error: error.at("batch") }
+            }
+            Ok(job) => match self.check(&job).await {
+                Err(error) => Fate::Refused { id: Some(job.id().clone()), error },
+                Ok(_) => Fate::Sound { job: Box::new(job), is_repeat: false, known: None },
+            },
+        };
+        Order { fate, is_fresh: has_fresh_id, body }
+    }
+
+    /// What the ledger knows already is a duplicate, or another job under the same id.
+    async fn mark_known(&self, caller: &Caller, orders: &mut [Order]) -> Result<(), Problem> {
+        let key = |job: &Job| JobKey::of(&caller.namespace, job.id());
+        let unsure: Vec<_> = orders
+            .iter_mut()
+            .filter(|order| !order.is_fresh)
+            .filter_map(|order| match &order.fate {
+                Fate::Sound { job, .. } => Some((key(job), order)),
+                Fate::Refused { .. } => None,
+            })
+            .collect();
+        if unsure.is_empty() {
+            return Ok(());
+        }
+        let now = self.environment.clock.now();
+        let keys = unsure.iter().map(|(key, _)| *key).collect();
+        let records = self.environment.ledger.read(keys).await?;
+        for ((_, order), record) in unsure.into_iter().zip(records) {
+            let Some(record) = record.filter(|record| !record.has_expired(now)) else { continue };
+            let Fate::Sound { job, known, .. } = &mut order.fate else { continue };
+            match record.payload_hash {
+                Some(hash) if hash != job.payload_hash() => {
+                    order.fate = Fate::Refused { id: Some(job.id().clone()), error: conflict() };
+                }
+                _ => *known = Some(JobState::from(&record.state)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Duplicates are sent as well: they may have another callback, or a batch that counts them.
+    async fn send(&self, caller: &Caller, orders: &mut [Order]) {
+        let now = self.environment.clock.now();
+        let sound = orders.iter_mut().filter(|order| matches!(order.fate, Fate::Sound { .. }));
+        let sound: Vec<_> = sound.collect();
+        let message = |order: &&mut Order| {
+            let Fate::Sound { job, .. } = &order.fate else { return None };
+            Some(NewMessage {
+                body: order.body.clone(),
+                namespace: Some(caller.namespace.clone()),
+                job: Some(JobKey::of(&caller.namespace, job.id())),
+                group: job.tenant().map(|tenant: &Tenant| tenant.as_str().to_owned()),
+                first_seen: now,
+                delay: std::time::Duration::ZERO,
+            })
+        };
+        let messages = sound.iter().filter_map(message).collect();
+        let sent = self.environment.queue.send_each(messages).await;
+        for (order, sent) in sound.into_iter().zip(sent) {
+            let (Err(error), Fate::Sound { job, .. }) = (sent, &order.fate) else { continue };
+            tracing::warn!(%error, "a job was not taken by the queue");
+            let error = JobError::new(ErrorClass::Transient, "queue", "the queue did not take it");
+            order.fate = Fate::Refused { id: Some(job.id().clone()), error };
+        }
+    }
+}
+
+/// An id that comes twice is one job, or two that cannot have it both.
+fn mark_repeats(orders: &mut [Order]) {
+    let mut seen = HashMap::new();
+    for order in orders {
+        let Fate::Sound { job, is_repeat, .. } = &mut order.fate else { continue };
+        let hash = job.payload_hash();
+        match seen.get(job.id()) {
+            None => {
+                seen.insert(job.id().clone(), hash);
+            }
+            Some(first) if *first == hash => *is_repeat = true,
+            Some(_) => {
+                order.fate = Fate::Refused { id: Some(job.id().clone()), error: conflict() };
+            }
+        }
+    }
+}
+
+fn conflict() -> JobError {
+    let message = "the id was used before, with another tool, input or model";
+    JobError::new(ErrorClass::Invalid, "id_conflict", message).at("id")
+}
+
+fn told(orders: Vec<Order>, batch: Option<Batch>) -> Result<Enqueued, Problem> {
+    let is_queue_down = orders.iter().any(|order| {
+        matches!(&order.fate, Fate::Refused { error, .. } if error.class == ErrorClass::Transient)
+    });
+    let jobs: Vec<_> = orders.into_iter().enumerate().map(row).collect();
+    let count = |status| jobs.iter().filter(|row| row.status == status).count();
+    let accepted = count(RowStatus::Accepted);
+    let duplicates = count(RowStatus::Duplicate);
+    let rejected = count(RowStatus::Rejected);
+    if rejected == jobs.len() {
+        let problem = match is_queue_down {
+            true => Problem::unavailable("queue", "the queue cannot be reached for the moment"),
+            false => Problem::bad_request("no_sound_job", "no job of the request can be accepted"),
+        };
+        return Err(problem.with_jobs(jobs));
+    }
+    let batch = batch.map(|batch| BatchRow { id: batch.id, size: batch.size });
+    Ok(Enqueued { accepted, duplicates, rejected, batch, jobs })
+}
+
+fn row((index, order): (usize, Order)) -> Row {
+    match order.fate {
+        Fate::Sound { job, is_repeat, known } => {
+            let is_known = is_repeat || known.is_some();
+            Row {
+                index,
+                id: Some(job.id().to_string()),
+                status: if is_known { RowStatus::Duplicate } else { RowStatus::Accepted },
+                state: known,
+                error: None,
+            }
+        }
+        Fate::Refused { id, error } => Row {
+            index,
+            id: id.map(|id| id.to_string()),
+            status: RowStatus::Rejected,
+            state: None,
+            error: Some((&error).into()),
+        },
+    }
+}

@@ -1,0 +1,209 @@
+//! `mcp-batch serve`: the whole product in one process, with queue and ledger in one file.
+
+mod http;
+
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use tokio::{net::TcpListener, time::interval};
+
+use super::setup::{self, LlmArgs, LocalPorts, Signals};
+use crate::{
+    api::{Access, Api},
+    batch::{Stop, Worker},
+    clock::Clock,
+    config::{self, ApiSettings, Connections, DEFAULT_CONCURRENCY, Source},
+    environment::{Environment, Policy, Unobserved},
+    local::{Database, SqliteLedger, SqliteQueue},
+    poller::{Poller, PollerSettings},
+    secret::Secrets,
+    tool::Tools,
+    webhook::Courier,
+};
+
+/// To look again at a job that another process runs costs next to nothing in one file.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// How often processes on the same file that died are looked for.
+const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// The names by which a server on a loopback address is called.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Answers HTTP and MCP, and works off the jobs, with queue and ledger in one SQLite file.
+///
+/// On a loopback address it needs no key; elsewhere it does not start without MCP_BATCH_API_KEYS.
+/// SIGTERM lets running jobs end for as long as --drain-s says; what is not done by then is done
+/// after the next start, and so it is after a kill.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where it listens [env: MCP_BATCH_LISTEN] [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+
+    /// Queue and ledger, an SQLite file [env: MCP_BATCH_DB] [default: mcp-batch.db].
+    #[arg(long, value_name = "FILE")]
+    db: Option<String>,
+
+    /// Jobs at once, and as many synchronous calls [env: MCP_BATCH_CONCURRENCY] [default: 64].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<String>,
+
+    #[command(flatten)]
+    llm: LlmArgs,
+
+    /// Whose jobs those are that come without a key [env: MCP_BATCH_NAMESPACE] [default: default].
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// How long running jobs and requests may go on after SIGTERM.
+    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    drain_s: u64,
+}
+
+impl Args {
+    fn source(&self) -> Source {
+        self.llm
+            .source(Source::from_env())
+            .with("MCP_BATCH_LISTEN", self.listen.as_ref())
+            .with("MCP_BATCH_DB", self.db.as_ref())
+            .with("MCP_BATCH_CONCURRENCY", self.concurrency.as_ref())
+            .with("MCP_BATCH_NAMESPACE", self.namespace.as_ref())
+    }
+}
+
+/// Runs the command.
+pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let source = args.source();
+    let session = Session::open(&args, &source)?;
+    let listener = TcpListener::bind(session.listen).await;
+    let listener =
+        listener.with_context(|| format!("--listen: cannot listen on {}", session.listen))?;
+    session.greet(listener.local_addr()?, &config::database(&source));
+    session.work(listener, Duration::from_secs(args.drain_s)).await
+}
+
+/// Everything that serving needs, open.
+struct Session {
+    listen: SocketAddr,
+    settings: ApiSettings,
+    access: Access,
+    environment: Arc<Environment<LocalPorts>>,
+    database: Database,
+    concurrency: usize,
+    stop: Stop,
+}
+
+impl Session {
+    fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let listen = config::listen(source)?;
+        let mut settings = config::api(source)?;
+        let secrets = Secrets::fixed(source.clone())?;
+        // Tries cost little where a message waits in its queue; age ends them.
+        let max_callback_failures = u32::MAX;
+        let policy =
+            Policy { busy_wait: BUSY_WAIT, max_callback_failures, ..config::policy(source)? };
+        let access = access(&policy, listen, &secrets)?;
+        if listen.ip().is_loopback() {
+            settings.hosts.extend(LOOPBACK.map(str::to_owned));
+        }
+        let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
+        let callbacks = config::courier(source)?;
+        if !args.llm.is_offline() {
+            config::required_llm(source).context("for a first try, --offline answers without one")?;
+        }
+        let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
+        // Jobs, and calls that somebody waits for.
+        let llm = if tools.supersedes_offline() { 2 * concurrency } else { 0 };
+        let connections = Connections {
+            llm,
+            callbacks: callbacks.total(),
+            clients: http::MAX_CONNECTIONS,
+            ..Connections::default()
+        };
+        connections.check_process()?;
+        let courier = Courier::new(callbacks, secrets, clock.clone());
+        let courier = courier.map_err(anyhow::Error::msg)?;
+        let database = Database::open(&config::database(source), clock.clone())?;
+        let environment = Arc::new(Environment {
+            ledger: SqliteLedger::new(database.clone()),
+            queue: SqliteQueue::shared(database.clone()),
+            tools,
+            courier,
+            clock,
+            policy,
+            observer: Arc::new(Unobserved),
+        });
+        let stop = Stop::default();
+        Ok(Self { listen, settings, access, environment, database, concurrency, stop })
+    }
+
+    fn greet(&self, address: SocketAddr, database: &Path) {
+        let who = match &self.access {
+            Access::Open(_) => "no key is needed on this address",
+            Access::Keys(_) => "callers need a key",
+        };
+        eprintln!("Serving http://{address} with the jobs of {}; {who}.", database.display());
+    }
+
+    /// Answers and works until it is told to stop.
+    async fn work(&self, listener: TcpListener, drain: Duration) -> anyhow::Result<ExitCode> {
+        let environment = Arc::clone(&self.environment);
+        let timeout = environment.tools.longest_timeout();
+        let settings = PollerSettings {
+            drain,
+            ..PollerSettings::for_tools(
+                self.concurrency,
+                timeout,
+                environment.policy.settle_margin,
+            )
+        };
+        let worker = Worker::new(Arc::clone(&environment), self.concurrency);
+        let poller = Poller::new(worker, settings);
+        let api = Api::new(environment, self.access.clone(), self.concurrency, self.stop.clone());
+        let serving = http::serve(listener, api.router(&self.settings), &self.stop, drain);
+        let ended = async { tokio::join!(poller.run(&self.stop), serving) };
+        tokio::pin!(ended);
+        let mut signals = Signals::new()?;
+        let mut look = interval(LOOK_FOR_DEAD);
+        loop {
+            tokio::select! {
+                _ = &mut ended => return Ok(ExitCode::SUCCESS),
+                () = signals.next() => self.signalled(),
+                _ = look.tick() => self.free_what_dead_processes_held().await,
+            }
+        }
+    }
+
+    /// The first signal lets running jobs end, the second stops them.
+    fn signalled(&self) {
+        if self.stop.is_draining() {
+            self.stop.interrupt();
+        } else {
+            eprintln!("Finishing what runs; once more to stop it.");
+            self.stop.drain();
+        }
+    }
+
+    async fn free_what_dead_processes_held(&self) {
+        if let Err(error) = self.database.recover().await {
+            tracing::warn!(error, "what dead processes held stays theirs for now");
+        }
+    }
+}
+
+/// Where others can reach the server, they need a key.
+fn access(policy: &Policy, listen: SocketAddr, secrets: &Secrets) -> anyhow::Result<Access> {
+    if !secrets.current().access.is_empty() {
+        return Ok(Access::Keys(secrets.clone()));
+    }
+    if !listen.ip().is_loopback() {
+        bail!(
+            "--listen: expected a loopback address such as 127.0.0.1:8080, or keys in \
+             MCP_BATCH_API_KEYS (name:namespace:scope+scope:key), found {listen} without keys: \
+             whoever reaches it could use the tools"
+        );
+    }
+    Ok(Access::Open(policy.namespace.clone()))
+}

@@ -1,0 +1,145 @@
+//! Who may use the HTTP face, and for what. Keys are kept as their SHA-256.
+
+use std::{collections::HashSet, fmt};
+
+use sha2::{Digest, Sha256};
+
+use super::source::{ConfigError, Source};
+use crate::job::Namespace;
+
+const NAME: &str = "MCP_BATCH_API_KEYS";
+
+/// The shortest key: 16 random hex digits are 64 bits.
+const LEAST_CHARS: usize = 16;
+
+const EXPECTED: &str = "entries name:namespace:scope+scope:key, separated by spaces or commas; \
+     scopes are enqueue, read, call and admin, a key has 16 visible ASCII characters or more, \
+     without a comma, and a namespace no colon";
+
+/// What a key allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// To send jobs, to close batches, to cancel.
+    Enqueue,
+    /// To see jobs, batches and results.
+    Read,
+    /// To call tools at once.
+    Call,
+    /// To decide about held jobs.
+    Admin,
+}
+
+impl Scope {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Enqueue, Self::Read, Self::Call, Self::Admin];
+
+    /// The scope's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enqueue => "enqueue",
+            Self::Read => "read",
+            Self::Call => "call",
+            Self::Admin => "admin",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+/// A bearer key: who has it, whose jobs it sees, what it allows.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// For people: whose key it is.
+    pub name: String,
+    /// Whose jobs these are; it sees no others.
+    pub namespace: Namespace,
+    /// What it allows.
+    pub scopes: HashSet<Scope>,
+    /// SHA-256 of the key.
+    pub digest: [u8; 32],
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessKey({} in {})", self.name, self.namespace.as_str())
+    }
+}
+
+/// `MCP_BATCH_API_KEYS`; none.
+pub(super) fn access_keys(source: &Source) -> Result<Vec<AccessKey>, ConfigError> {
+    Ok(source.hidden(NAME, EXPECTED, all)?.unwrap_or_default())
+}
+
+fn all(text: &str) -> Result<Vec<AccessKey>, String> {
+    let is_between = |c: char| c == ',' || c.is_whitespace();
+    let mut keys: Vec<AccessKey> = Vec::new();
+    for (at, entry) in (1..).zip(text.split(is_between).filter(|entry| !entry.is_empty())) {
+        let key = entry_of(entry).map_err(|found| format!("{found} in entry {at}"))?;
+        if keys.iter().any(|other| other.name == key.name) {
+            return Err(format!("a name used twice in entry {at}"));
+        }
+        if keys.iter().any(|other| other.digest == key.digest) {
+            return Err(format!("a key used twice in entry {at}"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+fn entry_of(entry: &str) -> Result<AccessKey, &'static str> {
+    let parts: Vec<_> = entry.splitn(4, ':').collect();
+    let [name, namespace, scopes, key] = parts[..] else { return Err("fewer parts") };
+    if name.is_empty() {
+        return Err("no name");
+    }
+    if key.len() < LEAST_CHARS || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a key that is too short or not ASCII");
+    }
+    let scopes = scopes.split('+').map(|scope| Scope::parse(scope).ok_or("an unknown scope"));
+    Ok(AccessKey {
+        name: name.to_owned(),
+        namespace: namespace.parse().map_err(|_| "no namespace")?,
+        scopes: scopes.collect::<Result<_, _>>()?,
+        digest: Sha256::digest(key).into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<AccessKey>, String> {
+        let source = Source::default().with(NAME, Some(text));
+        access_keys(&source).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn entries_name_who_has_a_key_whose_jobs_it_sees_and_what_it_allows() {
+        let keys = read("n8n:shop:enqueue+read:0123456789abcdef, ops:default:admin:a:b:c-d/e+f=0123456");
+        let keys = keys.expect("sound");
+        assert_eq!((&*keys[0].name, keys[0].namespace.as_str()), ("n8n", "shop"));
+        assert_eq!(keys[0].scopes, HashSet::from([Scope::Enqueue, Scope::Read]));
+        assert_eq!(keys[1].digest, <[u8; 32]>::from(Sha256::digest("a:b:c-d/e+f=0123456")));
+        assert!(!format!("{keys:?}").contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_without_its_key() {
+        let cases = [
+            ("n8n:shop:read:short", "too short"),
+            ("n8n:shop:read", "fewer parts"),
+            (":shop:read:0123456789abcdef", "no name"),
+            ("n8n::read:0123456789abcdef", "no namespace"),
+            ("n8n:shop:root:0123456789abcdef", "unknown scope"),
+            ("n8n:shop::0123456789abcdef", "unknown scope"),
+            ("a:x:read:0123456789abcdef a:x:read:0123456789abcdeg", "a name used twice in entry 2"),
+            ("a:x:read:0123456789abcdef b:x:read:0123456789abcdef", "a key used twice in entry 2"),
+        ];
+        for (text, found) in cases {
+            let error = read(text).expect_err("refused");
+            assert!(error.contains(found) && !error.contains("abcdef"), "{error}");
+        }
+    }
+}
