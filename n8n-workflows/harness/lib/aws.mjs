@@ -60,6 +60,15 @@ export async function startPoll(binary, folder, { queueUrl, dlqUrl, table }, env
 	return worker;
 }
 
+/** Sends jobs to a queue, ten at a time. */
+export async function send(QueueUrl, jobs) {
+	for (let from = 0; from < jobs.length; from += 10) {
+		const Entries = jobs.slice(from, from + 10).map((job, index) => ({ Id: String(index), MessageBody: JSON.stringify(job) }));
+		const { Failed = [] } = await sqs('SendMessageBatch', { QueueUrl, Entries });
+		if (Failed.length > 0) throw new Error(`SQS refused ${JSON.stringify(Failed)}`);
+	}
+}
+
 /** Waits until a queue is empty, what is in flight and what is delayed included. */
 export async function drained(QueueUrl) {
 	const AttributeNames = ['', 'NotVisible', 'Delayed'].map((which) => `ApproximateNumberOfMessages${which}`);

@@ -19,6 +19,16 @@ export async function startServe(binary, folder, env) {
 	return { ...server, url };
 }
 
+/** Sends jobs to it. */
+export async function send(url, jobs) {
+	const answer = await fetch(`${url}/v1/jobs`, {
+		method: 'POST',
+		headers: { 'content-type': 'application/json' },
+		body: JSON.stringify(jobs),
+	});
+	if (answer.status !== 202) throw new Error(`mcp-batch serve: ${answer.status} ${await answer.text()}`);
+}
+
 /** Waits until nothing is left in its queue. */
 export async function isIdle(folder) {
 	const database = new DatabaseSync(join(folder, 'serve.db'), { readOnly: true });

@@ -1,10 +1,11 @@
 // What the checks play on: one n8n behind a proxy that sees every callback, stand-ins, and mcp-batch in both worlds.
+import { join } from 'node:path';
 import { N8n } from './n8n.mjs';
 import { deploy, makeCredentials } from './exports.mjs';
 import { newSecret } from './signature.mjs';
 import { startLlm, startProxy, startSink } from './stand-ins.mjs';
 import * as aws from './aws.mjs';
-import { isIdle, startServe } from './serve.mjs';
+import { isIdle, send, startServe } from './serve.mjs';
 import { until } from './wait.mjs';
 
 export const HEADER = { 'x-webhook-secret': 'let-me-in' };
@@ -14,7 +15,7 @@ export class Stage {
 
 	constructor(folder) {
 		this.folder = folder;
-		this.binary = process.env.MCP_BATCH_BINARY;
+		this.binary = join(process.env.MCP_BATCH_BINARIES, 'mcp-batch');
 		this.secret = newSecret();
 	}
 
@@ -83,6 +84,12 @@ export class Stage {
 
 	/** `mcp-batch serve` on its own SQLite file. */
 	serve = () => this.#once('serve', async () => startServe(this.binary, this.folder, await this.#settings()));
+
+	/** Sends jobs past n8n. */
+	async enqueue({ send_by }, jobs) {
+		if (send_by === 'sqs') return aws.send((await this.aws()).queueUrl, jobs);
+		return send((await this.serve()).url, jobs);
+	}
 
 	/** Waits until nothing is left to do for what was sent. */
 	async settled({ send_by }) {

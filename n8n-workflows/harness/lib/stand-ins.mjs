@@ -21,7 +21,7 @@ export async function startLlm() {
 		const { messages, tools, model } = JSON.parse(body);
 		const asked = messages.at(-1);
 		await until('the LLM is let go', () => !state.isHeld);
-		if (tools && asked.role !== 'tool') return { status: 200, body: completion(model, callOf(tools, state.wantedTool)) };
+		if (tools && asked.role !== 'tool') return { status: 200, body: completion(model, callOf(tools, state.wantedTool, state.wantedArguments)) };
 		if (asked.role === 'tool') {
 			state.agentCalls += 1;
 			return { status: 200, body: completion(model, { content: `The tool says: ${textOf(asked.content)}` }) };
@@ -42,9 +42,9 @@ function textOf(content) {
 	return typeof content === 'string' ? content : content.map(({ text }) => text ?? '').join('');
 }
 
-function callOf(tools, wanted) {
+function callOf(tools, wanted, given) {
 	const tool = tools.find((candidate) => candidate.function.name.endsWith(wanted)) ?? tools[0];
-	const args = { text: 'I was charged twice.', categories: ['billing', 'bug'] };
+	const args = given ?? { text: 'I was charged twice.', categories: ['billing', 'bug'] };
 	const call = { id: 'call_1', type: 'function', function: { name: tool.function.name, arguments: JSON.stringify(args) } };
 	return { content: null, tool_calls: [call] };
 }
