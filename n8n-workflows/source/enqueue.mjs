@@ -44,12 +44,6 @@ export function checkNodes(path, fields) {
 		Config: config([1, 0], fields),
 		'Check the jobs': code([2, 0], ['check-jobs']),
 		'Are they right?': when([3, 0], '$json.ok'),
-		'Hash the content': {
-			type: 'crypto',
-			version: 2,
-			at: [4, -0.5],
-			parameters: { value: '={{ $json.content }}', dataPropertyName: 'hash' },
-		},
 	};
 }
 
@@ -57,6 +51,5 @@ export const CHECK_LINKS = [
 	['Jobs arrive', 'Config'],
 	['Config', 'Check the jobs'],
 	['Check the jobs', 'Are they right?'],
-	['Are they right?', 0, 'Hash the content'],
-	['Hash the content', 'Pack requests'],
+	['Are they right?', 0, 'Pack requests'],
 ];

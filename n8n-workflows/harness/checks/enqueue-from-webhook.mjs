@@ -1,8 +1,9 @@
 // Jobs from a webhook, in both worlds: once each, whatever is sent twice; all or nothing; the reason when not.
+import { createHash } from 'node:crypto';
 import { deploy } from '../lib/exports.mjs';
 import { check, holds, same } from '../lib/report.mjs';
 import { HEADER } from '../lib/stage.mjs';
-import { until } from '../lib/wait.mjs';
+import { sleep, until } from '../lib/wait.mjs';
 
 const PATH = 'mcp-batch/enqueue';
 
@@ -44,6 +45,8 @@ export default async function (stage) {
 			const second = await post([{ input: { sentences: 1, text: 'One. Two.' }, tool: 'summarize' }]);
 			same([first.status, second.status], [202, 202], 'status');
 			same(second.json.ids, first.json.ids, 'ids');
+			const content = '{"input":{"sentences":1,"text":"One. Two."},"tool":"summarize"}';
+			same(first.json.ids, [`${prefix}-${createHash('sha256').update(content).digest('hex').slice(0, 32)}`], 'ids by the hash');
 			await until('it is done', () => done(first.json.ids));
 		});
 		await check(`${name}: an Idempotency-Key is the key of a whole call`, async () => {
@@ -66,9 +69,17 @@ export default async function (stage) {
 			same((await post([...tickets(1, 'twin'), ...tickets(1, 'twin')])).status, 400, 'status of twins');
 		});
 		await check(`${name}: without the header's secret it is 403, and no execution`, async () => {
-			const before = (await n8n.executions(id)).length;
+			const settled = async () => {
+				const count = async () => (await n8n.executions(id)).length;
+				return until('no execution is being saved', async () => {
+					const before = await count();
+					await sleep(2000);
+					return before === (await count()) && before;
+				});
+			};
+			const before = await settled();
 			same((await n8n.post(PATH, tickets(1, 'nobody'))).status, 403, 'status');
-			same((await n8n.executions(id)).length, before, 'executions');
+			same(await settled(), before, 'executions');
 		});
 		if (config.send_by === 'sqs') await whenSqsFails(stage, post);
 		await check(`${name}: 1,000 jobs by one call`, async () => {

@@ -144,18 +144,18 @@ fn personal_data_is_found() {
 
 #[test]
 fn an_expression_that_refers_to_no_node_or_to_a_later_one_is_found() {
-    let found = with_fault("Hash the content", |node| node["parameters"]["value"] = json!("={{ $('Konfig').first() }}"));
-    expect(&found, "value: there is no node “Konfig”");
+    let found = with_fault("Answer 400", |node| node["parameters"]["responseBody"] = json!("={{ $('Konfig').first() }}"));
+    expect(&found, "responseBody: there is no node “Konfig”");
     let found = with_fault("Check the jobs", |node| node["parameters"]["jsCode"] = json!("$('Read the answers').all()"));
     expect(&found, "jsCode: “Read the answers” does not come before this node");
 }
 
 #[test]
 fn an_expression_that_n8n_would_not_read_is_found() {
-    let found = with_fault("Hash the content", |node| node["parameters"]["value"] = json!("{{ $json.content }}"));
-    expect(&found, "value: an expression begins with =");
-    let found = with_fault("Hash the content", |node| node["parameters"]["value"] = json!("={{ {a: {b: 1}} }}"));
-    expect(&found, "value: 1 times {{ and 2 times }}");
+    let found = with_fault("Answer 400", |node| node["parameters"]["responseBody"] = json!("{{ $json.content }}"));
+    expect(&found, "responseBody: an expression begins with =");
+    let found = with_fault("Answer 400", |node| node["parameters"]["responseBody"] = json!("={{ {a: {b: 1}} }}"));
+    expect(&found, "responseBody: 1 times {{ and 2 times }}");
 }
 
 #[test]

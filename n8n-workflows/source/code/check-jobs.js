@@ -10,7 +10,7 @@ const reasons = [];
 const jobs = items.map((item, index) => {
 	const wrong = faultsOf(item);
 	reasons.push(...wrong.map(([field, message]) => ({ item: index, field, message })));
-	return wrong.length > 0 ? undefined : { job: jobOf(item), key: keyOf(item, index), content: contentOf(item) };
+	return wrong.length > 0 ? undefined : { key: keyOf(item, index), job: jobOf(item) };
 });
 if (items.length === 0) reasons.push({ message: 'expected a job, an array of jobs or {"jobs": […]}, found none' });
 if (items.length > config.max_jobs) {
@@ -18,8 +18,8 @@ if (items.length > config.max_jobs) {
 }
 reasons.push(...takenTwice(jobs));
 
-if (reasons.length > 0) return [{ json: { ok: false, reasons: reasons.slice(0, MAX_REASONS) } }];
-return jobs.map((job) => ({ json: { ok: true, ...job } }));
+const ok = reasons.length === 0;
+return [{ json: ok ? { ok, jobs } : { ok, reasons: reasons.slice(0, MAX_REASONS) } }];
 
 function itemsOf(value) {
 	if (Array.isArray(value)) return value;
@@ -62,17 +62,6 @@ function givenKey(item, index) {
 	const ofRequest = headers['idempotency-key']?.replace(/^"(.*)"$/, '$1');
 	if (ofRequest) return items.length === 1 ? ofRequest : `${ofRequest}-${index}`;
 	return undefined;
-}
-
-// What makes two jobs the same job, whatever the order of their fields.
-function contentOf({ tool, input, model }) {
-	return JSON.stringify(sorted({ tool, input, model }));
-}
-
-function sorted(value) {
-	if (Array.isArray(value)) return value.map(sorted);
-	if (!isObject(value)) return value;
-	return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
 }
 
 function takenTwice(found) {

@@ -33,7 +33,7 @@ Change the key's field, the limit of jobs a call, or the callback in Config.`,
 - [ ] \`callback\`: where results go, such as the workflow that receives callbacks
 - [ ] Publish, then POST a job`,
 	sections: [
-		['### Take and check\nNothing is sent unless every item is right.', ['Jobs arrive', 'Config', 'Check the jobs', 'Are they right?', 'Hash the content']],
+		['### Take and check\nNothing is sent unless every item is right.', ['Jobs arrive', 'Config', 'Check the jobs', 'Are they right?']],
 		[SEND_NOTE, SEND_MEMBERS],
 		['### Answer\nA caller that got 502 sends the same call again: what was taken is not run twice.', ['What became of them?', 'Answer 202', 'Answer 400', 'Answer 502']],
 	],
@@ -45,7 +45,7 @@ Change the key's field, the limit of jobs a call, or the callback in Config.`,
 			callback: 'https://n8n.example.com/webhook/mcp-batch/callback',
 			max_jobs: 1000,
 		}),
-		...sendNodes(6, 0, ['name-jobs', 'with-callback', 'pack-requests'], ['read-answers', 'sum-up']),
+		...sendNodes(5.5, 0, ['sha256', 'name-jobs', 'with-callback', 'pack-requests'], ['read-answers', 'sum-up']),
 		'What became of them?': ways(
 			[11, 0],
 			[

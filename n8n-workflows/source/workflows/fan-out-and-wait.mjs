@@ -37,7 +37,7 @@ Put your own nodes after "Use all results". Change how long it waits in the Wait
 
 If an execution fails, start it again by the same call, not by *Retry*: its resume URL is its own.`,
 	sections: [
-		['### Take and check\nNothing is sent unless every item is right.', ['Jobs arrive', 'Config', 'Check the jobs', 'Are they right?', 'Hash the content', 'Answer 400']],
+		['### Take and check\nNothing is sent unless every item is right.', ['Jobs arrive', 'Config', 'Check the jobs', 'Are they right?', 'Answer 400']],
 		[SEND_NOTE, SEND_MEMBERS],
 		['### Sleep\nNo loop and no polling: one call wakes it.', ['Are all taken?', 'Answer 202', 'Answer 400 or 502', 'Sleep until all are done', 'Woken by the callback?', 'Are the results in it?']],
 		['### If no call came\nAsk how far the batch is.', ['Ask for the status', 'Is it complete?', 'Not complete']],
@@ -46,7 +46,7 @@ If an execution fails, start it again by the same call, not by *Retry*: its resu
 	nodes: {
 		...checkNodes('fan-out', { ...WHERE, prefix: 'n8n-fan-out', key_field: 'id', max_jobs: 1000 }),
 		'Answer 400': respond([4, 0.5], 400, '{ error: "jobs are wrong", reasons: $json.reasons }'),
-		...sendNodes(6, 0, ['name-jobs', 'with-batch', 'pack-requests'], ['read-answers', 'sum-up']),
+		...sendNodes(5.5, 0, ['sha256', 'name-jobs', 'with-batch', 'pack-requests'], ['read-answers', 'sum-up']),
 		'Are all taken?': when([11, 0], '$json.rejected.length + $json.refused.length === 0'),
 		'Answer 202': respond([12, 0], 202, '{ batch: $json.batch, jobs: $json.accepted.length, ids: $json.accepted }'),
 		'Answer 400 or 502': respond(
