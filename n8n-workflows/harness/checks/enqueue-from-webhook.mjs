@@ -82,15 +82,9 @@ export default async function (stage) {
 			same(await settled(), before, 'executions');
 		});
 		if (config.send_by === 'sqs') await whenSqsFails(stage, post);
-		await check(`${name}: 1,000 jobs by one call`, async () => {
-			const began = Date.now();
-			const { status, json } = await post(tickets(1000, 'many'));
-			same([status, json.accepted], [202, 1000], 'answer');
-			const took = Date.now() - began;
-			await n8n.unpublish(id);
-			return `202 after ${took} ms`;
-		});
+		await n8n.unpublish(id);
 		await stage.settled(config);
+		await aThousand(stage, name, { ...config, prefix: `${prefix}-many` });
 	}
 	await check('with mcp-batch out of reach it is 502', async () => {
 		await deploy(n8n, 'enqueue-from-webhook', {
@@ -103,6 +97,21 @@ export default async function (stage) {
 		same([status, json.refused.length], [502, 2], 'answer');
 		holds(json.refused[0].reason, 'a reason');
 	});
+}
+
+// Their callbacks go elsewhere: how fast n8n takes those is shown by many-callbacks.
+async function aThousand(stage, name, config) {
+	const n8n = await stage.n8n();
+	const { url } = await stage.sink();
+	const id = await deploy(n8n, 'enqueue-from-webhook', { config: { ...config, callback: `${url}/many` }, credentials: await stage.credentials(), name: 'A thousand' });
+	await check(`${name}: 1,000 jobs by one call`, async () => {
+		const began = Date.now();
+		const { status, json } = await n8n.post(PATH, tickets(1000, 'one'), { headers: HEADER });
+		same([status, json.accepted], [202, 1000], 'answer');
+		return `202 after ${Date.now() - began} ms`;
+	});
+	await n8n.unpublish(id);
+	await stage.settled(config);
 }
 
 async function whenSqsFails(stage, post) {
