@@ -1,6 +1,6 @@
 # The project's habits, each one line that a person could type.
 
-.PHONY: run test check e2e bench fuzz deny fake-llm
+.PHONY: run test e2e check bench fuzz deny fake-llm
 
 # The main job, offline: no key, no network.
 run:
@@ -12,6 +12,10 @@ test:
 	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- cargo $$runner
 	cargo test --workspace --doc
 
+# What other programs must say to it: every script in scripts/e2e, one after another.
+e2e:
+	@set -e; for script in scripts/e2e/*; do echo "== $$script"; "$$script"; done
+
 # What must hold before a commit.
 check:
 	cargo fmt --all --check
@@ -21,11 +25,6 @@ check:
 	@# The Lambda binary knows neither database nor command line.
 	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table) '
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-
-# What only other people's programs can show, each a script that can be run by itself. They install
-# what they need into target/.
-e2e:
-	@for script in scripts/e2e/*; do if [ -f "$$script" ] && [ -x "$$script" ]; then echo "$$script"; "$$script" || exit 1; fi; done
 
 # Speed and memory of the binaries, that of the command line and that of Lambda, on loopback.
 bench:

@@ -50,7 +50,7 @@ use crate::{
     error::{ErrorClass, JobError},
     job::{Job, JobKey},
     lease::Ledger,
-    tool::{CallPlan, Tools},
+    tool::CallPlan,
 };
 
 /// What API clients import: made from the types by `openapi.rs`, and compared with them by a test.
@@ -104,7 +104,7 @@ impl<P: Ports> Api<P> {
             let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
             return Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"));
         }
-        self.environment.tools.check(job)
+        self.environment.check(job)
     }
 
     /// Every route, with what goes before it.

@@ -86,13 +86,13 @@ pub struct Worker<P: Ports> {
 }
 
 /// What all batches of a process share.
-struct Bounds {
-    /// Jobs that run at once.
-    concurrency: usize,
-    permits: Arc<Semaphore>,
+pub(crate) struct Bounds {
+    /// Jobs that run at once, and as many may wait in line at one gate.
+    pub(crate) concurrency: usize,
+    pub(crate) permits: Arc<Semaphore>,
     /// Held by the one suspect that runs.
-    alone: Mutex<()>,
-    room: Arc<Room>,
+    pub(crate) alone: Mutex<()>,
+    pub(crate) room: Arc<Room>,
 }
 
 impl<P: Ports> Clone for Worker<P> {
@@ -235,8 +235,7 @@ impl<'a, P: Ports> Batch<'a, P> {
             Run {
                 environment: &worker.environment,
                 message: &message,
-                permits: &worker.bounds.permits,
-                alone: &worker.bounds.alone,
+                bounds: &worker.bounds,
                 deadline,
                 stop: &stop,
             }

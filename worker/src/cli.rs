@@ -7,9 +7,11 @@
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+mod callbacks;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
+mod secret;
 mod serve;
 mod setup;
 
@@ -39,6 +41,8 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Callbacks(callbacks::Args),
+    Secret(secret::Args),
 }
 
 /// Runs what was typed.
@@ -50,6 +54,8 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Secret(args) => secret::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

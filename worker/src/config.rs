@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use self::{
     access_keys::{AccessKey, Scope},
     api::{ApiSettings, api, listen},
-    aws::{AwsSettings, Role, aws, role, secret_arn, visibility_timeout},
+    aws::{AwsSettings, Role, aws, results_bucket, role, secret_arn, table, visibility_timeout},
     callbacks::courier,
     connections::Connections,
     keys::Keys,

@@ -6,11 +6,11 @@ use crate::{
     clock::Clock,
     error::JobError,
     job::{Job, JobKey, Namespace},
-    lease::{Ledger, Lost, Record},
+    lease::{Delivery, Ledger, Lost, Record},
     queue::Queue,
     retry::Backoff,
-    tool::Tools,
-    webhook::Courier,
+    tool::{CallPlan, Tools},
+    webhook::{Courier, Schedule},
 };
 
 /// Which implementations stand behind the ports.
@@ -41,6 +41,14 @@ pub struct Environment<P: Ports> {
     pub observer: Arc<dyn Observer>,
 }
 
+impl<P: Ports> Environment<P> {
+    /// Says before anything is paid whether a job makes sense: its callbacks, its tool, its input.
+    pub(crate) fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
+        self.courier.check(job)?;
+        self.tools.check(job)
+    }
+}
+
 /// When to give up, and how long to wait before that.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -48,7 +56,7 @@ pub struct Policy {
     pub namespace: Namespace,
     /// Calls begun before a job is given up.
     pub max_attempts: u32,
-    /// Age since first seen at which a job that keeps failing is given up, and a callback.
+    /// Age since first seen at which a job that keeps failing is given up.
     pub max_age: Duration,
     /// How long the ledger keeps a record.
     pub record_lives: Duration,
@@ -60,8 +68,8 @@ pub struct Policy {
     pub backoff: Backoff,
     /// The longest a message waits for a lease that another worker holds before it looks again.
     pub busy_wait: Duration,
-    /// Deliveries that may fail before a callback is given up.
-    pub max_callback_failures: u32,
+    /// When a callback that was not taken is tried again, and given up.
+    pub callbacks: Schedule,
     /// What is done with the jobs of a lost worker: [`Lost::Leave`] runs them one at a time.
     pub lost: Lost,
     /// How leases and visibility are kept up where jobs outlive them.
@@ -88,7 +96,7 @@ impl Default for Policy {
             lease_grace: Duration::from_secs(2),
             backoff: Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(900) },
             busy_wait: Duration::MAX,
-            max_callback_failures: 5,
+            callbacks: Schedule::default(),
             lost: Lost::Leave,
             heartbeat: None,
         }
@@ -113,6 +121,11 @@ pub enum Observation<'a> {
         /// How long the call took.
         latency: Duration,
     },
+    /// A try to deliver a callback.
+    Delivered {
+        /// How it ended, if it was the last: sent or dead.
+        delivery: Delivery,
+    },
     /// Its message needs no more work.
     Ended {
         /// The queue's id for the message.
@@ -121,6 +134,23 @@ pub enum Observation<'a> {
         key: Option<JobKey>,
         /// How.
         end: End<'a>,
+    },
+    /// It stands in line before it is claimed: its upstream takes no more calls now.
+    Waits {
+        /// The job's key.
+        key: JobKey,
+        /// Why.
+        reason: &'a JobError,
+        /// For about how long.
+        about: Duration,
+    },
+    /// An upstream refused us rather than the job (class `configuration`): a person has to act, so
+    /// this is worth an alarm. The job's message comes back as well.
+    Refused {
+        /// The job whose call was refused.
+        job: &'a Job,
+        /// Why.
+        reason: &'a JobError,
     },
     /// Its message comes back.
     Returned {

@@ -22,8 +22,11 @@ use crate::{
 /// When a batch is closed with what there is, if its first job does not say.
 const BATCH_LIVES: Duration = Duration::from_secs(24 * 3600);
 
-/// How long one delivery may take before somebody else may try: more than the courier waits.
+/// How long one delivery may take before somebody else may try, unless the courier waits longer.
 const DELIVERY_TAKES: Duration = Duration::from_secs(60);
+
+/// How much longer than the courier a delivery may take, to be noted in the ledger.
+const SAVING_TAKES: Duration = Duration::from_secs(5);
 
 /// Members that are read at once.
 const READ_AT_ONCE: usize = 200;
@@ -163,10 +166,10 @@ fn misplaced(field: &str, expected: &str, found: u64) -> JobError {
 pub(crate) enum FanIn {
     /// Nothing is to be done, now or ever.
     Settled,
-    /// The receiver did not take it, so many times so far.
+    /// The receiver did not take it; the next try is due after this.
     NotTaken {
-        /// Failed deliveries.
-        failures: u32,
+        /// From now.
+        again_after: Duration,
     },
     /// It is owed, and there was no time left to begin with it.
     NoTime,
@@ -184,12 +187,12 @@ pub(crate) enum FanIn {
 }
 
 /// Delivers the batch's callback by `deadline` if its count is complete. `is_last` says whether it is given up
-/// once so many deliveries have failed.
+/// if the receiver does not take it now.
 pub(crate) async fn deliver_if_complete<P: Ports>(
     environment: &Environment<P>,
     key: BatchKey,
     deadline: Deadline,
-    is_last: impl Fn(u32) -> bool,
+    is_last: bool,
 ) -> Result<FanIn, LedgerError> {
     let ledger = &environment.ledger;
     let now = environment.clock.now();
@@ -197,22 +200,27 @@ pub(crate) async fn deliver_if_complete<P: Ports>(
         let owed_after = ledger.batch(key).await?.and_then(|batch| batch.owed_after(now));
         return Ok(owed_after.map_or(FanIn::Settled, |_| FanIn::NoTime));
     }
-    let Some(batch) = ledger.take_batch(key, now, now.plus(DELIVERY_TAKES)).await? else {
+    let delivery_takes = DELIVERY_TAKES.max(environment.courier.longest_delivery() + SAVING_TAKES);
+    let Some(batch) = ledger.take_batch(key, now, now.plus(delivery_takes)).await? else {
         let batch = ledger.batch(key).await?;
         let again_after = batch.and_then(|batch| batch.owed_after(now));
         return Ok(again_after.map_or(FanIn::Settled, |again_after| FanIn::Taken { again_after }));
     };
     let event = account_of(ledger, key, batch.counted).await?.event(key, &batch);
-    let slot = &batch.callback;
-    let Ok(delivery) = environment.courier.deliver(&slot.callback, &event, deadline).await else {
-        return Ok(FanIn::NoTurn { again_after: DELIVERY_TAKES });
+    let mut slot = batch.callback;
+    let Ok(attempt) = environment.courier.deliver(&slot, &event, deadline).await else {
+        return Ok(FanIn::NoTurn { again_after: delivery_takes });
     };
-    let failures = slot.failures + 1;
-    let delivery = delivery.judged(is_last(failures));
+    let delivery = attempt.delivery.judged(is_last);
     ledger.mark_batch(key, delivery).await?;
+    slot.note(delivery);
     match delivery {
-        Delivery::Failed => Ok(FanIn::NotTaken { failures }),
-        Delivery::Sent | Delivery::Dead => Ok(FanIn::Settled),
+        Delivery::Failed(_) => {
+            let schedule = &environment.policy.callbacks;
+            let again_after = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
+            Ok(FanIn::NotTaken { again_after })
+        }
+        Delivery::Sent | Delivery::Dead(_) => Ok(FanIn::Settled),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, ClientBuilder, redirect::Policy};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -23,25 +23,33 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> =
 
 static MACHINES: LazyLock<Result<Arc<WebPkiServerVerifier>, Error>> = LazyLock::new(verifier);
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connecting may take, where nothing else is said.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection is kept that nobody uses. Node's servers, n8n among them, and LiteLLM's close
 /// it after 5 s: a delivery that meets that has failed, and a call has perhaps been made.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
-/// A client of upstreams or receivers, which keeps at most so many unused connections to each. It
-/// follows no redirects and knows no proxy: what it is sent to is what was asked for.
+/// A client of upstreams, which keeps at most so many unused connections to each.
 pub(crate) fn client(most_idle: usize) -> Result<Client, String> {
-    Client::builder()
+    build(builder(most_idle)?)
+}
+
+/// The same, to be changed. It follows no redirects and knows no proxy: what it is sent to is what
+/// was asked for.
+pub(crate) fn builder(most_idle: usize) -> Result<ClientBuilder, String> {
+    Ok(Client::builder()
         .tls_backend_preconfigured(config().map_err(|error| error.to_string())?)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_CONNECTION)
         .pool_max_idle_per_host(most_idle)
         .redirect(Policy::none())
-        .no_proxy()
-        .build()
-        .map_err(|error| format!("cannot make an HTTP client: {error}"))
+        .no_proxy())
+}
+
+/// The client that was described.
+pub(crate) fn build(builder: ClientBuilder) -> Result<Client, String> {
+    builder.build().map_err(|error| format!("cannot make an HTTP client: {error}"))
 }
 
 /// What it connects with.

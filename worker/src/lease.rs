@@ -2,6 +2,7 @@
 //! is a [`Claim`] that the caller must match: the right to run the job, or what became of it.
 //! This file is the ledger's port; `lease/transition.rs` holds the rules of the state machine.
 
+mod callback;
 mod outcome;
 mod record;
 mod transition;
@@ -10,9 +11,11 @@ use std::{fmt, future::Future, time::Duration};
 
 use uuid::Uuid;
 
+pub(crate) use self::outcome::rounded_usd;
 pub use self::{
+    callback::{CallbackSlot, CallbackState, Delivery, Failure, WhyDead},
     outcome::{Outcome, Usage},
-    record::{CallbackSlot, CallbackState, DeadLetterState, Record, State},
+    record::{DeadLetterState, Record, State},
     transition::{Refusal, Step},
 };
 use crate::{
@@ -194,28 +197,6 @@ pub enum Mark {
     DeadLetterSent,
 }
 
-/// How a try to deliver a callback ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// The receiver took it.
-    Sent,
-    /// The receiver did not take it this time.
-    Failed,
-    /// It never will.
-    Dead,
-}
-
-impl Delivery {
-    /// What it comes to if it was the last there may be.
-    #[must_use]
-    pub(crate) fn judged(self, is_last: bool) -> Self {
-        match self {
-            Self::Failed if is_last => Self::Dead,
-            delivery => delivery,
-        }
-    }
-}
-
 /// What a person decides about a job that is not running.
 #[derive(Clone, Debug)]
 pub enum Decision {
@@ -226,6 +207,8 @@ pub enum Decision {
     Fail(JobError),
     /// It succeeded, with this result: HELD → DONE.
     Succeed(serde_json::Value),
+    /// Its outcome is told again, whatever became of its callback: DONE and FAILED stay as they are.
+    Resend,
 }
 
 /// The ledger is out of reach or answers nonsense. The job's message comes back.

@@ -41,6 +41,7 @@ pub mod fan_in;
 mod http;
 pub mod poller;
 pub mod queue;
+pub mod resend;
 pub mod retry;
 pub mod secret;
 pub mod telemetry;

@@ -2,28 +2,26 @@
 //! off. In comes a [`Message`], out goes a [`Verdict`]: whether the message is finished or comes
 //! back. The outcome is stored before anybody is told of it.
 
+mod admission;
 mod attempt;
 mod failure;
 mod handoff;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
-    time::sleep,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
-use self::attempt::After;
 pub(crate) use self::attempt::catching_panics;
+use self::{admission::Admitted, attempt::After};
 use crate::{
-    batch::Stop,
+    batch::{Bounds, Stop},
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
     error::{ErrorClass, JobError},
     job::{Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
-    tool::{CallPlan, Gate, Tools},
+    tool::{CallPlan, Gates, Tools},
 };
 
 /// A message that was not begun comes back within this.
@@ -52,9 +50,7 @@ pub enum Verdict {
 pub(crate) struct Run<'a, P: Ports> {
     pub(crate) environment: &'a Environment<P>,
     pub(crate) message: &'a Message,
-    pub(crate) permits: &'a Arc<Semaphore>,
-    /// Held by the one suspect that runs.
-    pub(crate) alone: &'a Mutex<()>,
+    pub(crate) bounds: &'a Bounds,
     pub(crate) deadline: Deadline,
     pub(crate) stop: &'a Stop,
 }
@@ -63,7 +59,7 @@ pub(crate) struct Run<'a, P: Ports> {
 struct Subject {
     job: Job,
     key: JobKey,
-    gate: Arc<Gate>,
+    gates: Gates,
     plan: Result<CallPlan, JobError>,
     /// The ledger probably has a record of it.
     is_known: bool,
@@ -82,14 +78,15 @@ impl<P: Ports> Run<'_, P> {
         let subject = self.subject(job);
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
-            After::Again(delay) => self.try_again(subject, delay).await,
+            // Boxed, as all that few jobs come to: the others would keep room for it.
+            After::Again(delay) => Box::pin(self.try_again(subject, delay)).await,
         }
     }
 
     fn subject(&self, job: Job) -> Subject {
         Subject {
             key: JobKey::of(self.namespace(), job.id()),
-            gate: self.environment.tools.gate(&job),
+            gates: self.environment.tools.gates(&job),
             plan: self.check(&job),
             is_known: self.message.receive_count > 1,
             job,
@@ -106,7 +103,7 @@ impl<P: Ports> Run<'_, P> {
             let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
             return Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"));
         }
-        self.environment.tools.check(job)
+        self.environment.check(job)
     }
 
     /// The second try within one batch is its last.
@@ -123,18 +120,19 @@ impl<P: Ports> Run<'_, P> {
     /// One claim and what follows from it. The permit is held while the tool is called, not while
     /// the outcome is delivered.
     async fn try_once(&self, subject: &Subject, permit: OwnedSemaphorePermit) -> After {
-        if let Some(verdict) = self.not_now(subject) {
-            return verdict.into();
-        }
+        let admitted = match self.admit(subject, permit).await {
+            Ok(admitted) => admitted,
+            Err(verdict) => return verdict.into(),
+        };
         if let Err(error) = self.replay_if_asked(subject).await {
             return self.unclaimed(subject, &error).into();
         }
         match self.claim(subject, self.environment.policy.lost).await {
             Ok(Claim::Suspect) => {
-                drop(permit);
-                self.run_alone(subject).await
+                drop(admitted);
+                Box::pin(self.run_alone(subject)).await
             }
-            claim => self.after_claim(subject, claim, permit).await,
+            claim => self.after_claim(subject, claim, admitted).await,
         }
     }
 
@@ -142,12 +140,13 @@ impl<P: Ports> Run<'_, P> {
     async fn replay_if_asked(&self, subject: &Subject) -> Result<(), LedgerError> {
         let Some(epoch) = self.message.replay_of else { return Ok(()) };
         let ledger = &self.environment.ledger;
-        let record = ledger.read(vec![subject.key]).await?.into_iter().next().flatten();
+        let record = Box::pin(ledger.read(vec![subject.key])).await?.into_iter().next().flatten();
         let tells_of = |state: &State| matches!(state, State::Failed(_));
         if record.is_some_and(|record| record.epoch == epoch && tells_of(&record.state)) {
             let replay = Decision::Replay(subject.job.payload_hash());
             // Refused only if somebody else was quicker.
-            let _ = ledger.decide(subject.key, replay, self.environment.clock.now()).await?;
+            let now = self.environment.clock.now();
+            let _ = Box::pin(ledger.decide(subject.key, replay, now)).await?;
         }
         Ok(())
     }
@@ -159,14 +158,15 @@ impl<P: Ports> Run<'_, P> {
             biased;
             () = self.stop.draining() => return self.not_begun(subject).into(),
             () = self.deadline.reached() => return self.not_begun(subject).into(),
-            alone = self.alone.lock() => alone,
+            alone = self.bounds.alone.lock() => alone,
         };
         let Some(permit) = self.permit().await else { return self.not_begun(subject).into() };
-        if let Some(verdict) = self.not_now(subject) {
-            return verdict.into();
-        }
+        let admitted = match self.admit(subject, permit).await {
+            Ok(admitted) => admitted,
+            Err(verdict) => return verdict.into(),
+        };
         let claim = self.claim(subject, Lost::RunAlone).await;
-        let after = self.after_claim(subject, claim, permit).await;
+        let after = self.after_claim(subject, claim, admitted).await;
         drop(alone);
         after
     }
@@ -175,22 +175,22 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         claim: Result<Claim, LedgerError>,
-        permit: OwnedSemaphorePermit,
+        admitted: Admitted,
     ) -> After {
         match claim {
-            Ok(Claim::Owned(lease)) => self.attempt(subject, &lease, permit).await,
+            Ok(Claim::Owned(lease)) => self.attempt(subject, &lease, admitted).await,
             // It was left to be run alone, which is what this is.
             Ok(Claim::Suspect) => self.not_begun(subject).into(),
             Ok(Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record)) => {
-                drop(permit);
+                drop(admitted);
                 self.hand_off(subject, &record, End::Duplicate(&record)).await.into()
             }
             Ok(Claim::Misplaced(error)) => {
-                drop(permit);
+                drop(admitted);
                 self.reject_job(subject, &error).await.into()
             }
             Ok(Claim::Conflict(record)) => {
-                drop(permit);
+                drop(admitted);
                 self.reject_conflict(subject, &record).await.into()
             }
             Ok(Claim::Busy { until }) => {
@@ -218,20 +218,8 @@ impl<P: Ports> Run<'_, P> {
             biased;
             () = self.stop.draining() => None,
             () = self.deadline.reached() => None,
-            permit = Arc::clone(self.permits).acquire_owned() => permit.ok(),
+            permit = Arc::clone(&self.bounds.permits).acquire_owned() => permit.ok(),
         }
-    }
-
-    /// Why the job's call should not be begun now, said before it is claimed. What will never be
-    /// called needs neither the upstream nor time.
-    fn not_now(&self, subject: &Subject) -> Option<Verdict> {
-        let plan = subject.plan.as_ref().ok()?;
-        if let Some(closed) = subject.gate.closed() {
-            let after = closed.time_left() + jitter(SPREAD);
-            return Some(self.returned(subject.key, &closed.reason, after));
-        }
-        let needed = plan.timeout + self.environment.policy.settle_margin;
-        (self.deadline.time_left() < needed).then(|| self.not_begun(subject))
     }
 
     async fn claim(&self, subject: &Subject, lost: Lost) -> Result<Claim, LedgerError> {

@@ -3,17 +3,21 @@
 
 mod catalog;
 mod gate;
+mod limits;
 mod listing;
 mod llm;
+mod models;
 mod offline;
+mod prices;
 mod prompt;
 mod schema;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 pub use self::{
     catalog::{Catalog, CatalogError},
-    gate::Gate,
+    gate::{Blocked, Closed, Gate, Gates, Passes},
+    limits::Limits,
     listing::{Listing, ToolListing},
     llm::{ApiKey, LlmClient, LlmSettings},
 };
@@ -41,8 +45,9 @@ pub trait Tools: Send + Sync + 'static {
     /// Every tool that jobs may call now.
     fn list(&self) -> impl Future<Output = Listing> + Send;
 
-    /// Whether the job's upstream takes calls now, and notes how calls to it end.
-    fn gate(&self, job: &Job) -> Arc<Gate>;
+    /// The gates on the job's way: whether its tool and its upstream take calls now. That of the
+    /// upstream is told how calls end.
+    fn gates(&self, job: &Job) -> Gates;
 }
 
 /// What is known about a call before it is made.

@@ -1,26 +1,43 @@
 //! **6. The webhook.** An outcome that is stored goes to the job's callback: one POST in the shape
-//! of Standard Webhooks, signed, and a verdict on the answer. In comes an [`Event`], out goes a
-//! [`Delivery`]; nothing here touches the ledger.
+//! of Standard Webhooks, signed, and a verdict on the answer. In comes an [`Event`], out goes an
+//! [`Attempt`]; nothing here touches the ledger.
 
+mod answer;
+mod breaker;
 mod event;
+mod guard;
+mod judge;
+mod schedule;
 mod sign;
 mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use reqwest::{Client, header::CONTENT_TYPE};
-use tokio::time::timeout;
 
-use self::turns::Turns;
+use self::{
+    answer::Answer,
+    guard::{PublicOnly, Way},
+    turns::Turns,
+};
 pub use self::{
     event::{Event, data, error_data},
-    sign::{SecretError, SigningSecret},
+    guard::{AllowedHosts, HostError, Lookup, SystemLookup},
+    schedule::Schedule,
+    sign::{NewSecret, SecretError, SigningSecret},
 };
 use crate::{
     clock::{Clock, Deadline},
+    error::JobError,
     http,
-    job::Callback,
-    lease::Delivery,
+    job::{Callback, Job},
+    lease::{CallbackSlot, Delivery, WhyDead},
     secret::Secrets,
 };
 
@@ -28,26 +45,31 @@ use crate::{
 pub(crate) const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// The most deliveries at once: each holds a connection, which takes some 30 KB.
-const MOST_IN_ALL: usize = 256;
+const MOST_IN_ALL: usize = 128;
 
 /// How callbacks are sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CourierSettings {
     /// Deliveries at once to one host and port.
     pub per_host: usize,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
     /// How long a receiver may take in all.
     pub timeout: Duration,
-    /// How long a delivery waits for others before it is put off. With `timeout` it stays below the
-    /// minute for which the delivery of a batch's callback is taken.
+    /// How long a delivery waits for others before it is put off.
     pub longest_wait: Duration,
+    /// Hosts that may be private, and without TLS.
+    pub hosts: AllowedHosts,
 }
 
 impl Default for CourierSettings {
     fn default() -> Self {
         Self {
             per_host: 5,
+            connect_timeout: http::CONNECT_TIMEOUT,
             timeout: Duration::from_secs(30),
             longest_wait: Duration::from_secs(25),
+            hosts: AllowedHosts::default(),
         }
     }
 }
@@ -62,11 +84,24 @@ impl CourierSettings {
 /// Delivers events; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Courier {
-    http: Client,
+    /// Reaches any address.
+    any: Client,
+    /// Reaches public addresses alone.
+    public: Client,
     turns: Arc<Turns>,
-    settings: CourierSettings,
+    settings: Arc<CourierSettings>,
     secrets: Secrets,
     clock: Clock,
+    has_warned: Arc<AtomicBool>,
+}
+
+/// One try that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// How it ended.
+    pub delivery: Delivery,
+    /// The pause that the receiver asked for.
+    pub retry_after: Option<Duration>,
 }
 
 /// Why nothing was posted.
@@ -76,60 +111,107 @@ pub enum NotTried {
     NoTurn,
     /// The deadline is less than 1 s away.
     NoTime,
+    /// The receiver failed again and again, or asked all to wait.
+    Failing {
+        /// How long it is left alone.
+        after: Duration,
+    },
 }
 
 impl Courier {
     /// A courier that signs with the present keys of `secrets`.
     pub fn new(settings: CourierSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
-        let http = http::client(settings.per_host.min(MOST_IN_ALL))?;
-        let turns = Arc::new(Turns::new(settings.per_host, settings.total()));
-        Ok(Self { http, turns, settings, secrets, clock })
+        Self::looking_up(SystemLookup, settings, secrets, clock)
+    }
+
+    /// The same, which finds hosts that are not listed by `lookup`.
+    pub fn looking_up(
+        lookup: impl Lookup,
+        settings: CourierSettings,
+        secrets: Secrets,
+        clock: Clock,
+    ) -> Result<Self, String> {
+        let most_idle = settings.per_host.min(MOST_IN_ALL);
+        let builder =
+            || Ok::<_, String>(http::builder(most_idle)?.connect_timeout(settings.connect_timeout));
+        let public = builder()?.dns_resolver(PublicOnly::new(Arc::new(lookup)));
+        Ok(Self {
+            any: http::build(builder()?)?,
+            public: http::build(public)?,
+            turns: Arc::new(Turns::new(settings.per_host, settings.total())),
+            settings: Arc::new(settings),
+            secrets,
+            clock,
+            has_warned: Arc::default(),
+        })
+    }
+
+    /// How long one delivery may take, its wait for a turn included.
+    pub fn longest_delivery(&self) -> Duration {
+        self.settings.longest_wait + self.settings.timeout
+    }
+
+    /// Judges where the job's callbacks go, before anything is paid for it.
+    pub fn check(&self, job: &Job) -> Result<(), JobError> {
+        let batch = job.batch().map(|batch| ("batch.callback", batch.callback()));
+        let callbacks = [job.callback().map(|callback| ("callback", callback)), batch];
+        for (field, callback) in callbacks.into_iter().flatten() {
+            self.settings.hosts.way(callback).map_err(|refused| refused.of_job(field))?;
+        }
+        Ok(())
     }
 
     /// One try to deliver, once it is its turn; it ends at `deadline` at the latest. The timestamp is
     /// this try's, the id the event's.
     pub async fn deliver(
         &self,
-        callback: &Callback,
+        slot: &CallbackSlot,
         event: &Event,
         deadline: Deadline,
-    ) -> Result<Delivery, NotTried> {
+    ) -> Result<Attempt, NotTried> {
+        let callback = &slot.callback;
+        let Ok(way) = self.settings.hosts.way(callback) else {
+            let delivery = Delivery::Dead(WhyDead::AddressRefused);
+            return Ok(Attempt { delivery, retry_after: None });
+        };
         let can_wait = deadline.time_left().checked_sub(LEAST_TIME).ok_or(NotTried::NoTime)?;
         let longest_wait = self.settings.longest_wait.min(can_wait);
-        let turn = timeout(longest_wait, self.turns.next(callback.address()));
-        let _turn = turn.await.map_err(|_| NotTried::NoTurn)?;
+        let turn = self.turns.next(callback.address(), longest_wait).await?;
         let time = self.settings.timeout.min(deadline.time_left());
-        Ok(self.post(callback, event, time).await)
+        let answer = self.post(way, callback, event, time).await;
+        turn.note(&answer);
+        Ok(Attempt { delivery: judge::judge(&answer, slot), retry_after: answer.retry_after() })
     }
 
-    async fn post(&self, callback: &Callback, event: &Event, time: Duration) -> Delivery {
-        let timestamp = self.clock.now().seconds();
+    async fn post(&self, way: Way, callback: &Callback, event: &Event, time: Duration) -> Answer {
+        let now = self.clock.now();
         let keys = self.secrets.current();
-        let mut request = self
-            .http
+        let client = match way {
+            Way::Listed => &self.any,
+            Way::Public => &self.public,
+        };
+        let mut request = client
             .post(callback.expose_url())
             .timeout(time)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &event.id)
-            .header("webhook-timestamp", timestamp);
-        if let Some(signature) = sign::signatures(&keys.signing, event, timestamp) {
-            request = request.header("webhook-signature", signature);
+            .header("webhook-timestamp", now.seconds());
+        match sign::signatures(&keys.signing, event, now.seconds()) {
+            Some(signature) => request = request.header("webhook-signature", signature),
+            None => self.warn_once(),
         }
         if let Some((name, value)) = &keys.callback_header {
             request = request.header(name, value.clone());
         }
-        match request.body(event.body.clone()).send().await {
-            Ok(response) => judge(response.status().as_u16()),
-            Err(_) => Delivery::Failed,
-        }
+        Answer::of(request.body(event.body.clone()).send().await, now).await
     }
-}
 
-/// What an answer means for the callback.
-fn judge(status: u16) -> Delivery {
-    match status {
-        200..=299 => Delivery::Sent,
-        410 => Delivery::Dead,
-        _ => Delivery::Failed,
+    fn warn_once(&self) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "callbacks are sent unsigned: receivers cannot tell them from others'; set \
+                 MCP_BATCH_CALLBACK_SECRETS to what `mcp-batch secret new` prints"
+            );
+        }
     }
 }

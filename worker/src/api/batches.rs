@@ -131,7 +131,11 @@ impl<P: Ports> Api<P> {
                 }
             }
             if is_last {
-                return Ok(ResultPage { results, next_cursor: None, complete: batch.is_complete() });
+                return Ok(ResultPage {
+                    results,
+                    next_cursor: None,
+                    complete: batch.is_complete(),
+                });
             }
         }
     }
@@ -184,7 +188,8 @@ mod tests {
         let cursor = Cursor::write(4_711, key("a"));
         assert_eq!(Cursor::read(&cursor, key("a")).ok(), Some(4_711));
         assert!(Cursor::read(&cursor, key("b")).is_err());
-        for nonsense in ["", "4711", "////", "AAAAAAAAAAAAAAAA", &Cursor::write(u64::MAX, key("a"))] {
+        for nonsense in ["", "4711", "////", "AAAAAAAAAAAAAAAA", &Cursor::write(u64::MAX, key("a"))]
+        {
             assert!(Cursor::read(nonsense, key("a")).is_err(), "{nonsense}");
         }
     }

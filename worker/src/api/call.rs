@@ -31,11 +31,14 @@ use crate::{
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
     run::catching_panics,
-    tool::{CallContext, ToolError, Tools},
+    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools},
 };
 
 /// The longest that a call may take: API Gateway waits 30 s for an answer.
-const CALLED_WITHIN: Duration = Duration::from_secs(27);
+const CALLED_WITHIN: Duration = Duration::from_secs(22);
+
+/// How long a call stands in line for an upstream that takes no more at once.
+const IN_LINE: Duration = Duration::from_secs(5);
 
 /// A tool keeps its own timeout; this much later its future is dropped.
 const TOOL_GRACE: Duration = Duration::from_secs(1);
@@ -92,7 +95,10 @@ pub(super) async fn call<P: Ports>(
 ) -> Result<Response, Problem> {
     let call = text_of(&body)?;
     if !call.starts_with('{') {
-        return Err(Problem::bad_request("not_an_object", "expected {\"tool\": …, \"input\": {…}}"));
+        return Err(Problem::bad_request(
+            "not_an_object",
+            "expected {\"tool\": …, \"input\": {…}}",
+        ));
     }
     api.answer_call(&caller, &headers, call).await
 }
@@ -102,9 +108,8 @@ fn text_of(body: &Bytes) -> Result<&str, Problem> {
         let at = error.valid_up_to();
         Problem::bad_request("not_utf8", format!("expected UTF-8, found another byte at {at}"))
     })?;
-    let value: &RawValue = serde_json::from_str(text).map_err(|error| {
-        Problem::bad_request("not_json", job::unreadable(text, &error).message)
-    })?;
+    let value: &RawValue = serde_json::from_str(text)
+        .map_err(|error| Problem::bad_request("not_json", job::unreadable(text, &error).message))?;
     Ok(value.get().trim())
 }
 
@@ -133,25 +138,29 @@ impl<P: Ports> Api<P> {
         refuse_what_needs_a_job(job)?;
         let tools = &self.environment.tools;
         let plan = self.check(job).await.map_err(|error| Problem::of_failure(&error))?;
-        let gate = tools.gate(job);
-        if let Some(closed) = gate.closed() {
-            let problem = Problem::unavailable("upstream_paused", closed.reason.message.clone());
-            return Err(problem.after(closed.time_left()));
-        }
         let _permit = self.calls.try_acquire().map_err(|_| {
             Problem::unavailable("busy", "as many calls as may be made at once are under way")
         })?;
+        let gates = tools.gates(job);
+        let mut passes = match gates.enter() {
+            Ok(passes) => passes,
+            Err(blocked) => stand_in_line(&gates, blocked).await?,
+        };
+        passes.use_up();
         let within = plan.timeout.min(CALLED_WITHIN);
         let context = CallContext { timeout: within, attempt: 1, epoch: 1 };
-        let called = timeout(within + TOOL_GRACE, catching_panics(tools.call(job, &context))).await;
+        let called =
+            timeout(within + TOOL_GRACE, catching_panics(Box::pin(tools.call(job, &context))))
+                .await;
         match called.unwrap_or_else(|_| Err(too_slow(within))) {
             Ok(Outcome { result, usage, .. }) => {
-                gate.succeeded();
+                gates.upstream.succeeded();
                 Ok(Answer { id: None, result, usage })
             }
             Err(failure) => {
-                gate.failed(&failure.error, failure.retry_after);
-                let problem = Problem::of_failure(&failure.error);
+                let error = gates.upstream.weigh(failure.error);
+                gates.upstream.failed(&error, failure.retry_after);
+                let problem = Problem::of_failure(&error);
                 Err(match failure.retry_after {
                     Some(pause) => problem.after(pause),
                     None => problem,
@@ -210,6 +219,16 @@ impl<P: Ports> Api<P> {
         self.environment.queue.send(vec![message]).await?;
         Ok(())
     }
+}
+
+/// Waits a moment for an upstream that takes more calls soon.
+async fn stand_in_line(gates: &Gates, blocked: Blocked) -> Result<Passes, Problem> {
+    let is_soon = blocked.in_line.is_some_and(|about| about <= IN_LINE);
+    let waited = if is_soon { timeout(IN_LINE, gates.wait()).await.ok() } else { None };
+    waited.unwrap_or(Err(blocked)).map_err(|blocked| {
+        let problem = Problem::unavailable("upstream_paused", blocked.reason.message);
+        problem.after(gates.turn())
+    })
 }
 
 /// Nobody would remember whom to tell.

@@ -121,7 +121,8 @@ pub(super) async fn succeed<P: Ports>(
 
 fn job_text(id: &JobId, body: axum::body::Bytes) -> axum::body::Bytes {
     let text = str::from_utf8(&body).unwrap_or_default().trim();
-    let has_id = serde_json::from_str::<Map<String, Value>>(text).is_ok_and(|job| job.contains_key("id"));
+    let has_id =
+        serde_json::from_str::<Map<String, Value>>(text).is_ok_and(|job| job.contains_key("id"));
     if has_id || !text.starts_with('{') {
         return body;
     }

@@ -53,7 +53,8 @@ pub(super) fn of_argument(key: &serde_json::Value) -> Result<&str, Problem> {
 }
 
 fn judged(key: &str) -> Option<String> {
-    let is_sound = (1..=MAX_CHARS).contains(&key.len()) && key.bytes().all(|it| it.is_ascii_graphic());
+    let is_sound =
+        (1..=MAX_CHARS).contains(&key.len()) && key.bytes().all(|it| it.is_ascii_graphic());
     is_sound.then(|| key.to_owned())
 }
 

@@ -5,13 +5,16 @@ mod own;
 
 use std::{borrow::Cow, sync::Arc};
 
-use axum::{http::request::Parts, routing::{MethodRouter, post_service}};
+use axum::{
+    http::request::Parts,
+    routing::{MethodRouter, post_service},
+};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-        JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
-        ToolAnnotations,
+        JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
+        Tool, ToolAnnotations,
     },
     service::RequestContext,
     transport::streamable_http_server::{

@@ -74,15 +74,28 @@ macro_rules! route {
     };
 }
 
-route!(healthz, get, path = "/healthz", tag = "health", security(()),
+route!(
+    healthz,
+    get,
+    path = "/healthz",
+    tag = "health",
+    security(()),
     description = "The process answers.",
-    responses((status = 200, description = "ok", body = String, content_type = "text/plain")));
+    responses((status = 200, description = "ok", body = String, content_type = "text/plain"))
+);
 
-route!(readyz, get, path = "/readyz", tag = "health", security(()),
+route!(
+    readyz,
+    get,
+    path = "/readyz",
+    tag = "health",
+    security(()),
     description = "The ledger answers, and the process is not about to stop.",
     responses(
         (status = 200, description = "ready", body = String, content_type = "text/plain"),
-        (status = 503, response = Refused)));
+        (status = 503, response = Refused)
+    )
+);
 
 route!(enqueue, post, path = "/v1/jobs", tag = "jobs",
     description = "Sends jobs: one, an array, or an object of a batch and its jobs; up to 1,000 of them, or 4 MiB. Each is judged by itself.",
@@ -94,26 +107,60 @@ route!(enqueue, post, path = "/v1/jobs", tag = "jobs",
         (status = 408, response = Refused), (status = 413, response = Refused), (status = 415, response = Refused),
         (status = 422, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
 
-route!(job, get, path = "/v1/jobs/{id}", tag = "jobs",
+route!(
+    job,
+    get,
+    path = "/v1/jobs/{id}",
+    tag = "jobs",
     description = "Where a job stands, and its result.",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$", example = "ticket-017")),
-    responses((status = 200, description = "The job.", body = JobView),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
+    responses(
+        (status = 200, description = "The job.", body = JobView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
 
-route!(cancel_job, delete, path = "/v1/jobs/{id}", tag = "jobs",
+route!(
+    cancel_job,
+    delete,
+    path = "/v1/jobs/{id}",
+    tag = "jobs",
     description = "Cancels a job that has not begun. Where nothing is known of it, a tombstone is left that its claim meets.",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$", example = "ticket-018")),
-    responses((status = 200, description = "It is cancelled.", body = JobView),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 404, response = Refused), (status = 409, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
+    responses(
+        (status = 200, description = "It is cancelled.", body = JobView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 409, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
 
-route!(batch, get, path = "/v1/batches/{id}", tag = "batches",
+route!(
+    batch,
+    get,
+    path = "/v1/batches/{id}",
+    tag = "batches",
     description = "How far a batch is.",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$", example = "nightly")),
-    responses((status = 200, description = "The batch.", body = BatchView),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
+    responses(
+        (status = 200, description = "The batch.", body = BatchView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
 
 route!(results, get, path = "/v1/batches/{id}/results", tag = "batches",
     description = "The results of a batch's jobs, in the order of their index, a page of about 1 MiB at a time.",
@@ -123,10 +170,19 @@ route!(results, get, path = "/v1/batches/{id}/results", tag = "batches",
         (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
         (status = 404, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
 
-route!(tools, get, path = "/v1/tools", tag = "tools",
+route!(
+    tools,
+    get,
+    path = "/v1/tools",
+    tag = "tools",
     description = "Every tool that jobs may call, with its schema.",
-    responses((status = 200, description = "The tools.", body = ToolList),
-        (status = 401, response = Refused), (status = 403, response = Refused), (status = 429, response = Refused)));
+    responses(
+        (status = 200, description = "The tools.", body = ToolList),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 429, response = Refused)
+    )
+);
 
 route!(call_tool, post, path = "/v1/tools/{tool}", tag = "tools",
     description = "Calls a tool and waits for its answer; the body is its input. With an Idempotency-Key the call is a job: it is paid once, and answered with 202 and its id after 25 s.",
@@ -151,32 +207,74 @@ route!(call, post, path = "/v1/call", tag = "tools",
         (status = 415, response = Refused), (status = 422, response = Refused), (status = 429, response = Refused),
         (status = 502, response = Refused), (status = 503, response = Refused), (status = 504, response = Refused)));
 
-route!(retry, post, path = "/v1/held/{id}/retry", tag = "held",
+route!(
+    retry,
+    post,
+    path = "/v1/held/{id}/retry",
+    tag = "held",
     description = "Runs a held job again. The body is the job, since the ledger keeps no inputs.",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$")),
     request_body(content = Value, content_type = "application/json"),
-    responses((status = 202, description = "It was sent.", body = JobView),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 404, response = Refused), (status = 408, response = Refused), (status = 409, response = Refused),
-        (status = 413, response = Refused), (status = 415, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
+    responses(
+        (status = 202, description = "It was sent.", body = JobView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 408, response = Refused),
+        (status = 409, response = Refused),
+        (status = 413, response = Refused),
+        (status = 415, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
 
-route!(fail, post, path = "/v1/held/{id}/fail", tag = "held",
+route!(
+    fail,
+    post,
+    path = "/v1/held/{id}/fail",
+    tag = "held",
     description = "Gives a held job up.",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$")),
     request_body(content = Reason, content_type = "application/json"),
-    responses((status = 200, description = "It has failed.", body = JobView),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 404, response = Refused), (status = 408, response = Refused), (status = 409, response = Refused),
-        (status = 413, response = Refused), (status = 415, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
+    responses(
+        (status = 200, description = "It has failed.", body = JobView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 408, response = Refused),
+        (status = 409, response = Refused),
+        (status = 413, response = Refused),
+        (status = 415, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
 
-route!(succeed, post, path = "/v1/held/{id}/succeed", tag = "held",
+route!(
+    succeed,
+    post,
+    path = "/v1/held/{id}/succeed",
+    tag = "held",
     description = "Says what a held job's call came to.",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$")),
     request_body(content = Decided, content_type = "application/json"),
-    responses((status = 200, description = "It has succeeded.", body = JobView),
-        (status = 400, response = Refused), (status = 401, response = Refused), (status = 403, response = Refused),
-        (status = 404, response = Refused), (status = 408, response = Refused), (status = 409, response = Refused),
-        (status = 413, response = Refused), (status = 415, response = Refused), (status = 429, response = Refused), (status = 503, response = Refused)));
+    responses(
+        (status = 200, description = "It has succeeded.", body = JobView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 408, response = Refused),
+        (status = 409, response = Refused),
+        (status = 413, response = Refused),
+        (status = 415, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
 
 /// What went wrong (RFC 9457).
 #[derive(utoipa::ToResponse)]
@@ -205,7 +303,8 @@ struct Document;
 
 /// What the macros cannot say: a job's contract is a file of its own.
 fn document() -> Value {
-    let mut document: Value = serde_json::from_str(&Document::openapi().to_json().expect("JSON")).expect("JSON");
+    let mut document: Value =
+        serde_json::from_str(&Document::openapi().to_json().expect("JSON")).expect("JSON");
     let schemas = &mut document["components"]["schemas"];
     let text = JOB_SCHEMA.replace("#/$defs/", "#/components/schemas/job_");
     let mut job: Value = serde_json::from_str(&text).expect("JSON");
@@ -244,12 +343,27 @@ fn document() -> Value {
             "model": schemas["NewJob"]["properties"]["model"],
         },
     });
-    body(&mut document, "/v1/jobs", "NewJobs", json!([
-        {"tool": "summarize", "input": {"text": "The ferry runs every hour. In winter it runs every two hours."}},
-        {"id": "ticket-017", "tool": "classify", "input": {"text": "I was charged twice.", "categories": ["billing", "bug"]}},
-    ]));
-    body(&mut document, "/v1/call", "Call", json!({"tool": "summarize", "input": {"text": "One. Two. Three.", "sentences": 1}}));
-    body(&mut document, "/v1/held/{id}/retry", "NewJob", json!({"tool": "summarize", "input": {"text": "One. Two."}}));
+    body(
+        &mut document,
+        "/v1/jobs",
+        "NewJobs",
+        json!([
+            {"tool": "summarize", "input": {"text": "The ferry runs every hour. In winter it runs every two hours."}},
+            {"id": "ticket-017", "tool": "classify", "input": {"text": "I was charged twice.", "categories": ["billing", "bug"]}},
+        ]),
+    );
+    body(
+        &mut document,
+        "/v1/call",
+        "Call",
+        json!({"tool": "summarize", "input": {"text": "One. Two. Three.", "sentences": 1}}),
+    );
+    body(
+        &mut document,
+        "/v1/held/{id}/retry",
+        "NewJob",
+        json!({"tool": "summarize", "input": {"text": "One. Two."}}),
+    );
     let input = &mut document["paths"]["/v1/tools/{tool}"]["post"]["requestBody"]["content"]["application/json"];
     *input = json!({"schema": {"type": "object"}, "example": {"text": "One. Two. Three.", "sentences": 1}});
     document
@@ -272,8 +386,10 @@ fn new_batch() -> Value {
 }
 
 fn body(document: &mut Value, path: &str, schema: &str, example: Value) {
-    let content = &mut document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
-    *content = json!({"schema": {"$ref": format!("#/components/schemas/{schema}")}, "example": example});
+    let content =
+        &mut document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+    *content =
+        json!({"schema": {"$ref": format!("#/components/schemas/{schema}")}, "example": example});
 }
 
 #[test]
@@ -284,5 +400,8 @@ fn the_file_says_what_the_types_do() {
         fs::write(&file, &made).expect("it is written");
     }
     let kept = fs::read_to_string(&file).expect("it is there");
-    assert!(kept == made, "worker/{FILE} is out of date: UPDATE_OPENAPI=1 cargo test writes it anew");
+    assert!(
+        kept == made,
+        "worker/{FILE} is out of date: UPDATE_OPENAPI=1 cargo test writes it anew"
+    );
 }

@@ -66,9 +66,15 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut bucket = Bucket { left: 4.0, filled: start };
         let taken = |bucket: &mut Bucket, ms| bucket.take(at(ms), 4.0).map_err(|it| it.as_millis());
-        assert_eq!([0; 5].map(|ms| taken(&mut bucket, ms)), [Ok(()), Ok(()), Ok(()), Ok(()), Err(250)]);
+        assert_eq!(
+            [0; 5].map(|ms| taken(&mut bucket, ms)),
+            [Ok(()), Ok(()), Ok(()), Ok(()), Err(250)]
+        );
         assert_eq!([125, 250, 250].map(|ms| taken(&mut bucket, ms)), [Err(125), Ok(()), Err(250)]);
-        assert_eq!([60_000; 5].map(|ms| taken(&mut bucket, ms).is_ok()), [true, true, true, true, false]);
+        assert_eq!(
+            [60_000; 5].map(|ms| taken(&mut bucket, ms).is_ok()),
+            [true, true, true, true, false]
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     error::JobError,
     fan_in::BatchRecord,
     job::JobId,
-    lease::{CallbackState, Record, State, Usage},
+    lease::{Record, State, Usage},
     webhook::error_data,
 };
 
@@ -95,8 +95,8 @@ pub(super) struct JobView {
     finished_at: Option<String>,
     /// Whether the outcome was told, such as `pending` or `sent`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, schema(value_type = Option<String>, nullable = false))]
-    callback: Option<CallbackState>,
+    #[cfg_attr(test, schema(nullable = false))]
+    callback: Option<&'static str>,
 }
 
 impl JobView {
@@ -148,7 +148,7 @@ impl From<&Record> for JobView {
             first_seen_at: Some(record.first_seen.rfc3339()),
             started_at: Some(record.claimed.rfc3339()),
             finished_at: record.state.is_counted().then(|| record.settled.rfc3339()),
-            callback: slot.map(|slot| slot.state),
+            callback: slot.map(|slot| slot.state.name()),
         }
     }
 }
@@ -164,9 +164,8 @@ pub(super) struct BatchView {
     size: Option<u64>,
     /// How many of them have ended.
     ended: u64,
-    /// Whether the outcome was told: `pending`, `sent` or `dead`.
-    #[cfg_attr(test, schema(value_type = String))]
-    callback: CallbackState,
+    /// Whether the outcome was told, such as `pending` or `sent`.
+    callback: &'static str,
     #[cfg_attr(test, schema(format = DateTime))]
     opened_at: String,
     /// When it is closed with what there is.
@@ -193,7 +192,7 @@ impl From<&BatchRecord> for BatchView {
             state,
             size: batch.size,
             ended: batch.counted,
-            callback: batch.callback.state,
+            callback: batch.callback.state.name(),
             opened_at: batch.opened.rfc3339(),
             expires_at: batch.expires.rfc3339(),
         }

@@ -30,6 +30,8 @@ mod table;
 
 use std::num::NonZeroUsize;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use self::{
     failure::Failure, finished::Finished, results::ResultStore, step::Replaces, table::Table,
 };
@@ -83,6 +85,8 @@ pub struct DynamoLedger {
     table: Table,
     results: ResultStore,
     finished: Finished,
+    /// Steps under way: a whole batch begins at once, and each waits before it takes memory.
+    turns: Semaphore,
 }
 
 impl DynamoLedger {
@@ -93,7 +97,12 @@ impl DynamoLedger {
             table: Table::new(clients.dynamodb.clone(), table, max_requests),
             results: ResultStore::new(clients.s3.clone(), bucket),
             finished: Finished::new(remembered),
+            turns: Semaphore::new(2 * max_requests),
         }
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
+        self.turns.acquire().await.map_err(LedgerError::of)
     }
 
     async fn claim_alone(&self, request: &ClaimRequest) -> Result<Claim, Failure> {
@@ -126,14 +135,16 @@ impl DynamoLedger {
     }
 }
 
+// The steps of most jobs are boxed: a job that waits for its LLM keeps no room for them.
 impl Ledger for DynamoLedger {
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, LedgerError> {
         if let Some(answer) = self.finished.answer(&request) {
             return Ok(answer);
         }
+        let _turn = self.turn().await?;
         let claim = match &request.membership {
-            Some(membership) => self.claim_in_batch(&request, membership).await,
-            None => self.claim_alone(&request).await,
+            Some(membership) => Box::pin(self.claim_in_batch(&request, membership)).await,
+            None => Box::pin(self.claim_alone(&request)).await,
         };
         Ok(claim?)
     }
@@ -148,14 +159,19 @@ impl Ledger for DynamoLedger {
         settlement: Settlement,
         now: UnixMs,
     ) -> Result<Settled, LedgerError> {
-        let failure = match self.settle_as(lease, &settlement, now).await {
+        // What goes to the bucket may be long in coming back from there.
+        let _turn = match self.results.may_go_outside(&settlement) {
+            true => None,
+            false => Some(self.turn().await?),
+        };
+        let failure = match Box::pin(self.settle_as(lease, &settlement, now)).await {
             Ok(settled) => return Ok(settled),
             Err(failure) => failure,
         };
         match (failure.of_result(), settlement) {
             (Some(error), Settlement::Complete(outcome)) => {
                 let failed = Settlement::Fail(error, outcome.usage);
-                Ok(self.settle_as(lease, &failed, now).await?)
+                Ok(Box::pin(self.settle_as(lease, &failed, now)).await?)
             }
             _ => Err(failure.into()),
         }
@@ -168,7 +184,8 @@ impl Ledger for DynamoLedger {
         mark: Mark,
         _now: UnixMs,
     ) -> Result<(), LedgerError> {
-        Ok(self.mark_handoff(key, epoch, &mark).await?)
+        let _turn = self.turn().await?;
+        Ok(Box::pin(self.mark_handoff(key, epoch, &mark)).await?)
     }
 
     async fn cancel(&self, request: ClaimRequest) -> Result<Result<Record, Refusal>, LedgerError> {

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
+use lambda_http::{Body, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tokio::runtime;
 use tower::ServiceExt;
@@ -82,15 +83,25 @@ async fn serve(aws: AwsWorker) -> anyhow::Result<()> {
     let settings = aws.api_settings()?;
     let environment = Arc::clone(aws.worker().environment());
     let access = Access::Keys(aws.secrets().clone());
-    let router = Api::new(environment, access, aws.concurrency(), Stop::default()).router(&settings);
+    let router =
+        Api::new(environment, access, aws.concurrency(), Stop::default()).router(&settings);
     let handler = move |request: lambda_http::Request| {
         let (aws, router) = (aws.clone(), router.clone());
         async move {
             aws.keep_fresh().await;
-            router.oneshot(request).await
+            let Ok(response) = router.oneshot(request).await;
+            whole(response).await
         }
     };
     lambda_http::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
+}
+
+/// Lambda answers with texts, and every answer is one.
+async fn whole(response: axum::response::Response) -> Result<Response<Body>, String> {
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
+    let body = String::from_utf8(bytes.into()).map_or_else(|it| it.into_bytes().into(), Body::Text);
+    Ok(Response::from_parts(parts, body))
 }
 
 impl AwsWorker {

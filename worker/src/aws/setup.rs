@@ -73,19 +73,12 @@ impl AwsWorker {
         let settings = config::aws(source)?;
         let courier = config::courier(source)?;
         connections(concurrency, &settings, &courier).check_process()?;
-        // Tries cost little where a message waits in its queue; age ends them.
-        let max_callback_failures = u32::MAX;
-        let policy = Policy {
-            heartbeat,
-            max_callback_failures,
-            lease_grace: LEASE_GRACE,
-            ..config::policy(source)?
-        };
+        let policy = Policy { heartbeat, lease_grace: LEASE_GRACE, ..config::policy(source)? };
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
             ledger: ledger(&clients, &settings),
-            queue: queue(&clients, &settings, policy.max_age),
+            queue: queue(&clients, &settings, policy.max_age + policy.callbacks.max_age),
             tools,
             courier: Courier::new(courier, secrets.clone(), clock.clone())
                 .map_err(anyhow::Error::msg)?,
@@ -135,6 +128,19 @@ impl AwsWorker {
     }
 }
 
+/// The ledger in `table` and the secrets, for people's commands: no queue, no tools.
+pub async fn open_ledger(
+    source: Source,
+    table: &str,
+    clock: Clock,
+) -> anyhow::Result<(DynamoLedger, Secrets)> {
+    let clients = Clients::from_env().await;
+    let secrets = secrets::open(source, clients.secrets.clone(), clock).await?;
+    let bucket = config::results_bucket(secrets.current().source())?;
+    let settings = DynamoSettings { bucket, ..DynamoSettings::of_table(table) };
+    Ok((DynamoLedger::new(&clients, settings), secrets))
+}
+
 fn ledger(clients: &Clients, settings: &AwsSettings) -> DynamoLedger {
     let settings = DynamoSettings {
         bucket: settings.results_bucket.clone(),
@@ -143,10 +149,11 @@ fn ledger(clients: &Clients, settings: &AwsSettings) -> DynamoLedger {
     DynamoLedger::new(clients, settings)
 }
 
-fn queue(clients: &Clients, settings: &AwsSettings, max_age: Duration) -> SqsQueue {
+/// Messages are sent anew for as long as jobs and then their callbacks may wait.
+fn queue(clients: &Clients, settings: &AwsSettings, sent_anew_until: Duration) -> SqsQueue {
     let settings = SqsSettings {
         dead_letter_url: settings.dlq_url.clone(),
-        sent_anew_until: max_age,
+        sent_anew_until,
         ..SqsSettings::new(&settings.queue_url)
     };
     SqsQueue::new(clients.sqs.clone(), settings)

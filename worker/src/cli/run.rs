@@ -32,7 +32,7 @@ use super::setup::{self, LlmArgs, LocalPorts};
 use crate::{
     batch::{Stop, Worker},
     clock::Clock,
-    config::{self, Connections, DEFAULT_CONCURRENCY, Source},
+    config::{self, ConfigError, Connections, DEFAULT_CONCURRENCY, Source},
     environment::{Environment, Policy},
     lease::Lost,
     local::{Database, SqliteLedger, SqliteQueue},
@@ -47,6 +47,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// To look again at a job that another process runs costs next to nothing in one file.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// A receiver that fails is asked again soon, since a person waits; `--patience-s` ends that.
+const LONGEST_CALLBACK_PAUSE: Duration = Duration::from_secs(16);
 
 /// How often processes on the same ledger that died are looked for.
 const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
@@ -155,8 +158,7 @@ struct Session {
 impl Session {
     fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        let policy =
-            Policy { busy_wait: BUSY_WAIT, lost: Lost::TakeOver, ..config::policy(source)? };
+        let policy = policy(source)?;
         let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
         let callbacks = config::courier(source)?;
         let secrets = Secrets::fixed(source.clone())?;
@@ -259,6 +261,14 @@ impl Session {
             progress.say("finishing the running jobs; once more to stop them");
         }
     }
+}
+
+fn policy(source: &Source) -> Result<Policy, ConfigError> {
+    let mut policy =
+        Policy { busy_wait: BUSY_WAIT, lost: Lost::TakeOver, ..config::policy(source)? };
+    let longest_pause = &mut policy.callbacks.backoff.cap;
+    *longest_pause = LONGEST_CALLBACK_PAUSE.min(*longest_pause);
+    Ok(policy)
 }
 
 /// What was read of the file when the run was stopped. Standard input may never end.

@@ -100,10 +100,7 @@ impl Session {
         let listen = config::listen(source)?;
         let mut settings = config::api(source)?;
         let secrets = Secrets::fixed(source.clone())?;
-        // Tries cost little where a message waits in its queue; age ends them.
-        let max_callback_failures = u32::MAX;
-        let policy =
-            Policy { busy_wait: BUSY_WAIT, max_callback_failures, ..config::policy(source)? };
+        let policy = Policy { busy_wait: BUSY_WAIT, ..config::policy(source)? };
         let access = access(&policy, listen, &secrets)?;
         if listen.ip().is_loopback() {
             settings.hosts.extend(LOOPBACK.map(str::to_owned));
@@ -111,7 +108,8 @@ impl Session {
         let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
         let callbacks = config::courier(source)?;
         if !args.llm.is_offline() {
-            config::required_llm(source).context("for a first try, --offline answers without one")?;
+            config::required_llm(source)
+                .context("for a first try, --offline answers without one")?;
         }
         let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
         // Jobs, and calls that somebody waits for.
@@ -153,11 +151,7 @@ impl Session {
         let timeout = environment.tools.longest_timeout();
         let settings = PollerSettings {
             drain,
-            ..PollerSettings::for_tools(
-                self.concurrency,
-                timeout,
-                environment.policy.settle_margin,
-            )
+            ..PollerSettings::for_tools(self.concurrency, timeout, environment.policy.settle_margin)
         };
         let worker = Worker::new(Arc::clone(&environment), self.concurrency);
         let poller = Poller::new(worker, settings);

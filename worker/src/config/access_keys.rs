@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn entries_name_who_has_a_key_whose_jobs_it_sees_and_what_it_allows() {
-        let keys = read("n8n:shop:enqueue+read:0123456789abcdef, ops:default:admin:a:b:c-d/e+f=0123456");
+        let keys =
+            read("n8n:shop:enqueue+read:0123456789abcdef, ops:default:admin:a:b:c-d/e+f=0123456");
         let keys = keys.expect("sound");
         assert_eq!((&*keys[0].name, keys[0].namespace.as_str()), ("n8n", "shop"));
         assert_eq!(keys[0].scopes, HashSet::from([Scope::Enqueue, Scope::Read]));

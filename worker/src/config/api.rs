@@ -38,7 +38,9 @@ pub fn api(source: &Source) -> Result<ApiSettings, ConfigError> {
     let hosts = "host names without ports, separated by spaces";
     let origins = "origins such as https://app.example.com, separated by spaces";
     Ok(ApiSettings {
-        hosts: source.parse("MCP_BATCH_API_HOSTS", hosts, |text| every(text, host))?.unwrap_or_default(),
+        hosts: source
+            .parse("MCP_BATCH_API_HOSTS", hosts, |text| every(text, host))?
+            .unwrap_or_default(),
         origins: source
             .parse("MCP_BATCH_API_CORS_ORIGINS", origins, |text| every(text, origin))?
             .unwrap_or_default(),

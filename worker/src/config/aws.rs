@@ -8,6 +8,10 @@ use super::{
     source::{ConfigError, Source, required},
 };
 
+const TABLE: &str = "MCP_BATCH_TABLE";
+
+const EXPECTED_TABLE: &str = "the name of a DynamoDB table, 3 to 255 of A-Z a-z 0-9 . _ -";
+
 /// An hour: a worker that died should not hold its jobs up for longer.
 const LONGEST_HIDDEN_S: u64 = 3_600;
 
@@ -56,18 +60,25 @@ pub fn secret_arn(source: &Source) -> Result<Option<String>, ConfigError> {
 
 /// `MCP_BATCH_TABLE`, `_QUEUE_URL`, `_DLQ_URL`, `_RESULTS_BUCKET`.
 pub fn aws(source: &Source) -> Result<AwsSettings, ConfigError> {
-    let table = "the name of a DynamoDB table, 3 to 255 of A-Z a-z 0-9 . _ -";
-    let given = source.parse("MCP_BATCH_TABLE", table, |text| name(text, 255, true))?;
     let queue = "the URL of an SQS queue";
     let queue_url = source.parse("MCP_BATCH_QUEUE_URL", queue, queue_url)?;
-    let bucket = "the name of an S3 bucket, 3 to 63 of a-z 0-9 . -";
-    let lower = |text: &str| name(text, 63, false);
     Ok(AwsSettings {
-        table: required("MCP_BATCH_TABLE", table, given)?,
+        table: required(TABLE, EXPECTED_TABLE, table(source)?)?,
         queue_url: required("MCP_BATCH_QUEUE_URL", queue, queue_url)?,
         dlq_url: source.parse("MCP_BATCH_DLQ_URL", queue, self::queue_url)?,
-        results_bucket: source.parse("MCP_BATCH_RESULTS_BUCKET", bucket, lower)?,
+        results_bucket: results_bucket(source)?,
     })
+}
+
+/// `MCP_BATCH_TABLE`: the ledger, if it is on AWS.
+pub fn table(source: &Source) -> Result<Option<String>, ConfigError> {
+    source.parse(TABLE, EXPECTED_TABLE, |text| name(text, 255, true))
+}
+
+/// `MCP_BATCH_RESULTS_BUCKET`: where results lie that do not fit the ledger.
+pub fn results_bucket(source: &Source) -> Result<Option<String>, ConfigError> {
+    let bucket = "the name of an S3 bucket, 3 to 63 of a-z 0-9 . -";
+    source.parse("MCP_BATCH_RESULTS_BUCKET", bucket, |text| name(text, 63, false))
 }
 
 /// `MCP_BATCH_VISIBILITY_TIMEOUT_S`: how long `poll` hides a message between two beats of its heart,

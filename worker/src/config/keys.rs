@@ -60,7 +60,12 @@ fn something_else() -> String {
 
 fn all(text: &str) -> Result<Vec<SigningSecret>, String> {
     let secrets = text.split_whitespace().map(SigningSecret::parse);
-    secrets.collect::<Result<_, _>>().map_err(|error| format!("one that is none ({error})"))
+    let secrets: Vec<_> =
+        secrets.collect::<Result<_, _>>().map_err(|error| format!("one that is none ({error})"))?;
+    match secrets.is_empty() {
+        true => Err("nothing but spaces".to_owned()),
+        false => Ok(secrets),
+    }
 }
 
 fn header(text: &str) -> Option<(HeaderName, HeaderValue)> {

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::source::{ConfigError, Source};
+use super::{
+    callbacks,
+    source::{ConfigError, Source},
+};
 use crate::{environment::Policy, job::Namespace};
 
 /// The least days a record lives: the retention of queue and dead letters together.
 const MIN_LEDGER_DAYS: u64 = 18;
 
-/// `MCP_BATCH_NAMESPACE`, `_MAX_ATTEMPTS` (3), `_MAX_AGE_S` (259,200), `_LEDGER_DAYS` (45).
+/// `MCP_BATCH_NAMESPACE`, `_MAX_ATTEMPTS` (3), `_MAX_AGE_S` (259,200), `_LEDGER_DAYS` (45), and when
+/// callbacks are tried.
 pub fn policy(source: &Source) -> Result<Policy, ConfigError> {
     let standard = Policy::default();
     let expected = "1 to 128 characters of A-Z a-z 0-9 . _ : -";
@@ -21,6 +25,7 @@ pub fn policy(source: &Source) -> Result<Policy, ConfigError> {
         namespace: namespace.unwrap_or(standard.namespace),
         max_attempts: max_attempts.unwrap_or(standard.max_attempts),
         max_age: max_age_s.map_or(standard.max_age, Duration::from_secs),
+        callbacks: callbacks::schedule(source)?,
         record_lives: days.map_or(standard.record_lives, |days| Duration::from_secs(days * 86_400)),
         ..standard
     })

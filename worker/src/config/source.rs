@@ -96,6 +96,16 @@ impl Source {
         })
     }
 
+    /// A setting whose `parse` says itself what it found instead.
+    pub(super) fn judged<T, E: fmt::Display>(
+        &self,
+        name: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.hidden(name, expected, |text| parse(text).map_err(|found| found.to_string()))
+    }
+
     pub(super) fn number<T: FromStr + PartialOrd + fmt::Display>(
         &self,
         name: &'static str,

@@ -86,7 +86,7 @@ impl Account {
             "cancelled": count("cancelled"),
             "errors": self.errors,
             // Many jobs have no one model.
-            "usage": Usage { model: None, ..self.usage.clone() },
+            "usage": Usage { model: None, requested_model: None, ..self.usage.clone() },
             "first_seen_at": self.first_seen.map(UnixMs::rfc3339),
             "finished_at": self.finished.map(UnixMs::rfc3339),
         });

@@ -1,10 +1,10 @@
 //! Where an outcome is posted. The URL may be a secret (an n8n resume URL is), so it shows itself
 //! to nobody but the one who dials it.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde_json::Value;
-use url::Url;
+use url::{Host, Url};
 
 use super::fields::{self, Fields, Problem};
 
@@ -18,6 +18,8 @@ pub struct Callback {
     url: String,
     host: String,
     port: u16,
+    literal: Option<IpAddr>,
+    is_https: bool,
 }
 
 impl Callback {
@@ -52,9 +54,15 @@ impl Callback {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("a user or password in it");
         }
+        let literal = match url.host().ok_or("no host")? {
+            Host::Domain(name) if name.trim_end_matches('.').is_empty() => return Err("no host"),
+            Host::Domain(_) => None,
+            Host::Ipv4(address) => Some(IpAddr::V4(address)),
+            Host::Ipv6(address) => Some(IpAddr::V6(address)),
+        };
         let host = url.host_str().ok_or("no host")?.to_owned();
-        let port = url.port_or_known_default().ok_or("no port")?;
-        Ok(Self { url: text, host, port })
+        let port = url.port_or_known_default().filter(|port| *port != 0).ok_or("no port")?;
+        Ok(Self { url: text, host, port, literal, is_https: url.scheme() == "https" })
     }
 
     /// The whole URL: for dialling, never for logs.
@@ -65,6 +73,21 @@ impl Callback {
     /// The host alone, which may be logged.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The port, that of the scheme where the URL names none.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The host where it is an address, however that was spelled.
+    pub fn literal(&self) -> Option<IpAddr> {
+        self.literal
+    }
+
+    /// Whether it is sent over TLS.
+    pub fn is_https(&self) -> bool {
+        self.is_https
     }
 
     /// The host and the port, where a connection goes.

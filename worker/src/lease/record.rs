@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Delivery, OwnerToken, Usage};
+use super::{CallbackSlot, OwnerToken, Usage};
 use crate::{
     clock::UnixMs,
     error::JobError,
-    job::{Callback, JobId, JobKey, Namespace, PayloadHash, Tenant, ToolName},
+    job::{JobId, JobKey, Namespace, PayloadHash, Tenant, ToolName},
 };
 
 /// One job: who it is, where it stands, what it used.
@@ -92,46 +92,6 @@ impl State {
             Self::Cancelled => "cancelled",
         }
     }
-}
-
-/// The callback that the outcome is owed to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallbackSlot {
-    /// Where it goes.
-    pub callback: Callback,
-    /// Whether it got there.
-    pub state: CallbackState,
-    /// Deliveries that failed.
-    pub failures: u32,
-}
-
-impl CallbackSlot {
-    /// A callback that is yet to be sent.
-    pub fn pending(callback: Callback) -> Self {
-        Self { callback, state: CallbackState::Pending, failures: 0 }
-    }
-
-    /// A delivery that is over stays so.
-    pub fn note(&mut self, delivery: Delivery) {
-        match (self.state, delivery) {
-            (CallbackState::Pending, Delivery::Failed) => self.failures += 1,
-            (CallbackState::Pending, Delivery::Dead) => self.state = CallbackState::Dead,
-            (_, Delivery::Sent) => self.state = CallbackState::Sent,
-            _ => {}
-        }
-    }
-}
-
-/// Whether a callback got where it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallbackState {
-    /// Not yet.
-    Pending,
-    /// The receiver took it.
-    Sent,
-    /// It was given up.
-    Dead,
 }
 
 /// Whether a failed job lies with the dead letters.

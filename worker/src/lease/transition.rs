@@ -32,6 +32,9 @@ pub enum Refusal {
     /// The job's state forbids it.
     #[error("the job is {0}")]
     State(&'static str),
+    /// Its outcome is owed to nobody.
+    #[error("the job has no callback")]
+    NoCallback,
 }
 
 /// What a request does: the record to write, if it changes one, and the answer.
@@ -349,6 +352,10 @@ impl Record {
             (Decision::Succeed(result), State::Held(_)) => {
                 record.settle_as(State::Done(result), now);
             }
+            (Decision::Resend, State::Done(_) | State::Failed(_)) => match &mut record.callback {
+                Some(slot) => slot.renew(),
+                None => return Step::unchanged(Err(Refusal::NoCallback)),
+            },
             (_, state) => return Step::unchanged(Err(Refusal::State(state.name()))),
         }
         Step::write(record, |record| Ok(*record))

@@ -129,8 +129,9 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO batches (key, batch_id, size, counted, callback_url,
-                 callback_state, callback_failures, delivery_ends_ms, opened_ms, batch_expires_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 callback_state, callback_failures, callback_refusals, callback_maybe,
+                 delivery_ends_ms, opened_ms, batch_expires_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute((
             key.as_bytes(),
@@ -138,8 +139,10 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
             batch.size.map(place),
             place(batch.counted),
             slot.callback.expose_url(),
-            record_row::word(&slot.state)?,
+            slot.state.name(),
             slot.failures,
+            slot.refusals,
+            slot.may_have_arrived,
             batch.delivery_ends.0,
             batch.opened.0,
             batch.expires.0,

@@ -16,7 +16,8 @@ use crate::{
 
 const COLUMNS: &str = "key, namespace, job_id, tool, tenant, payload_hash, state, token, epoch, \
      attempts, lease_ends_ms, result, error, usage, offline, callback_url, callback_state, \
-     callback_failures, dead_letter, first_seen_ms, claimed_ms, settled_ms, record_expires_ms";
+     callback_failures, callback_refusals, callback_maybe, dead_letter, first_seen_ms, claimed_ms, \
+     settled_ms, record_expires_ms";
 
 /// The record under `key`, if there is one.
 pub(super) fn load(connection: &Connection, key: JobKey) -> rusqlite::Result<Option<Record>> {
@@ -37,7 +38,7 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         State::Retry(None) | State::Cancelled => (None, None, None),
     };
     let slot = record.callback.as_ref();
-    let values: [&dyn ToSql; 24] = [
+    let values: [&dyn ToSql; 26] = [
         record.key.as_bytes(),
         &record.namespace.as_str(),
         &record.job_id.as_str(),
@@ -54,8 +55,10 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         &json(&record.usage)?,
         &record.offline,
         &slot.map(|slot| slot.callback.expose_url()),
-        &slot.map(|slot| word(&slot.state)).transpose()?,
+        &slot.map(|slot| slot.state.name()),
         &slot.map(|slot| slot.failures),
+        &slot.map_or(0, |slot| slot.refusals),
+        &slot.is_some_and(|slot| slot.may_have_arrived),
         &word(&record.dead_letter)?,
         &record.first_seen.0,
         &record.claimed.0,
@@ -120,8 +123,15 @@ fn error(row: &Row<'_>) -> rusqlite::Result<JobError> {
 pub(super) fn callback_slot(row: &Row<'_>) -> rusqlite::Result<Option<CallbackSlot>> {
     let Some(url) = row.get::<_, Option<String>>("callback_url")? else { return Ok(None) };
     let callback = Callback::from_url(url).map_err(|found| malformed("callback_url", found))?;
-    let state: CallbackState = from_word(row, "callback_state")?;
-    Ok(Some(CallbackSlot { callback, state, failures: row.get("callback_failures")? }))
+    let state = CallbackState::from_name(row.get_ref("callback_state")?.as_str()?)
+        .ok_or_else(|| malformed("callback_state", "no state of a callback"))?;
+    Ok(Some(CallbackSlot {
+        callback,
+        state,
+        failures: row.get("callback_failures")?,
+        refusals: row.get("callback_refusals")?,
+        may_have_arrived: row.get("callback_maybe")?,
+    }))
 }
 
 fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
@@ -146,7 +156,7 @@ fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Resu
 }
 
 /// A fieldless enum as the plain word that a person who opens the file reads.
-pub(super) fn word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+fn word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     Ok(json(value)?.trim_matches('"').to_owned())
 }
 

@@ -1,4 +1,4 @@
--- Schema version 1. Times are milliseconds since the Unix epoch.
+-- Schema version 3. Times are milliseconds since the Unix epoch.
 
 CREATE TABLE jobs (
     key             BLOB    PRIMARY KEY,        -- SHA-256 over namespace and id
@@ -18,8 +18,10 @@ CREATE TABLE jobs (
     usage           TEXT    NOT NULL,           -- JSON
     offline         INTEGER NOT NULL,
     callback_url    TEXT,
-    callback_state  TEXT,                       -- pending, sent, dead
+    callback_state  TEXT,                       -- pending, sent, or why it is dead
     callback_failures INTEGER,
+    callback_refusals INTEGER NOT NULL DEFAULT 0, -- in a row, the latest of the failures
+    callback_maybe  INTEGER NOT NULL DEFAULT 0, -- a try may have got through
     dead_letter     TEXT    NOT NULL,           -- none, pending, sent
     first_seen_ms   INTEGER NOT NULL,
     claimed_ms      INTEGER NOT NULL,
@@ -65,8 +67,10 @@ CREATE TABLE batches (
     size            INTEGER,
     counted         INTEGER NOT NULL,
     callback_url    TEXT    NOT NULL,
-    callback_state  TEXT    NOT NULL,           -- pending, sent, dead
+    callback_state  TEXT    NOT NULL,           -- as that of a job
     callback_failures INTEGER NOT NULL,
+    callback_refusals INTEGER NOT NULL DEFAULT 0,
+    callback_maybe  INTEGER NOT NULL DEFAULT 0,
     delivery_ends_ms INTEGER NOT NULL,
     opened_ms       INTEGER NOT NULL,
     batch_expires_ms INTEGER NOT NULL

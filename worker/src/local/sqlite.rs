@@ -16,7 +16,10 @@ use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
 
 /// Raised with each change of `schema.sql`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 3;
+
+/// What takes a file from each earlier version to the next, the first one first.
+const UPGRADES: [&str; 2] = [include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// The most operations one transaction carries: bounds how long the first one waits for the last.
 const MAX_GROUP: usize = 256;
@@ -172,12 +175,18 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-/// Makes the tables of a new file; answers with the version there is.
+/// Makes the tables of a new file, brings those of an older one up to date; answers with the version
+/// there was.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found == 0 {
         transaction.execute_batch(include_str!("schema.sql"))?;
+    }
+    for upgrade in UPGRADES.iter().zip(1..).filter(|(_, from)| (1..=*from).contains(&found)) {
+        transaction.execute_batch(upgrade.0)?;
+    }
+    if found < SCHEMA_VERSION {
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()?;

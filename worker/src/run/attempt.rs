@@ -3,24 +3,21 @@
 use std::{
     future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::Pin,
     task::Poll,
     time::Duration,
 };
 
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Run, Subject, Verdict, failure::Next};
+use super::{Run, Subject, Verdict, admission::Admitted, failure::Next};
 use crate::{
-    environment::{End, Observation, Ports},
+    environment::{End, Heartbeat, Observation, Ports},
     error::{ErrorClass, JobError},
     job::Job,
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
     retry::Backoff,
-    tool::{CallContext, CallPlan, ToolError, Tools},
+    tool::{CallContext, CallPlan, Passes, ToolError, Tools},
 };
 
 /// A tool keeps its own timeout; this much later its future is dropped.
@@ -58,13 +55,13 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         lease: &Lease,
-        permit: OwnedSemaphorePermit,
+        Admitted { permit, passes }: Admitted,
     ) -> After {
         let (settlement, next) = match &subject.plan {
             Err(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
-            Ok(plan) => match self.call(&subject.job, lease, *plan).await {
+            Ok(plan) => match self.call(&subject.job, lease, *plan, passes).await {
                 CallEnd::Answered(outcome) => {
-                    subject.gate.succeeded();
+                    subject.gates.upstream.succeeded();
                     (Settlement::Complete(outcome), Next::End)
                 }
                 CallEnd::Failed(failure) => self.after_failure(subject, lease, *plan, failure),
@@ -80,13 +77,15 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The tool's call, with an end to it: whatever it does, this returns.
-    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan) -> CallEnd {
+    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, mut passes: Passes) -> CallEnd {
+        passes.use_up();
         let observer = &self.environment.observer;
         let context =
             CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
         let began = Instant::now();
         observer.observe(Observation::CallBegan);
-        let call = catching_panics(self.environment.tools.call(job, &context));
+        // Boxed: what a call needs is there while it lasts.
+        let call = catching_panics(Box::pin(self.environment.tools.call(job, &context)));
         let end = tokio::select! {
             ended = timeout(plan.timeout + TOOL_GRACE, call) => match ended {
                 Ok(Ok(outcome)) => CallEnd::Answered(outcome),
@@ -103,13 +102,20 @@ impl<P: Ports> Run<'_, P> {
         end
     }
 
-    /// Keeps the lease up, where hearts beat, and returns once somebody else has the job.
+    /// Returns once somebody else has the job, where hearts beat.
     async fn lease_lost(&self, lease: &Lease) {
-        let policy = &self.environment.policy;
-        let Some(heartbeat) = policy.heartbeat else { return pending().await };
+        match self.environment.policy.heartbeat {
+            Some(heartbeat) => Box::pin(self.keep_up(lease, heartbeat)).await,
+            None => pending().await,
+        }
+    }
+
+    /// Keeps the lease up as long as it is this run's.
+    async fn keep_up(&self, lease: &Lease, heartbeat: Heartbeat) {
+        let lasts = heartbeat.lasts + self.environment.policy.lease_grace;
         loop {
             sleep(heartbeat.every).await;
-            let ends = self.environment.clock.now().plus(heartbeat.lasts + policy.lease_grace);
+            let ends = self.environment.clock.now().plus(lasts);
             match self.environment.ledger.extend(lease, ends).await {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -180,9 +186,8 @@ fn timed_out(after: Duration) -> ToolError {
 
 /// A call that panics has failed; the job's task goes on and saves that.
 pub(crate) async fn catching_panics(
-    call: impl Future<Output = Result<Outcome, ToolError>>,
+    mut call: Pin<Box<impl Future<Output = Result<Outcome, ToolError>>>>,
 ) -> Result<Outcome, ToolError> {
-    let mut call = pin!(call);
     poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))).unwrap_or_else(|_| {
             let error = JobError::new(ErrorClass::Transient, "panic", "the tool's code panicked");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Run, SPREAD, Subject, jitter};
 use crate::{
-    environment::Ports,
+    environment::{Observation, Ports},
     error::{ErrorClass, JobError},
     lease::{Attempt, Lease, Repeat, Settlement, Usage},
     tool::{CallPlan, ToolError},
@@ -31,7 +31,12 @@ impl<P: Ports> Run<'_, P> {
         plan: CallPlan,
         failure: ToolError,
     ) -> (Settlement, Next) {
-        let is_upstreams = subject.gate.failed(&failure.error, failure.retry_after);
+        let upstream = &subject.gates.upstream;
+        let failure = ToolError { error: upstream.weigh(failure.error), ..failure };
+        let is_upstreams = upstream.failed(&failure.error, failure.retry_after);
+        if failure.error.class == ErrorClass::Configuration {
+            self.refused(subject, &failure.error);
+        }
         if plan.repeat == Repeat::Never && failure.is_ambiguous {
             let hold = Settlement::Interrupt(failure.error, failure.usage, Repeat::Never);
             return (hold, Next::End);
@@ -46,6 +51,13 @@ impl<P: Ports> Run<'_, P> {
         }
         let next = self.next_try(subject, lease, plan, &failure, attempt);
         (Settlement::Release(failure.error, failure.usage, attempt), next)
+    }
+
+    /// Nobody's job is killed for it, so it must be told in another way.
+    fn refused(&self, subject: &Subject, reason: &JobError) {
+        tracing::warn!(code = %reason.code, tool = %subject.job.tool(), "the upstream refuses us");
+        let observation = Observation::Refused { job: &subject.job, reason };
+        self.environment.observer.observe(observation);
     }
 
     /// A job that had to be stopped in the middle: its upstream may bill on.
@@ -86,7 +98,7 @@ impl<P: Ports> Run<'_, P> {
         failure: &ToolError,
         attempt: Attempt,
     ) -> Next {
-        let pause = subject.gate.closed().map(|closed| closed.time_left());
+        let pause = subject.gates.upstream.closed().map(|closed| closed.time_left());
         if attempt == Attempt::NotCounted {
             return Next::Return(
                 failure.retry_after.max(pause).unwrap_or_default() + jitter(SPREAD),
@@ -94,11 +106,16 @@ impl<P: Ports> Run<'_, P> {
         }
         let policy = &self.environment.policy;
         let delay = jitter(QUICK_RETRY);
+        // An upstream that names a pause is not asked again within it.
+        let is_quick = lease.attempts == 1 && failure.retry_after.is_none();
         let needed = delay + plan.timeout + policy.settle_margin;
         match pause {
             Some(pause) => Next::Return(pause + jitter(SPREAD)),
-            None if lease.attempts == 1 && self.deadline.time_left() > needed => Next::Again(delay),
-            None => Next::Return(policy.backoff.delay(lease.attempts, fastrand::f64())),
+            None if is_quick && self.deadline.time_left() > needed => Next::Again(delay),
+            None => {
+                let backoff = policy.backoff.delay(lease.attempts, fastrand::f64());
+                Next::Return(failure.retry_after.unwrap_or_default().max(backoff))
+            }
         }
     }
 }

@@ -4,17 +4,18 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::sleep;
 
 use super::{Run, Subject, Verdict, jitter};
 use crate::{
-    clock::Deadline,
-    environment::{End, Ports},
+    clock::{Deadline, UnixMs},
+    environment::{End, Observation, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, FanIn, deliver_if_complete},
     job::{Callback, InvalidJob, Job, JobId, JobKey, ToolName},
-    lease::{CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
+    lease::{CallbackSlot, CallbackState, DeadLetterState, Delivery, Ledger, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
-    webhook::{Event, NotTried, error_data},
+    webhook::{Attempt, Event, LEAST_TIME, NotTried, error_data},
 };
 
 /// Quick deliveries of a rejection, which no ledger remembers.
@@ -25,6 +26,12 @@ const REJECTION_PAUSE: Duration = Duration::from_millis(300);
 
 /// A callback that had no turn at its receiver comes back after about this.
 const TURN_AGAIN: Duration = Duration::from_secs(10);
+
+/// A callback whose receiver fails comes back up to this much later than that is tried again.
+const FAILING_AGAIN: Duration = Duration::from_secs(5);
+
+/// The longest pause between two tries for which a message does not go back to its queue.
+const LONGEST_PAUSE_HERE: Duration = Duration::from_secs(5);
 
 /// A message whose dead letter could not be sent comes back after about this.
 const BURY_AGAIN: Duration = Duration::from_secs(10);
@@ -55,10 +62,11 @@ impl<P: Ports> Run<'_, P> {
     async fn fan_in(&self, subject: &Subject, end: &End<'_>) -> Result<(), Verdict> {
         let Some(membership) = subject.job.batch() else { return Ok(()) };
         let key = BatchKey::of(self.namespace(), membership.id());
-        let policy = &self.environment.policy;
-        let is_last = |failures| self.is_last_delivery(failures);
+        let is_last = self.is_last_delivery(self.message.first_seen);
         let end_of_delivery = self.delivery_deadline();
-        let delivered = deliver_if_complete(self.environment, key, end_of_delivery, is_last).await;
+        let delivery = deliver_if_complete(self.environment, key, end_of_delivery, is_last);
+        // Boxed: most jobs are in no batch.
+        let delivered = Box::pin(delivery).await;
         let (message, after) = match delivered {
             Ok(FanIn::Settled) => return Ok(()),
             Ok(FanIn::Taken { .. }) if matches!(end, End::Fresh(_)) => return Ok(()),
@@ -66,9 +74,8 @@ impl<P: Ports> Run<'_, P> {
                 let what = "the batch's callback is being delivered";
                 (what.to_owned(), again_after + jitter(super::SPREAD))
             }
-            Ok(FanIn::NotTaken { failures }) => {
-                let what = "the batch callback's receiver did not take it";
-                (what.to_owned(), policy.backoff.delay(failures, fastrand::f64()))
+            Ok(FanIn::NotTaken { again_after }) => {
+                ("the batch callback's receiver did not take it".to_owned(), again_after)
             }
             Ok(FanIn::NoTime) => {
                 let what = "there was no time left to deliver the batch's callback";
@@ -89,9 +96,10 @@ impl<P: Ports> Run<'_, P> {
         self.deadline.minus(self.environment.policy.settle_margin)
     }
 
-    /// Whether a delivery that fails for the `failures`th time was the last.
-    fn is_last_delivery(&self, failures: u32) -> bool {
-        failures >= self.environment.policy.max_callback_failures || self.is_too_old()
+    /// Whether a delivery that fails now was the last of a callback that is owed since then.
+    fn is_last_delivery(&self, owed_since: UnixMs) -> bool {
+        let age = self.environment.clock.now().since(owed_since);
+        age >= self.environment.policy.callbacks.max_age
     }
 
     /// The letter that was left to the queue stays owed: the message comes back, and by then
@@ -107,7 +115,7 @@ impl<P: Ports> Run<'_, P> {
             epoch: Some(record.epoch),
             ..self.letter(error, Some(id), Some(tool))
         };
-        let burial = self.bury(letter, Some(record.key)).await?;
+        let burial = Box::pin(self.bury(letter, Some(record.key))).await?;
         if burial == Burial::Taken {
             self.mark(record, Mark::DeadLetterSent).await?;
         }
@@ -136,36 +144,68 @@ impl<P: Ports> Run<'_, P> {
         })
     }
 
+    /// Delivers the callback, with further tries while their pauses are short. Neither a permit nor a
+    /// turn is held meanwhile.
     async fn call_back_if_owed(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
-        let Some(slot) = &record.callback else { return Ok(()) };
+        let is_due = |slot: &&CallbackSlot| slot.state == CallbackState::Pending;
+        let Some(slot) = record.callback.as_ref().filter(is_due) else { return Ok(()) };
         let Some(event) = Event::of_job(record, job.metadata()) else { return Ok(()) };
-        if slot.state != CallbackState::Pending {
-            return Ok(());
-        }
-        let policy = &self.environment.policy;
-        let failures = slot.failures + 1;
-        let deadline = self.delivery_deadline();
-        let delivery = self.environment.courier.deliver(&slot.callback, &event, deadline).await;
-        let delivery = delivery.map_err(|why| self.not_tried(record.key, why))?;
-        let delivery = delivery.judged(self.is_last_delivery(failures));
-        self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
-        match delivery {
-            Delivery::Sent => Ok(()),
-            Delivery::Dead => {
-                let host = slot.callback.host();
-                tracing::warn!(job_id = %job.id(), host, "a callback was given up");
-                Ok(())
+        let mut slot = slot.clone();
+        loop {
+            // Boxed: a job that waits for its LLM keeps no room for it.
+            let attempt = Box::pin(self.call_back(record, &mut slot, &event)).await?;
+            if slot.state != CallbackState::Pending {
+                return Ok(());
             }
-            Delivery::Failed => {
-                let message = format!("the callback's receiver did not take it ({failures} tries)");
-                let reason = JobError::new(ErrorClass::Transient, "callback", message);
-                let after = policy.backoff.delay(failures, fastrand::f64());
-                Err(self.returned(record.key, &reason, after))
+            let schedule = &self.environment.policy.callbacks;
+            let pause = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
+            if !self.can_pause_here(pause).await {
+                return Err(self.not_taken(record.key, slot.failures, pause));
             }
         }
     }
 
-    /// Not counted: nothing is known of the receiver but that it may be slow.
+    /// One try, noted in the slot and in the ledger.
+    async fn call_back(
+        &self,
+        record: &Record,
+        slot: &mut CallbackSlot,
+        event: &Event,
+    ) -> Result<Attempt, Verdict> {
+        let deadline = self.delivery_deadline();
+        let attempt = self.environment.courier.deliver(slot, event, deadline).await;
+        let attempt = attempt.map_err(|why| self.not_tried(record.key, why))?;
+        // A duplicate with a callback of its own owes it since that was first seen.
+        let owed_since = record.settled.max(self.message.first_seen);
+        let delivery = attempt.delivery.judged(self.is_last_delivery(owed_since));
+        self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
+        self.environment.observer.observe(Observation::Delivered { delivery });
+        slot.note(delivery);
+        if let Delivery::Dead(why) = delivery {
+            let (job_id, host, why) = (&record.job_id, slot.callback.host(), why.name());
+            tracing::warn!(%job_id, host, why, "a callback was given up");
+        }
+        Ok(attempt)
+    }
+
+    /// Waits for a short pause if another try fits behind it; `false` if the message should.
+    async fn can_pause_here(&self, pause: Duration) -> bool {
+        let fits = self.delivery_deadline().time_left() > pause + LEAST_TIME;
+        if pause > LONGEST_PAUSE_HERE || !fits {
+            return false;
+        }
+        tokio::select! {
+            () = self.stop.draining() => false,
+            () = sleep(pause) => true,
+        }
+    }
+
+    fn not_taken(&self, key: JobKey, failures: u32, after: Duration) -> Verdict {
+        let message = format!("the callback's receiver did not take it ({failures} tries)");
+        self.returned(key, &JobError::new(ErrorClass::Transient, "callback", message), after)
+    }
+
+    /// Not counted: nothing was asked of the receiver.
     fn not_tried(&self, key: JobKey, why: NotTried) -> Verdict {
         let (code, message, after) = match why {
             NotTried::NoTurn => (
@@ -177,6 +217,11 @@ impl<P: Ports> Run<'_, P> {
                 "callback_time",
                 "there was no time left to deliver the callback",
                 super::not_started_after(self.stop),
+            ),
+            NotTried::Failing { after } => (
+                "callback_host",
+                "the callback's receiver fails, and is left alone for a moment",
+                after + jitter(FAILING_AGAIN),
             ),
         };
         self.returned(key, &JobError::new(ErrorClass::Transient, code, message), after)
@@ -197,7 +242,8 @@ impl<P: Ports> Run<'_, P> {
         let id = invalid.id.as_ref().map(JobId::as_str);
         let tool = invalid.tool.as_ref().map(ToolName::as_str);
         let rejection = Rejection { key: None, error: &invalid.error(), id, tool };
-        self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref()).await
+        let rejected = self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref());
+        Box::pin(rejected).await
     }
 
     /// An id that was used with another tool, input or model: the first one's outcome stands.
@@ -216,7 +262,7 @@ impl<P: Ports> Run<'_, P> {
         let job = &subject.job;
         let (id, tool) = (Some(job.id().as_str()), Some(job.tool().as_str()));
         let rejection = Rejection { key: Some(subject.key), error, id, tool };
-        self.reject(rejection, job.callback(), job.metadata()).await
+        Box::pin(self.reject(rejection, job.callback(), job.metadata())).await
     }
 
     async fn reject(
@@ -246,15 +292,20 @@ impl<P: Ports> Run<'_, P> {
 
     /// Over before the deadline: cut off, the message would come back and be buried once more.
     async fn deliver_rejection(&self, callback: &Callback, event: &Event) {
-        for _ in 0..REJECTION_TRIES {
-            match self.environment.courier.deliver(callback, event, self.delivery_deadline()).await
-            {
-                Ok(Delivery::Sent | Delivery::Dead) => return,
-                Ok(Delivery::Failed) => tokio::time::sleep(jitter(REJECTION_PAUSE)).await,
-                Err(NotTried::NoTurn | NotTried::NoTime) => break,
+        let mut slot = CallbackSlot::pending(callback.clone());
+        while slot.state == CallbackState::Pending && slot.failures < REJECTION_TRIES {
+            let deadline = self.delivery_deadline();
+            let Ok(attempt) = self.environment.courier.deliver(&slot, event, deadline).await else {
+                break;
+            };
+            slot.note(attempt.delivery);
+            if slot.state == CallbackState::Pending {
+                sleep(jitter(REJECTION_PAUSE)).await;
             }
         }
-        tracing::warn!(host = callback.host(), "a rejection could not be told to its callback");
+        if slot.state != CallbackState::Sent {
+            tracing::warn!(host = callback.host(), "a rejection could not be told to its callback");
+        }
     }
 }
 

@@ -1,18 +1,15 @@
 //! The catalog: every tool a job may name, read from one TOML file.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
-    CallContext, CallPlan, Gate, Listing, LlmClient, ToolError, ToolListing, Tools,
-    llm::{Answer, CallTerms, ChatMessage, Completion},
+    CallContext, CallPlan, Gates, Listing, LlmClient, ToolError, ToolListing, Tools,
+    llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
+    models::{ModelGates, ModelSpec, Models},
     prompt::{PromptSpec, PromptTool},
 };
 use crate::{
@@ -24,9 +21,6 @@ use crate::{
 /// The catalog that is compiled in.
 const DEFAULT: &str = include_str!("tools.toml");
 
-/// Upstreams with a gate of their own. Jobs may name any model, so the number is bounded.
-const MAX_GATES: usize = 256;
-
 /// How long an offline call may take.
 const OFFLINE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -36,6 +30,14 @@ pub enum CatalogError {
     /// The file is not the TOML it should be.
     #[error(transparent)]
     Toml(#[from] toml::de::Error),
+    /// What it says of one model is wrong.
+    #[error("model {name}: {problem}")]
+    Model {
+        /// The model.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// One tool of it is wrong.
     #[error("tool {name}: {problem}")]
     Tool {
@@ -52,6 +54,8 @@ struct CatalogSpec {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
+    models: BTreeMap<String, ModelSpec>,
+    #[serde(default)]
     tools: BTreeMap<String, PromptSpec>,
 }
 
@@ -65,7 +69,8 @@ enum Model {
 pub struct Catalog {
     tools: BTreeMap<ToolName, PromptTool>,
     model: Model,
-    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    models: Models,
+    gates: ModelGates,
 }
 
 impl Catalog {
@@ -77,7 +82,9 @@ impl Catalog {
     /// Reads a catalog whose tools call the LLM behind `client`, or the offline model.
     pub fn parse(text: &str, client: Option<LlmClient>) -> Result<Self, CatalogError> {
         let spec: CatalogSpec = toml::from_str(text)?;
+        let models = Models::new(spec.models)?;
         let tools = spec.tools.into_iter().map(tool).collect::<Result<_, _>>()?;
+        let gates = ModelGates::new(&models);
         let model = match client {
             None => Model::Offline,
             Some(client) => {
@@ -87,7 +94,7 @@ impl Catalog {
                 Model::Llm { client, default_model }
             }
         };
-        Ok(Self { tools, model, gates: Mutex::default() })
+        Ok(Self { tools, model, models, gates })
     }
 
     /// The longest any call may take.
@@ -142,11 +149,13 @@ impl Tools for Catalog {
             Model::Llm { client, .. } => {
                 let model = self.model_of(job, tool).ok_or_else(no_model)?;
                 let terms = CallTerms {
-                    call_id: job.id().as_str(),
+                    job,
+                    model: model.as_str(),
+                    models: &self.models,
                     timeout: context.timeout,
-                    job_named_model: job.model().is_some(),
+                    attempt: context.attempt,
                 };
-                PromptCall { client, tool, model, terms, job }.answer().await
+                PromptCall { client, tool, terms }.answer().await
             }
         }
     }
@@ -166,12 +175,11 @@ impl Tools for Catalog {
         matches!(self.model, Model::Llm { .. })
     }
 
-    fn gate(&self, job: &Job) -> Arc<Gate> {
-        let model = self.tool(job).ok().and_then(|tool| self.model_of(job, tool));
-        let name = model.map_or("", ModelName::as_str);
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = if gates.len() < MAX_GATES || gates.contains_key(name) { name } else { "" };
-        Arc::clone(gates.entry(name.to_owned()).or_default())
+    fn gates(&self, job: &Job) -> Gates {
+        let tool = self.tool(job).ok();
+        let model = tool.and_then(|tool| self.model_of(job, tool));
+        let upstream = self.gates.of_model(model.map_or("", ModelName::as_str));
+        Gates { upstream, tool: tool.and_then(|tool| tool.gate.clone()) }
     }
 }
 
@@ -195,20 +203,23 @@ fn no_model() -> ToolError {
 struct PromptCall<'a> {
     client: &'a LlmClient,
     tool: &'a PromptTool,
-    model: &'a ModelName,
     terms: CallTerms<'a>,
-    job: &'a Job,
 }
 
 impl PromptCall<'_> {
     async fn answer(&self) -> Result<Outcome, ToolError> {
-        let first = self.client.complete(|| self.body(None), self.terms).await?;
+        let ends = Instant::now() + self.terms.timeout;
+        let write = |timeout| self.body(None, timeout);
+        let first = self.client.complete(write, self.terms).await?;
         let (usage, misfit) = match self.result(first) {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
         };
         // One more try with the reason: most models get it right then.
-        let second = self.client.complete(|| self.body(Some(&misfit)), self.terms).await;
+        let timeout = ends.saturating_duration_since(Instant::now());
+        let terms = CallTerms { timeout, ..self.terms };
+        let write = |timeout| self.body(Some(&misfit), timeout);
+        let second = Box::pin(self.client.complete(write, terms)).await;
         let second =
             second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
         self.result(second)
@@ -216,9 +227,10 @@ impl PromptCall<'_> {
             .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
     }
 
-    /// The request's body.
-    fn body(&self, misfit: Option<&str>) -> Result<String, ToolError> {
-        let messages = self.tool.render(&self.job.input().to_value()).map_err(ToolError::free)?;
+    /// The request's body, which asks the upstream to give up after `timeout`.
+    fn body(&self, misfit: Option<&str>, timeout: Duration) -> Result<String, ToolError> {
+        let input = self.terms.job.input().to_value();
+        let messages = self.tool.render(&input).map_err(ToolError::free)?;
         let hint = misfit.map(|misfit| {
             format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
         });
@@ -226,9 +238,12 @@ impl PromptCall<'_> {
         let user = [&messages.user].into_iter().chain(&hint);
         let user = user.map(|content| ChatMessage { role: "user", content });
         let completion = Completion {
-            model: self.model.as_str(),
+            model: self.terms.model,
             messages: system.chain(user).collect(),
             max_tokens: self.tool.max_tokens,
+            timeout: timeout.as_secs_f64(),
+            user: self.terms.job.tenant().map(as_user),
+            metadata: Attribution::of(self.terms.job, self.terms.attempt),
             temperature: self.tool.temperature,
             response_format: self.tool.answer.as_ref().map(|schema| {
                 json!({
@@ -243,15 +258,18 @@ impl PromptCall<'_> {
     /// The tool's result, or what is wrong with the answer and what it cost all the same.
     fn result(&self, answer: Answer) -> Result<Outcome, (Usage, Cow<'static, str>)> {
         let Some(schema) = &self.tool.answer else {
-            let result = Value::String(answer.content);
-            return Ok(Outcome { result, usage: answer.usage, offline: false });
+            let usage = answer.usage.truncated(answer.is_truncated);
+            return Ok(Outcome { result: Value::String(answer.content), usage, offline: false });
         };
         let cut = || if answer.is_truncated { " (it was cut off at max_tokens)" } else { "" };
         let Ok(result) = serde_json::from_str::<Value>(&answer.content) else {
             return Err((answer.usage, format!("it is not JSON{}", cut()).into()));
         };
         match schema.misfit(&result) {
-            None => Ok(Outcome { result, usage: answer.usage, offline: false }),
+            None => {
+                let usage = answer.usage.truncated(answer.is_truncated);
+                Ok(Outcome { result, usage, offline: false })
+            }
             Some(misfit) => {
                 Err((answer.usage, format!("{}: {}", misfit.path, misfit.message).into()))
             }

@@ -1,131 +1,347 @@
-//! Whether an upstream takes calls now. A pause it asked for, or a run of failures, closes its
-//! gate: jobs are then given back before they are claimed, instead of being burnt one by one.
+//! Whether an upstream takes calls now. A pause it asked for, a run of failures, an empty bucket or
+//! a full bound closes its gate: jobs then wait in line, or are given back before they are claimed,
+//! instead of being burnt one by one.
+
+mod health;
+mod line;
+mod window;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
-
-use crate::{
-    error::{ErrorClass, JobError},
-    retry::Backoff,
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
 };
 
-/// Transient failures in a row, with no success between, that close the gate.
-const FAILURES_BEFORE_CLOSING: u32 = 10;
+pub(super) use self::health::COOLDOWN;
+pub use self::health::Closed;
+use self::{health::Health, line::Turns, window::Window};
+use super::limits::{Bucket, Limits};
+use crate::error::{ErrorClass, JobError};
 
-/// How long it stays closed after the first of such runs; each further one doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-
-/// The longest it stays closed before somebody tries again.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-
-/// The first pause when the upstream refuses us as such. It doubles as well: a person has to act.
-const FIRST_CONFIGURATION_PAUSE: Duration = Duration::from_secs(1);
+/// A gate that opens later than this is not waited for in the process.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// The gate before one upstream, shared by all jobs of the process.
 #[derive(Debug, Default)]
-pub struct Gate(Mutex<Health>);
+pub struct Gate {
+    state: Mutex<State>,
+    /// Whoever is first in line holds it.
+    line: tokio::sync::Mutex<()>,
+    /// A call is over, or the gate was closed.
+    changed: Notify,
+}
 
 #[derive(Debug, Default)]
-struct Health {
-    failures_in_a_row: u32,
-    refusals_in_a_row: u32,
-    closed: Option<Closed>,
+struct State {
+    health: Health,
+    bucket: Option<Bucket>,
+    concurrency: Option<usize>,
+    window: Window,
+    in_flight: usize,
+    in_line: usize,
+    turns: Turns,
 }
 
-/// Why a gate is closed, and until when.
+/// Why a job does not get through its gates now.
 #[derive(Clone, Debug)]
-pub struct Closed {
-    /// The failure that closed it.
+pub struct Blocked {
+    /// What its message comes back for.
     pub reason: JobError,
-    until: Instant,
-}
-
-impl Closed {
-    /// How long it stays so.
-    pub fn time_left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
-    }
+    /// About how long it would stand in line; `None` where waiting in the process makes no sense.
+    pub in_line: Option<Duration>,
+    /// How many stand there.
+    pub ahead: usize,
 }
 
 impl Gate {
-    /// Why no call should be begun now, if there is a reason.
+    /// A gate that keeps to these limits.
+    pub fn new(limits: Limits) -> Self {
+        let state = State {
+            bucket: limits.bucket(),
+            concurrency: limits.concurrency(),
+            ..State::default()
+        };
+        Self { state: Mutex::new(state), ..Self::default() }
+    }
+
+    /// Why no call should be begun now, if the upstream's state is the reason.
     pub fn closed(&self) -> Option<Closed> {
-        self.health().closed().cloned()
+        self.state().health.closed().cloned()
+    }
+
+    /// Lets a call through, unless others stand in line.
+    pub fn enter(self: &Arc<Self>) -> Option<Pass> {
+        let mut state = self.state();
+        if state.in_line > 0 || state.shut(Instant::now()).is_some() {
+            return None;
+        }
+        Some(self.pass(&mut state))
+    }
+
+    /// Why [`enter`](Self::enter) lets nobody through.
+    pub fn blocked(&self) -> Blocked {
+        self.state().blocked()
+    }
+
+    /// When somebody who does not wait in line should look again. Everybody who asks is given
+    /// another moment.
+    fn turn(&self) -> Duration {
+        self.state().turn()
+    }
+
+    /// Waits in line, first come, first served. `Err`: the gate is closed for a person to act, or
+    /// for longer than anybody should wait here.
+    pub async fn wait(self: &Arc<Self>) -> Result<Pass, Blocked> {
+        let _place = Place::take(self);
+        let _first = self.line.lock().await;
+        loop {
+            let changed = self.changed.notified();
+            let shut = {
+                let mut state = self.state();
+                let Some(shut) = state.shut(Instant::now()) else {
+                    return Ok(self.pass(&mut state));
+                };
+                if !state.is_worth_waiting() {
+                    return Err(state.blocked());
+                }
+                shut
+            };
+            match shut {
+                Shut::Until(until) => tokio::select! {
+                    () = sleep_until(until) => {}
+                    () = changed => {}
+                },
+                Shut::Full => changed.await,
+            }
+        }
     }
 
     /// A call was answered: the upstream is well. A pause it asked for still holds.
     pub fn succeeded(&self) {
-        let mut health = self.health();
-        health.failures_in_a_row = 0;
-        health.refusals_in_a_row = 0;
+        let mut state = self.state();
+        state.health.succeeded();
+        state.window.grow(Instant::now());
+        state.turns.answered();
+    }
+
+    /// The failure as it must be read after those before it: an upstream whose deployments cool down
+    /// for ever does not recover by waiting.
+    pub fn weigh(&self, error: JobError) -> JobError {
+        self.state().health.weigh(error)
     }
 
     /// A call failed. Answers whether the failure is the upstream's rather than the job's: the
     /// gate was closed already, or closes whatever the job was.
     pub fn failed(&self, error: &JobError, retry_after: Option<Duration>) -> bool {
-        let mut health = self.health();
-        let was_closed = health.closed().is_some();
-        let pause = match error.class {
-            ErrorClass::Throttled => Some(retry_after.unwrap_or(FIRST_PAUSE)),
-            ErrorClass::Configuration if was_closed => None,
-            ErrorClass::Configuration => Some(health.another_refusal()),
-            ErrorClass::Transient => health.another_failure(),
-            _ => {
-                health.failures_in_a_row = 0;
-                return false;
-            }
+        let mut state = self.state();
+        let now = Instant::now();
+        if error.class == ErrorClass::Throttled && state.health.closed().is_none() {
+            let in_flight = state.in_flight + 1;
+            state.window.shrink(in_flight, now);
+        }
+        state.turns.begin(now);
+        let is_upstreams = state.health.failed(error, retry_after);
+        // Whoever is first in line sees whether that makes waiting vain.
+        self.changed.notify_waiters();
+        is_upstreams
+    }
+
+    fn pass(self: &Arc<Self>, state: &mut State) -> Pass {
+        if let Some(bucket) = &mut state.bucket {
+            bucket.take(Instant::now());
+        }
+        state.in_flight += 1;
+        Pass { gate: Arc::clone(self), is_used: false }
+    }
+
+    /// A poisoned lock holds a state that is at worst out of date.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What keeps a gate shut.
+#[derive(Clone, Copy)]
+enum Shut {
+    Until(Instant),
+    /// Until a call is over.
+    Full,
+}
+
+impl State {
+    fn shut(&self, now: Instant) -> Option<Shut> {
+        let closed = self.health.closed().map(Closed::until);
+        let empty = self.bucket.as_ref().and_then(|bucket| bucket.empty_until(now));
+        match closed.max(empty) {
+            Some(until) => Some(Shut::Until(until)),
+            None => self.is_full().then_some(Shut::Full),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.concurrency.unwrap_or(usize::MAX).min(self.window.most());
+        self.in_flight >= most
+    }
+
+    fn is_worth_waiting(&self) -> bool {
+        self.health.closed().is_none_or(|closed| {
+            closed.reason.class != ErrorClass::Configuration && closed.time_left() <= LONGEST_WAIT
+        })
+    }
+
+    fn blocked(&self) -> Blocked {
+        let closed = self.health.closed();
+        let reason = closed.map_or_else(at_limit, |closed| closed.reason.clone());
+        let in_line = self.is_worth_waiting().then(|| self.time_in_line(Instant::now()));
+        Blocked { reason, in_line, ahead: self.in_line }
+    }
+
+    /// About how long whoever comes now would stand in line.
+    fn time_in_line(&self, now: Instant) -> Duration {
+        let shut = match self.shut(now) {
+            Some(Shut::Until(until)) => until.saturating_duration_since(now),
+            _ => Duration::ZERO,
         };
-        if let Some(pause) = pause {
-            health.close(error, pause);
-        }
-        was_closed || error.class != ErrorClass::Transient
+        let ahead = u32::try_from(self.in_line).unwrap_or(u32::MAX);
+        shut.saturating_add(self.interval(now).saturating_mul(ahead))
     }
 
-    /// A poisoned lock holds health that is at worst out of date.
-    fn health(&self) -> MutexGuard<'_, Health> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turn(&mut self) -> Duration {
+        let now = Instant::now();
+        let closed = self.health.closed();
+        if let Some(closed) = closed.filter(|it| it.reason.class == ErrorClass::Configuration) {
+            // Nobody knows when a person acts: all look again together, and one of them tries.
+            return closed.time_left();
+        }
+        if self.shut(now).is_none() && self.in_line == 0 {
+            return Duration::ZERO;
+        }
+        self.turns.begin(now);
+        self.turns.next(now, self.time_in_line(now), self.interval(now))
+    }
+
+    /// Between two jobs that get through: as the catalog says, or as was seen.
+    fn interval(&self, now: Instant) -> Duration {
+        let named = self.bucket.as_ref().map(Bucket::interval);
+        named.unwrap_or_else(|| self.turns.seen_interval(now))
     }
 }
 
-impl Health {
-    fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref().filter(|closed| !closed.time_left().is_zero())
-    }
+fn at_limit() -> JobError {
+    let message = "as many calls are on their way to the upstream, or were made this minute, as \
+                   its limits allow";
+    JobError::new(ErrorClass::Throttled, "rate_limited", message)
+}
 
-    /// The pause that a run of transient failures has earned.
-    fn another_failure(&mut self) -> Option<Duration> {
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        let is_end_of_run = self.failures_in_a_row.is_multiple_of(FAILURES_BEFORE_CLOSING);
-        is_end_of_run
-            .then(|| doubled(FIRST_PAUSE, self.failures_in_a_row / FAILURES_BEFORE_CLOSING))
-    }
+/// Somebody in line.
+struct Place<'a>(&'a Gate);
 
-    fn another_refusal(&mut self) -> Duration {
-        self.refusals_in_a_row = self.refusals_in_a_row.saturating_add(1);
-        doubled(FIRST_CONFIGURATION_PAUSE, self.refusals_in_a_row)
-    }
-
-    /// The longer of two pauses holds.
-    fn close(&mut self, reason: &JobError, pause: Duration) {
-        let until = Instant::now() + pause;
-        if self.closed.as_ref().is_none_or(|closed| closed.until < until) {
-            self.closed = Some(Closed { reason: reason.clone(), until });
-        }
+impl<'a> Place<'a> {
+    fn take(gate: &'a Gate) -> Self {
+        gate.state().in_line += 1;
+        Self(gate)
     }
 }
 
-/// The pause after the `times`th time (from 1).
-fn doubled(first: Duration, times: u32) -> Duration {
-    Backoff { base: first, cap: LONGEST_PAUSE }.delay(times, 1.0)
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.state().in_line -= 1;
+    }
+}
+
+/// The right to make one call. Dropped before it is used, it counts towards no rate.
+#[derive(Debug)]
+pub struct Pass {
+    gate: Arc<Gate>,
+    is_used: bool,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        state.in_flight -= 1;
+        if !self.is_used
+            && let Some(bucket) = &mut state.bucket
+        {
+            bucket.put_back();
+        }
+        drop(state);
+        self.gate.changed.notify_waiters();
+    }
+}
+
+/// All gates on a job's way: that of its tool, where the catalog limits it, and that of the model
+/// or server behind it, which is the one that is told how calls end.
+#[derive(Clone, Debug)]
+pub struct Gates {
+    /// Of the model or server.
+    pub upstream: Arc<Gate>,
+    /// Of the tool.
+    pub tool: Option<Arc<Gate>>,
+}
+
+impl Gates {
+    /// Lets a call through all of them, or none.
+    pub fn enter(&self) -> Result<Passes, Blocked> {
+        let tool = match &self.tool {
+            Some(gate) => Some(gate.enter().ok_or_else(|| gate.blocked())?),
+            None => None,
+        };
+        let upstream = self.upstream.enter().ok_or_else(|| self.upstream.blocked())?;
+        Ok(Passes([tool, Some(upstream)]))
+    }
+
+    /// Waits at each of them in turn.
+    pub async fn wait(&self) -> Result<Passes, Blocked> {
+        let tool = match &self.tool {
+            Some(gate) => Some(gate.wait().await?),
+            None => None,
+        };
+        Ok(Passes([tool, Some(self.upstream.wait().await?)]))
+    }
+
+    /// When a job that does not wait in line should come back: jobs that ask one after another get
+    /// through one after another.
+    pub fn turn(&self) -> Duration {
+        let of_tool = self.tool.as_ref().map(|gate| gate.turn());
+        self.upstream.turn().max(of_tool.unwrap_or_default())
+    }
+}
+
+impl From<Arc<Gate>> for Gates {
+    fn from(upstream: Arc<Gate>) -> Self {
+        Self { upstream, tool: None }
+    }
+}
+
+/// The right to make one call through all its gates, for as long as it is held.
+#[derive(Debug, Default)]
+pub struct Passes([Option<Pass>; 2]);
+
+impl Passes {
+    /// For what needs none.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The call is made.
+    pub fn use_up(&mut self) {
+        for pass in self.0.iter_mut().flatten() {
+            pass.is_used = true;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        health::{FAILURES_BEFORE_CLOSING, FIRST_PAUSE, doubled},
+        *,
+    };
 
     fn error(class: ErrorClass) -> JobError {
         JobError::new(class, "no", "no")

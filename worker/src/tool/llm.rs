@@ -2,8 +2,12 @@
 //! LiteLLM.
 
 mod answer;
+mod head;
 mod key;
 mod refusal;
+mod request;
+mod shown;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,14 +15,16 @@ use reqwest::{
     Body, Client, Response,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
-use serde::Serialize;
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 pub(super) use self::answer::Answer;
 pub use self::key::ApiKey;
-use self::refusal::{Refusal, Refused};
+pub(super) use self::request::{Attribution, CallTerms, ChatMessage, Completion, as_user};
+use self::{
+    head::Head,
+    refusal::{Refusal, Refused},
+};
 use super::ToolError;
 use crate::{
     clock::Clock,
@@ -27,9 +33,6 @@ use crate::{
     http,
     secret::Secrets,
 };
-
-/// LiteLLM gives up by itself this much before we do, so that nothing is billed afterwards.
-const UPSTREAM_GIVES_UP_EARLIER: Duration = Duration::from_secs(1);
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -58,45 +61,6 @@ pub struct LlmClient {
     clock: Clock,
 }
 
-/// One chat completion.
-#[derive(Debug, Serialize)]
-pub(super) struct Completion<'a> {
-    pub(super) model: &'a str,
-    pub(super) messages: Vec<ChatMessage<'a>>,
-    pub(super) max_tokens: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) response_format: Option<Value>,
-}
-
-/// One message of it.
-#[derive(Debug, Serialize)]
-pub(super) struct ChatMessage<'a> {
-    pub(super) role: &'static str,
-    pub(super) content: &'a str,
-}
-
-impl Completion<'_> {
-    /// The request's body.
-    pub(super) fn to_body(&self) -> Result<String, ToolError> {
-        serde_json::to_string(self).map_err(|error| {
-            let message = format!("the request cannot be written: {error}");
-            ToolError::free(JobError::new(ErrorClass::Permanent, "request", message))
-        })
-    }
-}
-
-/// What a call is made under.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CallTerms<'a> {
-    /// The job's id, echoed by LiteLLM and kept in its spend logs.
-    pub(super) call_id: &'a str,
-    pub(super) timeout: Duration,
-    /// Whether the job itself named the model: then a wrong name is the job's fault.
-    pub(super) job_named_model: bool,
-}
-
 impl LlmClient {
     /// A client for the endpoint of `settings`, which is shown the present key of `secrets`.
     pub fn new(settings: LlmSettings, secrets: Secrets, clock: Clock) -> Result<Self, String> {
@@ -111,12 +75,13 @@ impl LlmClient {
         &self.settings
     }
 
-    /// Makes one call with `body`, which writes a [`Completion`] in JSON. It is asked again for
+    /// Makes one call with `body`, which writes a [`Completion`] in JSON for the time that the
+    /// upstream has. It is asked again for
     /// what a refusal may not repeat: while a call waits, nothing here keeps its request. Where the
     /// key is refused and has been replaced, the call is made once more in the time that is left.
     pub(super) async fn complete(
         &self,
-        body: impl Fn() -> Result<String, ToolError>,
+        body: impl Fn(Duration) -> Result<String, ToolError>,
         terms: CallTerms<'_>,
     ) -> Result<Answer, ToolError> {
         let ends = Instant::now() + terms.timeout;
@@ -145,16 +110,22 @@ impl LlmClient {
 
     async fn try_once(
         &self,
-        body: &impl Fn() -> Result<String, ToolError>,
+        body: &impl Fn(Duration) -> Result<String, ToolError>,
         terms: CallTerms<'_>,
         key: Option<&ApiKey>,
     ) -> Result<Answer, Refused> {
-        let response = self.post(body()?, terms, key).await?;
+        let upstream_timeout = terms.upstream_timeout();
+        let response = self.post(body(upstream_timeout)?, terms, key).await?;
         if response.status().is_success() {
-            let text = read(response, MAX_ANSWER_BYTES).await?;
-            return Ok(Answer::parse(&text.head, text.headers_cost, text.is_cut)?);
+            let head = Head::of(response.headers());
+            let text = read(response, MAX_ANSWER_BYTES).await.map_err(|error| {
+                // The head has told what the lost body cost.
+                ToolError { usage: head.usage_of_lost_answer(&terms), ..error }
+            })?;
+            return Ok(Answer::parse(&text, &head, &terms)?);
         }
-        Err(self.refused(response, body()?.as_bytes(), key, terms).await)
+        let request = body(upstream_timeout)?;
+        Err(Box::pin(self.refused(response, request.as_bytes(), key, terms)).await)
     }
 
     async fn post(
@@ -163,14 +134,11 @@ impl LlmClient {
         terms: CallTerms<'_>,
         key: Option<&ApiKey>,
     ) -> Result<Response, ToolError> {
-        let gives_up = terms.timeout.saturating_sub(UPSTREAM_GIVES_UP_EARLIER);
-        let upstream_timeout = if gives_up.is_zero() { terms.timeout } else { gives_up };
         let mut request = self
             .http
             .post(&*self.endpoint)
             .header(CONTENT_TYPE, "application/json")
-            .header("x-litellm-call-id", terms.call_id)
-            .header("x-litellm-timeout", format!("{:.3}", upstream_timeout.as_secs_f64()))
+            .header("x-litellm-call-id", terms.job.id().as_str())
             .timeout(terms.timeout)
             // A body given as it is would be kept for redirects that are not followed.
             .body(Body::wrap(body));
@@ -187,31 +155,29 @@ impl LlmClient {
         key: Option<&ApiKey>,
         terms: CallTerms<'_>,
     ) -> Refused {
-        let refusal = Refusal::of(&response, self.clock.now(), terms.job_named_model);
+        let refusal = Refusal::of(&response, self.clock.now(), terms.job_named_model());
         let body =
             read(response, MAX_REFUSAL_BYTES).await.map(|text| text.head).unwrap_or_default();
         refusal.explained_by(&body, request, key)
     }
 }
 
-/// The first bytes of a body, and what its head said.
+/// The first bytes of a body.
 struct Text {
     head: Vec<u8>,
     is_cut: bool,
-    headers_cost: answer::HeaderCost,
 }
 
 async fn read(mut response: Response, max_bytes: usize) -> Result<Text, ToolError> {
-    let headers_cost = answer::HeaderCost::of(response.headers());
     let mut head = Vec::with_capacity(expected_bytes(&response, max_bytes));
     while let Some(chunk) = response.chunk().await.map_err(|error| broken_off(&error))? {
         let room = max_bytes - head.len();
         head.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
         if chunk.len() > room {
-            return Ok(Text { head, is_cut: true, headers_cost });
+            return Ok(Text { head, is_cut: true });
         }
     }
-    Ok(Text { head, is_cut: false, headers_cost })
+    Ok(Text { head, is_cut: false })
 }
 
 fn expected_bytes(response: &Response, max_bytes: usize) -> usize {

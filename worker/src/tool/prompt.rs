@@ -1,12 +1,12 @@
 //! A prompt tool: a template filled with a job's input, sent to an LLM.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{listing::ToolListing, offline::OfflineModel, schema::Schema};
+use super::{Gate, Limits, listing::ToolListing, offline::OfflineModel, schema::Schema};
 use crate::{
     error::{ErrorClass, JobError},
     job::{ModelName, ToolName},
@@ -40,6 +40,10 @@ pub(super) struct PromptSpec {
     retry: RetrySpec,
     #[serde(default)]
     offline: Option<OfflineModel>,
+    #[serde(default)]
+    rate_per_minute: Option<f64>,
+    #[serde(default)]
+    concurrency: Option<usize>,
 }
 
 /// Without a limit, some routers ask for as much as the model can give.
@@ -67,6 +71,8 @@ pub(super) struct PromptTool {
     pub(super) timeout: Option<Duration>,
     pub(super) repeat: Repeat,
     pub(super) offline: Option<OfflineModel>,
+    /// Where the catalog limits the tool itself.
+    pub(super) gate: Option<Arc<Gate>>,
     templates: Environment<'static>,
 }
 
@@ -81,6 +87,7 @@ impl PromptTool {
     /// Checks a tool of the catalog; the error names the key at fault.
     pub(super) fn new(spec: PromptSpec) -> Result<Self, String> {
         let model = spec.model.map(|name| name.parse()).transpose();
+        let limits = Limits::new(spec.rate_per_minute, spec.concurrency)?;
         Ok(Self {
             description: spec.description,
             templates: templates(spec.system, spec.user)?,
@@ -100,6 +107,7 @@ impl PromptTool {
                 RetrySpec::Never => Repeat::Never,
             },
             offline: spec.offline,
+            gate: (!limits.is_none()).then(|| Arc::new(Gate::new(limits))),
         })
     }
 

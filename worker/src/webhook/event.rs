@@ -52,6 +52,9 @@ pub fn data(record: &Record, metadata: Option<&Value>) -> Map<String, Value> {
     match &record.state {
         State::Done(result) => {
             data.insert("result".to_owned(), result.clone());
+            if record.usage.truncated_results > 0 {
+                data.insert("truncated".to_owned(), true.into());
+            }
         }
         State::Failed(error) | State::Held(error) | State::Retry(Some(error)) => {
             data.insert("error".to_owned(), error_data(error));

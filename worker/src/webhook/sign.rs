@@ -30,6 +30,28 @@ pub enum SecretError {
     Length(usize),
 }
 
+/// The characters of a new secret: 64, so that each holds six bits.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A secret that was just made, for whoever signs and whoever verifies.
+pub struct NewSecret {
+    /// `whsec_…`: what Standard Webhooks' libraries take, and `MCP_BATCH_CALLBACK_SECRETS`.
+    pub whsec: String,
+    /// The key itself, which is text: what n8n's Crypto credential takes.
+    pub text: String,
+}
+
+impl NewSecret {
+    /// 32 characters of text, which the system's generator drew: 192 bits.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random)?;
+        let text: String =
+            random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect();
+        Ok(Self { whsec: format!("{PREFIX}{}", STANDARD.encode(&text)), text })
+    }
+}
+
 impl SigningSecret {
     /// Reads `whsec_…`; the prefix may be left out.
     pub fn parse(text: &str) -> Result<Self, SecretError> {

@@ -3,7 +3,7 @@
 //! of it, [`FakeAws`] where AWS has to be fast and need not be right, and [`RuntimeApi`] with
 //! [`EventSource`] for what no emulator of Lambda gets right.
 //!
-//! `MiniStack` is somebody else's program. The others are real HTTP servers on 127.0.0.1, each on a
+//! `MiniStack` and [`LiteLlm`] are somebody else's programs. The others are real HTTP servers on 127.0.0.1, each on a
 //! thread and a runtime of its own: a test that blocks its runtime, or pauses its clock, does not
 //! stop them. They misbehave on demand, count exactly, and are cheap enough to stand in a benchmark.
 //!
@@ -28,6 +28,7 @@
 //! | `llm/marker.rs` | the same, told from inside a prompt: `[[429:3]]` |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
+//! | `litellm.rs` | the real `LiteLLM`, in front of providers of ours |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
 //! | `aws_proxy.rs` | what goes to AWS: seen, priced, and made to fail |
 //! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
@@ -50,13 +51,19 @@ mod event_source;
 
 mod fake_aws;
 
+mod litellm;
+
 mod llm;
 
 mod ministack;
 
+mod name_server;
+
 mod receiver;
 
 mod runtime_api;
+
+mod served;
 
 mod server;
 
@@ -69,8 +76,10 @@ pub use crate::event_source::{
     EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,
 };
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
-pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
+pub use crate::litellm::LiteLlm;
+pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, RateLimit, Status};
 pub use crate::ministack::MiniStack;
+pub use crate::name_server::{NameServer, ask};
 pub use crate::receiver::{Receiver, ReceiverBuilder, Reply};
 pub use crate::runtime_api::{Function, Invocation, RuntimeApi};
 pub use crate::server::Received;

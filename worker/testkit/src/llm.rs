@@ -1,4 +1,5 @@
-//! The LLM, as `LiteLLM` would answer for it: `POST /v1/chat/completions` in `OpenAI`'s shape.
+//! The LLM, as `LiteLLM` would answer for it, or as a provider behind `LiteLLM`:
+//! `POST /v1/chat/completions` in `OpenAI`'s shape, `POST /v1/messages` in Anthropic's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +14,19 @@ mod call;
 
 mod marker;
 
+mod message;
+
 mod observed;
 
 mod question;
+
+mod rate;
 
 mod status;
 
 pub use self::behaviour::Behaviour;
 pub use self::builder::FakeLlmBuilder;
+pub use self::rate::RateLimit;
 pub use self::status::Status;
 
 use self::call::{Llm, Script};
@@ -29,7 +35,8 @@ use crate::server::{Received, Server, Traffic, lock};
 /// A loopback LLM. What it does with a call is decided by, in this order:
 ///
 /// 1. the first [script](Self::script) whose substring is in the last user message,
-/// 2. a marker in that message, such as `[[500]]` (see [`Behaviour`] for the list),
+/// 2. a marker in that message, such as `[[500]]` (see [`Behaviour`] for the list), or in the
+///    model's name, such as `mode-500`,
 /// 3. the [default](Self::set_default), which is [`Behaviour::Echo`] to begin with.
 ///
 /// It stops when dropped.
@@ -79,7 +86,7 @@ impl FakeLlm {
 
     /// Answers 401 to every call that does not show this key from now on, whatever it asks.
     pub fn require_key(&self, key: &str) {
-        *lock(&self.llm.key) = Some(format!("Bearer {key}"));
+        *lock(&self.llm.key) = Some(key.to_owned());
     }
 
     /// Answers `calls` of those in [`Behaviour::Hold`], the oldest first, or the next to come.
@@ -105,6 +112,11 @@ impl FakeLlm {
     /// job was paid.
     pub fn calls_by_id(&self) -> BTreeMap<String, usize> {
         self.llm.observed.calls_by_id()
+    }
+
+    /// How often each model was asked.
+    pub fn calls_by_model(&self) -> BTreeMap<String, usize> {
+        self.llm.observed.calls_by_model()
     }
 
     /// The latest request.

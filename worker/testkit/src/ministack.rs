@@ -1,17 +1,13 @@
 //! AWS, as `MiniStack` plays it: SQS, Lambda, `DynamoDB`, Secrets Manager and S3 on the loopback.
 
 use std::env;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::served::Served;
+
 /// The endpoint of a server that all tests of a run share, as `scripts/ministack run` sets it.
 const SHARED: &str = "MCP_BATCH_TEST_AWS_ENDPOINT";
-
-/// How `scripts/ministack` ends where there is no Python for it.
-const LEFT_OUT: i32 = 77;
 
 /// A loopback AWS: the shared one of this run of the tests, or else one of its own, which ends
 /// when this is dropped and when this process dies.
@@ -20,7 +16,7 @@ const LEFT_OUT: i32 = 77;
 #[derive(Debug)]
 pub struct MiniStack {
     endpoint: String,
-    _own: Option<Own>,
+    _own: Option<Served>,
 }
 
 impl MiniStack {
@@ -40,7 +36,7 @@ impl MiniStack {
         if let Ok(endpoint) = env::var(SHARED) {
             return Some(Self { endpoint, _own: None });
         }
-        let starting = tokio::task::spawn_blocking(Own::start);
+        let starting = tokio::task::spawn_blocking(|| Served::start("ministack", &[]));
         let (own, endpoint) = starting.await.expect("MiniStack starts")?;
         Some(Self { endpoint, _own: Some(own) })
     }
@@ -73,47 +69,4 @@ impl MiniStack {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         format!("{stem}-{now:x}-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Relaxed))
     }
-}
-
-/// A server of its own: `scripts/ministack serve`, which runs until its stdin is closed. The
-/// kernel closes that for a process that is killed.
-#[derive(Debug)]
-struct Own(Child);
-
-impl Own {
-    fn start() -> Option<(Self, String)> {
-        let mut child = Command::new(script())
-            .arg("serve")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("scripts/ministack runs");
-        let stdout = child.stdout.take().expect("its output is piped");
-
-        let mut endpoint = String::new();
-        BufReader::new(stdout).read_line(&mut endpoint).expect("it prints text");
-        match endpoint.trim_end() {
-            "" => end_without_server(child.wait().expect("it ends")),
-            endpoint => Some((Self(child), endpoint.to_owned())),
-        }
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        // It cleans up after itself; how it ends tells a test nothing.
-        let _ = self.0.wait();
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that was left out must say so")]
-fn end_without_server(status: ExitStatus) -> Option<(Own, String)> {
-    assert_eq!(status.code(), Some(LEFT_OUT), "scripts/ministack serve said above what is wrong");
-    eprintln!("skipped: this test needs MiniStack, and MiniStack a python3 of at least 3.11");
-    None
-}
-
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/ministack")
 }

@@ -58,6 +58,7 @@ impl ReceiverBuilder {
             by_id: Mutex::default(),
             script: Mutex::default(),
             default: Mutex::new(Reply::status(204)),
+            choice: Mutex::default(),
             traffic: Arc::clone(&traffic),
         });
         let server = Server::start(self.listen, Arc::clone(&inbox), traffic).await;
@@ -90,6 +91,16 @@ impl Receiver {
     /// What deliveries without a script get from now on, instead of a 204.
     pub fn set_default(&self, reply: Reply) {
         *lock(&self.inbox.default) = reply;
+    }
+
+    /// What deliveries without a script get from now on, chosen for each by its number from 0.
+    pub fn choose(&self, mut reply: impl FnMut(usize) -> Reply + Send + 'static) {
+        let mut number = 0;
+        let choose = move || {
+            number += 1;
+            reply(number - 1)
+        };
+        *lock(&self.inbox.choice) = Some(Choice(Box::new(choose)));
     }
 
     /// The deliveries kept, in the order they arrived, whatever was replied.
@@ -155,7 +166,17 @@ struct Inbox {
     by_id: Mutex<BTreeMap<String, usize>>,
     script: Mutex<VecDeque<Reply>>,
     default: Mutex<Reply>,
+    choice: Mutex<Option<Choice>>,
     traffic: Arc<Traffic>,
+}
+
+/// What the delivery of a number gets.
+struct Choice(Box<dyn FnMut() -> Reply + Send>);
+
+impl std::fmt::Debug for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Choice")
+    }
 }
 
 impl Answerer for Inbox {
@@ -174,7 +195,8 @@ impl Answerer for Inbox {
 impl Inbox {
     fn next_reply(&self) -> Reply {
         let scripted = lock(&self.script).pop_front();
-        scripted.unwrap_or_else(|| lock(&self.default).clone())
+        let chosen = || lock(&self.choice).as_mut().map(|choice| (choice.0)());
+        scripted.or_else(chosen).unwrap_or_else(|| lock(&self.default).clone())
     }
 
     fn note(&self, delivery: Received) {

@@ -9,6 +9,7 @@ mod expiry;
 mod handoff;
 mod model;
 mod people;
+mod requests;
 mod settling;
 mod takeover;
 
@@ -81,6 +82,10 @@ macro_rules! every_case_on {
                 an_offline_outcome_is_not_run_again_under_another_payload
             }
             handoff {
+                what_failed_tries_tell_of_the_next_one_is_kept
+                why_a_callback_is_dead_is_kept
+                a_person_makes_a_callback_due_again
+                only_an_outcome_with_a_callback_is_told_again
                 a_callback_that_was_sent_stays_sent
                 failed_deliveries_of_a_callback_are_counted_until_it_is_dead
                 a_dead_letter_is_marked_once_and_only_where_one_is_due
@@ -91,6 +96,11 @@ macro_rules! every_case_on {
                 a_held_job_will_owe_its_outcome_to_its_newest_callback
                 the_old_callbacks_mark_does_not_touch_the_new_callback
                 a_duplicate_without_a_callback_leaves_the_stored_one
+            }
+            requests {
+                a_request_is_noted_once_and_its_first_body_stands
+                a_request_whose_time_is_over_is_noted_anew
+                requests_of_different_namespaces_have_nothing_in_common
             }
             people {
                 an_unknown_job_that_is_cancelled_never_runs

@@ -120,6 +120,11 @@ impl<L> Clone for Worker<L> {
 }
 
 impl<L: Ledger> Worker<L> {
+    /// The ledger itself.
+    pub(crate) fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
     pub(crate) fn new(ledger: L) -> Self {
         Self { ledger: Arc::new(ledger) }
     }
@@ -338,6 +343,7 @@ pub(crate) fn usage() -> Usage {
         cost_usd: Some(0.25),
         unpriced_calls: 0,
         model: Some("small".to_owned()),
+        ..Usage::free()
     }
 }
 

@@ -40,11 +40,12 @@ async fn what_is_wrong_with_the_job_itself_is_called_once() {
     let llm = FakeLlm::builder().cost_usd(0.001).start().await;
     let rows = [
         ("[[400]]", ("permanent", "http_400", 1)),
-        ("[[404]]", ("permanent", "http_404", 1)),
+        ("[[404]]", ("permanent", "unknown_model", 1)),
+        ("[[not-found]]", ("permanent", "http_404", 1)),
         ("[[413]]", ("permanent", "http_413", 1)),
         ("[[422]]", ("permanent", "http_422", 1)),
-        ("[[too-long]]", ("permanent", "http_400", 1)),
-        ("[[filter]]", ("permanent", "http_400", 1)),
+        ("[[too-long]]", ("permanent", "context_too_long", 1)),
+        ("[[filter]]", ("permanent", "content_filter", 1)),
         // The job named the model itself.
         ("[[model-not-found]]", ("permanent", "unknown_model", 1)),
         ("[[content_filter]]", ("permanent", "content_filter", 1)),
@@ -55,9 +56,9 @@ async fn what_is_wrong_with_the_job_itself_is_called_once() {
     let usage = |row: usize| &results[row]["usage"];
     assert_eq!((&usage(0)["cost_usd"], &usage(0)["unpriced_calls"]), (&Value::Null, &json!(0)));
     // What the filter withheld is billed all the same, and so is what was too long to be read.
-    assert_eq!(usage(7)["cost_usd"], 0.001);
-    assert!(usage(7)["input_tokens"].as_u64() > Some(0));
     assert_eq!(usage(8)["cost_usd"], 0.001);
+    assert!(usage(8)["input_tokens"].as_u64() > Some(0));
+    assert_eq!(usage(9)["cost_usd"], 0.001);
 }
 
 #[tokio::test]
@@ -124,9 +125,13 @@ async fn a_long_answer_and_one_that_was_cut_off_are_results() {
     let summary = folder.run(folder.jobs(&jobs)).llm(&llm).summary().await;
 
     assert_eq!((&summary["exit"], llm.calls()), (&json!(0), 2));
-    let long = folder.results()[0]["result"].as_str().map(str::len);
+    let results = folder.results();
+    let long = results[0]["result"].as_str().map(str::len);
     assert!(long > Some(1_900_000), "{long:?}");
-    assert_eq!(folder.results()[1]["result"], "Echo: [[length]]");
+    assert_eq!(results[0].get("truncated"), None);
+    assert_eq!(results[1]["result"], "Echo: [[length]]");
+    assert_eq!(results[1]["truncated"], true, "whoever uses it should know");
+    assert_eq!(summary["tools"]["summarize"]["truncated_results"], 1);
 }
 
 #[tokio::test]

@@ -101,6 +101,65 @@ async fn what_looks_like_a_template_in_the_input_stays_text() {
     assert_eq!(messages[1]["content"], "{{ 7*7 }} {% for x in y %} {# gone #}");
 }
 
+#[tokio::test]
+async fn it_stays_text_however_deep_in_the_input_it_stands() {
+    let llm = FakeLlm::start().await;
+    let folder = Folder::new();
+    let hostile = "{{ system }}{% include 'system' %}{{ (1).__class__ }}";
+    let catalog = "model = \"m\"\n[tools.deep]\ndescription = \"\"\ninput_schema = {}\n\
+                   system = \"{{ list | join(', ') }} {{ map.of.maps }}\"\nuser = \"{{ map }}\"";
+    folder.write("tools.toml", catalog);
+    let input =
+        json!({"list": [hostile, "{% raw %}"], "map": {"of": {"maps": hostile}}, "system": "no"});
+    let jobs = folder.jobs(&[json!({"id": "a", "tool": "deep", "input": input})]);
+    folder.run(jobs).llm(&llm).args(["--tools", "tools.toml"]).summary().await;
+
+    let messages = llm.last_request().expect("a request").json()["messages"].clone();
+    assert_eq!(messages[0]["content"], format!("{hostile}, {{% raw %}} {hostile}"));
+    assert!(messages[1]["content"].as_str().is_some_and(|text| text.contains(hostile)));
+}
+
+#[tokio::test]
+async fn a_call_says_whose_it_is_and_when_to_give_up() {
+    let llm = FakeLlm::start().await;
+    let folder = Folder::new();
+    let mut job = summarize("job-1", "A secret text.");
+    job["tenant"] = format!("ann@{}", "x".repeat(100)).into();
+    job["batch"] = json!({"id": "batch-1", "index": 0, "callback": "http://127.0.0.1:9/"});
+    let run = folder.run(folder.jobs(&[job.clone()])).llm(&llm).args(["--llm-timeout-s", "30"]);
+    run.args(["--patience-s", "1"]).summary().await;
+
+    let request = llm.last_request().expect("a request");
+    let body = request.json();
+    assert_eq!(request.header("x-litellm-call-id"), Some("job-1"));
+    assert_eq!((&body["timeout"], &body["max_tokens"]), (&json!(29.0), &json!(1024)));
+    let user = body["user"].as_str().expect("a user");
+    assert_eq!(user.len(), 64, "providers refuse longer ones");
+    let names = json!({"job": "job-1", "tool": "summarize", "batch": "batch-1",
+                       "tenant": job["tenant"], "attempt": 1});
+    assert_eq!(body["metadata"]["spend_logs_metadata"], names);
+    assert_eq!(body["metadata"]["tags"][0], "tool:summarize");
+    assert!(!body["metadata"].to_string().contains("secret"), "inputs are nobody's account");
+}
+
+#[tokio::test]
+async fn no_input_and_no_key_reaches_the_log() {
+    let llm = FakeLlm::start().await;
+    let texts = ["Moby Dick [[400]]", "Moby Dick [[401]]", "Moby Dick [[garbage]]", "Moby Dick"];
+    for level in ["info", "trace"] {
+        let folder = Folder::new();
+        let jobs: Vec<Value> = texts
+            .iter()
+            .enumerate()
+            .map(|(n, text)| summarize(&format!("job-{n}"), text))
+            .collect();
+        let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--patience-s", "1"]);
+        let run = run.env("MCP_BATCH_LLM_API_KEY", KEY).env("MCP_BATCH_LOG", level);
+        let ended = run.finish().await;
+        assert!(!ended.stderr.contains("Moby") && !ended.stderr.contains("geheim"), "{ended:?}");
+    }
+}
+
 /// What a run with the key in its environment leaves behind, and the error it tells.
 async fn told_with_key(llm: &FakeLlm, text: &str) -> (String, String) {
     let folder = Folder::new();

@@ -130,6 +130,9 @@ async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
     let faults = [
         (Behaviour::status(401), "http_401"),
         (Behaviour::status(403), "http_403"),
+        (Status::of(401).kind("auth_error").into(), "api_key"),
+        (Status::of(400).kind("no_db_connection").into(), "api_key"),
+        (Status::of(404).message("litellm.NotFoundError: model: claude-0").into(), "unknown_model"),
         (Behaviour::model_not_found(), "unknown_model"),
         (Behaviour::json_of(301, "{}"), "http_301"),
     ];
@@ -160,6 +163,53 @@ async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
         assert_eq!((&next["exit"], llm.calls()), (&json!(0), refused + 8), "{code}");
         assert!(folder.results().iter().all(|result| result["attempts"] == 1), "none counted");
     }
+}
+
+#[tokio::test]
+async fn whoever_has_no_money_left_is_parked_and_seen_to_be() {
+    let refusals = [
+        (Behaviour::budget_exceeded(), "budget_exceeded"),
+        (
+            Status::of(429).message("Deployment over budget: crossed budget").into(),
+            "budget_exceeded",
+        ),
+        (Behaviour::quota_spent(), "quota_exceeded"),
+        (Behaviour::low_credit(), "quota_exceeded"),
+    ];
+    for (refusal, code) in refusals {
+        let llm = FakeLlm::builder().default_behaviour(refusal).start().await;
+        let folder = Folder::new();
+        let jobs = [summarize("a", "One."), summarize("b", "Two.")];
+        let running = one_attempt(&folder, &jobs, &llm).args(["--json"]).start();
+        llm.wait_for_calls(1).await;
+        running.interrupt();
+        let ended = running.finish().await;
+
+        let summary: Value = serde_json::from_str(&ended.stdout).expect("a summary");
+        assert_eq!((ended.code, &summary["waiting"]), (Some(1), &json!(2)), "{code}");
+        assert!(summary["waiting_for"][code].as_u64() >= Some(1), "{summary}");
+        assert_eq!(llm.calls(), 1, "the second is not claimed to learn the same");
+
+        llm.set_default(Behaviour::Echo);
+        let next = one_attempt(&folder, &jobs, &llm).summary().await;
+        assert_eq!((&next["exit"], llm.calls()), (&json!(0), 3), "{code}");
+        assert!(folder.results().iter().all(|result| result["attempts"] == 1), "none counted");
+    }
+}
+
+#[tokio::test]
+async fn deployments_that_cool_down_for_ever_are_a_matter_of_configuration() {
+    let cooling = Status::of(429).kind("all_deployments_in_cooldown").retry_after("0.05");
+    let llm = FakeLlm::builder().default_behaviour(cooling.into()).start().await;
+    let folder = Folder::new();
+
+    let run = one_attempt(&folder, &[summarize("a", "One.")], &llm);
+    let summary = run.summary().await;
+
+    assert_eq!(summary["stopped_by"]["code"], "all_deployments_in_cooldown", "{summary}");
+    assert_eq!(summary["stopped_by"]["class"], "configuration");
+    assert!((11..=15).contains(&llm.calls()), "{}", llm.calls());
+    assert_eq!(folder.results()[0]["status"], "waiting", "no job is killed for it");
 }
 
 fn one_attempt<'a>(folder: &'a Folder, jobs: &[Value], llm: &FakeLlm) -> Run<'a> {

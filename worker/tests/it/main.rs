@@ -5,7 +5,11 @@
 //! |---|---|
 //! | `run_command.rs` | `mcp-batch run`: what goes in, what comes out, what cannot be used |
 //! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
+//! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
+//! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
+//! | `llm_money.rs` | what calls are said to cost |
+//! | `limits.rs` | limits toward an upstream, told or found out |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
 //! | `llm_waits.rs` | pauses and refusals that are not the job's fault |
 //! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
@@ -27,17 +31,21 @@
 mod any_job;
 mod aws;
 mod bad_input;
+mod callbacks_command;
 mod events;
 mod helpers;
 mod job_schema;
+mod limits;
+mod litellm;
 mod llm_answers;
+mod llm_money;
 mod llm_prompts;
 mod llm_waits;
 mod poll;
-mod serve;
 mod run_again;
 mod run_command;
 mod secrets;
+mod serve;
 mod settings;
 mod worker;
 

@@ -17,6 +17,8 @@ macro_rules! every_case_on {
     ($store:ty) => {
         every_case_on! { $store:
             a_message_comes_with_all_that_was_sent
+            a_message_without_a_namespace_comes_without_one
+            what_can_be_sent_is_answered_one_by_one
             ids_come_in_the_order_of_the_messages
             a_received_message_is_hidden_until_its_visibility_timeout_ends
             each_receive_is_counted
@@ -45,6 +47,7 @@ mod sqlite {
     every_case_on!(crate::queue::store::SqliteStore);
 
     every_case_on! { crate::queue::store::SqliteStore:
+        a_job_can_be_looked_for
         any_bytes_survive
         any_bytes_can_be_buried
     }

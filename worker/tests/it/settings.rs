@@ -84,7 +84,7 @@ fn callbacks_to_one_host_have_a_bound() {
 #[test]
 fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
     let callbacks = config::courier(&source([])).expect("the default").total();
-    let of = |llm| Connections { llm, ledger: 64, bucket: 32, queue: 16, callbacks };
+    let of = |llm| Connections { llm, ledger: 64, bucket: 32, queue: 16, callbacks, clients: 0 };
     let llm = |default| config::concurrency(&source([]), default).expect("the default");
     assert!(of(llm(DEFAULT_CONCURRENCY)).check(1024).is_ok());
     assert!(of(llm(LAMBDA_CONCURRENCY)).check(1024).is_ok());

@@ -16,7 +16,7 @@ const CALLBACKS_AT_ONCE: usize = 5;
 pub(super) async fn measure(binary: &Path) -> anyhow::Result<Vec<Row>> {
     let setup = |concurrency| Setup {
         text_bytes: 4_000,
-        ..Setup::with_llm(Duration::from_secs(2), concurrency)
+        ..Setup::with_llm(Duration::from_secs(8), concurrency)
     };
     let all = peak_mib(binary, setup(1_000)).await?;
     let by_default = Setup { callbacks_at_once: CALLBACKS_AT_ONCE, ..setup(JOBS_AT_ONCE) };

@@ -3,6 +3,7 @@
 //!
 //! | file | what is shown |
 //! |---|---|
+//! | `api.rs` | the role `api`: the router behind API Gateway |
 //! | `answers.rs` | which messages come back, whatever an event holds |
 //! | `deadline.rs` | what becomes of what is not finished when the time is over |
 //! | `fifo.rs` | order within a group, groups at once |
@@ -25,6 +26,7 @@ mod timeless;
 mod wire;
 
 mod answers;
+mod api;
 mod deadline;
 mod deferrals;
 mod fifo;

@@ -60,7 +60,9 @@ impl Default for Setup {
             is_fifo: false,
             max_receives: None,
         };
-        setup.env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT.as_secs().to_string())
+        setup
+            .env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT.as_secs().to_string())
+            .env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1")
     }
 }
 

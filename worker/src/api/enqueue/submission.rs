@@ -104,7 +104,8 @@ impl<'a> Submission<'a> {
         self,
         identity: &Identity,
     ) -> Result<(Vec<Draft>, Option<Batch>), Problem> {
-        let batch = self.batch.map(|batch| batch.complete(self.jobs.len(), identity)).transpose()?;
+        let batch =
+            self.batch.map(|batch| batch.complete(self.jobs.len(), identity)).transpose()?;
         let draft = |(index, job): (usize, &RawValue)| {
             let text = job.get().trim();
             // What is wrong with it is told where it is parsed.
@@ -132,7 +133,9 @@ impl<'a> Submission<'a> {
 
 /// An object's text with more fields at its beginning.
 pub(in crate::api) fn with(fields: &Map<String, Value>, object: &str) -> Bytes {
-    let Some(rest) = object.strip_prefix('{') else { return Bytes::copy_from_slice(object.as_bytes()) };
+    let Some(rest) = object.strip_prefix('{') else {
+        return Bytes::copy_from_slice(object.as_bytes());
+    };
     let mut text = Value::from(fields.clone()).to_string();
     // Its closing brace gives way to what follows.
     text.pop();
@@ -212,7 +215,8 @@ impl BatchFields {
         let has_size = fields.contains_key("size");
         fields.retain(|name, value| name != "size" || !value.is_null());
         if first_index > 0 && !has_size {
-            let detail = "expected the number of jobs of the whole batch, or null until it is closed";
+            let detail =
+                "expected the number of jobs of the whole batch, or null until it is closed";
             return Err(Problem::bad_request("missing_field", detail).at("batch.size"));
         }
         Ok(Self { first_index, has_size, membership: fields })

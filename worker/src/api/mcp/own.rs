@@ -54,9 +54,7 @@ impl Own {
                 enqueue_schema(),
             ),
             Self::JobStatus => ("Tells where a job stands, and its result.", id_schema("job")),
-            Self::BatchStatus => {
-                ("Tells how many jobs of a batch have ended.", id_schema("batch"))
-            }
+            Self::BatchStatus => ("Tells how many jobs of a batch have ended.", id_schema("batch")),
             Self::BatchResults => (
                 "Results of a batch in the order of their index, a page at a time: call again with \
                  next_cursor until that is null.",

@@ -69,6 +69,10 @@ impl Reader {
         self.0.contains_key(name)
     }
 
+    pub(super) fn is_true(&self, name: &str) -> bool {
+        self.0.get(name) == Some(&AttributeValue::Bool(true))
+    }
+
     pub(super) fn maybe_text(&mut self, name: &str) -> Result<Option<String>, LedgerError> {
         match self.0.remove(name) {
             None => Ok(None),

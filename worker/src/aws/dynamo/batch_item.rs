@@ -68,8 +68,10 @@ pub(super) fn of_batch(key: BatchKey, batch: &KnownBatch, kept_until_s: i64) -> 
     put("batch", text(record.id.as_str()));
     put("counted", number(record.counted));
     put("callback_url", text(slot.callback.expose_url()));
-    put("callback_state", text(state_name(slot.state)));
+    put("callback_state", text(slot.state.name()));
     put("callback_failures", number(slot.failures));
+    put("callback_refusals", number(slot.refusals));
+    put("callback_maybe", AttributeValue::Bool(slot.may_have_arrived));
     put("delivery_ends_ms", number(record.delivery_ends.0));
     put("opened_ms", number(record.opened.0));
     put("batch_expires_ms", number(record.expires.0));
@@ -84,31 +86,25 @@ pub(super) fn of_batch(key: BatchKey, batch: &KnownBatch, kept_until_s: i64) -> 
     item
 }
 
-/// The callback's state as it is stored.
-pub(super) fn state_name(state: CallbackState) -> &'static str {
-    match state {
-        CallbackState::Pending => "pending",
-        CallbackState::Sent => "sent",
-        CallbackState::Dead => "dead",
-    }
-}
-
 /// A batch as it was stored.
 pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
     let mut item = Reader::new(item);
     let url = item.text("callback_url")?;
     let callback = Callback::from_url(url).map_err(|_| malformed("callback_url", "a URL"))?;
-    let state = match item.text("callback_state")?.as_str() {
-        "pending" => CallbackState::Pending,
-        "sent" => CallbackState::Sent,
-        "dead" => CallbackState::Dead,
-        _ => return Err(malformed("callback_state", "pending, sent or dead")),
+    let state = CallbackState::from_name(&item.text("callback_state")?)
+        .ok_or_else(|| malformed("callback_state", "pending, sent, or why it is dead"))?;
+    let slot = CallbackSlot {
+        callback,
+        state,
+        failures: item.number("callback_failures")?,
+        refusals: item.maybe_number("callback_refusals")?.unwrap_or(0),
+        may_have_arrived: item.is_true("callback_maybe"),
     };
     let record = BatchRecord {
         id: item.parsed("batch")?,
         size: item.maybe_number("batch_size")?,
         counted: item.number("counted")?,
-        callback: CallbackSlot { callback, state, failures: item.number("callback_failures")? },
+        callback: slot,
         delivery_ends: UnixMs(item.number("delivery_ends_ms")?),
         opened: UnixMs(item.number("opened_ms")?),
         expires: UnixMs(item.number("batch_expires_ms")?),

@@ -1,5 +1,7 @@
 //! Batches that are counted: their members, and the delivery of their one callback.
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use super::{
     DynamoLedger,
     attributes::{number, text},
@@ -17,10 +19,12 @@ use crate::{
 const READ_AT_ONCE: u64 = 100;
 
 const CHANGE: &str = "SET version = :new_version, callback_state = :state, \
-     callback_failures = :failures, delivery_ends_ms = :ends";
+     callback_failures = :failures, callback_refusals = :refusals, callback_maybe = :maybe, \
+     delivery_ends_ms = :ends";
 
 const CHANGE_FOR_GOOD: &str = "SET version = :new_version, callback_state = :state, \
-     callback_failures = :failures, delivery_ends_ms = :ends, record_expires_s = kept_until_s";
+     callback_failures = :failures, callback_refusals = :refusals, callback_maybe = :maybe, \
+     delivery_ends_ms = :ends, record_expires_s = kept_until_s";
 
 impl DynamoLedger {
     pub(super) async fn look_at_batch(
@@ -84,14 +88,16 @@ impl DynamoLedger {
             values: vec![
                 (":version", number(version)),
                 (":new_version", number(new_version)),
-                (":state", text(batch_item::state_name(slot.state))),
+                (":state", text(slot.state.name())),
                 (":failures", number(slot.failures)),
+                (":refusals", number(slot.refusals)),
+                (":maybe", AttributeValue::Bool(slot.may_have_arrived)),
                 (":ends", number(batch.delivery_ends.0)),
             ],
         };
         let update = match slot.state {
             CallbackState::Pending => CHANGE,
-            CallbackState::Sent | CallbackState::Dead => CHANGE_FOR_GOOD,
+            CallbackState::Sent | CallbackState::Dead(_) => CHANGE_FOR_GOOD,
         };
         match self.table.update(batch_item::batch_pk(key), update, condition).await? {
             Written::Done => Ok(true),

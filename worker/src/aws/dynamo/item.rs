@@ -97,11 +97,16 @@ fn put_debts(record: &Record, mut put: impl FnMut(&str, AttributeValue)) {
         put("callback_url", text(slot.callback.expose_url()));
         match slot.state {
             CallbackState::Pending => put(CALLBACK_PENDING, AttributeValue::Bool(true)),
-            CallbackState::Sent => put(CALLBACK_END, text("sent")),
-            CallbackState::Dead => put(CALLBACK_END, text("dead")),
+            over => put(CALLBACK_END, text(over.name())),
         }
         if slot.failures > 0 {
             put("callback_failures", number(slot.failures));
+        }
+        if slot.refusals > 0 {
+            put("callback_refusals", number(slot.refusals));
+        }
+        if slot.may_have_arrived {
+            put("callback_maybe", AttributeValue::Bool(true));
         }
     }
     match record.dead_letter {
@@ -197,12 +202,16 @@ fn callback(item: &mut Reader) -> Result<Option<CallbackSlot>, LedgerError> {
     let callback = Callback::from_url(url).map_err(|_| malformed("callback_url", "a URL"))?;
     let state = match item.maybe_text(CALLBACK_END)?.as_deref() {
         None => CallbackState::Pending,
-        Some("sent") => CallbackState::Sent,
-        Some("dead") => CallbackState::Dead,
-        Some(_) => return Err(malformed(CALLBACK_END, "sent or dead")),
+        Some(end) => CallbackState::from_name(end)
+            .ok_or_else(|| malformed(CALLBACK_END, "sent, or why it is dead"))?,
     };
-    let failures = item.maybe_number("callback_failures")?.unwrap_or(0);
-    Ok(Some(CallbackSlot { callback, state, failures }))
+    Ok(Some(CallbackSlot {
+        callback,
+        state,
+        failures: item.maybe_number("callback_failures")?.unwrap_or(0),
+        refusals: item.maybe_number("callback_refusals")?.unwrap_or(0),
+        may_have_arrived: item.has("callback_maybe"),
+    }))
 }
 
 /// The key in a job's hash key.

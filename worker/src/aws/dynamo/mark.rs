@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     job::JobKey,
-    lease::{Delivery, Mark, Record, Step},
+    lease::{CallbackState, Delivery, Mark, Record, Step},
 };
 
 const CALLBACK_IS_OVER: &str = "SET version = :version, callback_end = :end, \
@@ -77,11 +77,11 @@ fn payment(epoch: u64, mark: &Mark) -> Option<(&'static str, Expression)> {
     match mark {
         Mark::Callback(callback, delivery) => {
             let end = match delivery {
-                Delivery::Sent => "sent",
-                Delivery::Dead => "dead",
-                Delivery::Failed => return None,
+                Delivery::Sent => CallbackState::Sent,
+                Delivery::Dead(why) => CallbackState::Dead(*why),
+                Delivery::Failed(_) => return None,
             };
-            values.extend([(":end", text(end)), (":url", text(callback.expose_url()))]);
+            values.extend([(":end", text(end.name())), (":url", text(callback.expose_url()))]);
             Some((CALLBACK_IS_OVER, Expression { text: CALLBACK_IS_DUE, values }))
         }
         Mark::DeadLetterSent => {

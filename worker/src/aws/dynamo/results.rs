@@ -13,7 +13,7 @@ use super::{
     attributes::{Item, Reader, bytes, text, weight},
     failure::{self, Failure, malformed},
 };
-use crate::lease::{LedgerError, Record, State};
+use crate::lease::{LedgerError, Record, Settlement, State};
 
 /// What one write unit pays for.
 const WRITE_UNIT: usize = 1024;
@@ -59,6 +59,12 @@ impl ResultStore {
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
         self.permits.acquire().await.map_err(LedgerError::of)
+    }
+
+    /// Whether the result of a settlement may have to be sent to the bucket.
+    pub(super) fn may_go_outside(&self, settlement: &Settlement) -> bool {
+        let Settlement::Complete(outcome) = settlement else { return false };
+        self.bucket.is_some() && outcome.result.to_string().len() > WRITE_UNIT
     }
 
     /// Adds the record's result to its item; one that goes to the bucket is there before this
@@ -118,7 +124,7 @@ impl ResultStore {
         let _permit = self.permit().await?;
         let request = self.client.put_object().bucket(bucket).key(key);
         let request = request.content_type("application/json").content_encoding("zstd");
-        let answer = request.body(ByteStream::from(packed)).send().await;
+        let answer = Box::pin(request.body(ByteStream::from(packed)).send()).await;
         answer.map(|_| ()).map_err(|error| failure::of_request("PutObject", &error))
     }
 
@@ -127,7 +133,8 @@ impl ResultStore {
             return Err(malformed(RESULT_OBJECT, "none, since no bucket is set"));
         };
         let _permit = self.permit().await?;
-        let answer = self.client.get_object().bucket(bucket).key(key).send().await;
+        let request = self.client.get_object().bucket(bucket).key(key);
+        let answer = Box::pin(request.send()).await;
         let answer = answer.map_err(|error| failure::of_request("GetObject", &error))?;
         let mut body = answer.body;
         let mut packed = Vec::new();

@@ -1,5 +1,6 @@
 //! The table on the wire: a handful of requests, each under a permit, so that a thousand jobs at
-//! once do not open a thousand connections. Reads are strongly consistent.
+//! once do not open a thousand connections. Reads are strongly consistent. Each is sent from a box: the
+//! SDK's futures take 5 KB and more, which a job would keep room for while it waits for its LLM.
 
 use std::collections::HashMap;
 
@@ -61,7 +62,7 @@ impl Table {
     pub(super) async fn get(&self, pk: String) -> Result<Option<Item>, LedgerError> {
         let _permit = self.permit().await?;
         let request = self.client.get_item().table_name(&self.name).consistent_read(true);
-        let answer = request.key(PK, text(pk)).send().await;
+        let answer = Box::pin(request.key(PK, text(pk)).send()).await;
         answer.map(|answer| answer.item).map_err(|error| failure::of_request("GetItem", &error))
     }
 
@@ -87,7 +88,7 @@ impl Table {
             let wanted = wanted.build().map_err(LedgerError::of)?;
             let permit = self.permit().await?;
             let request = self.client.batch_get_item().request_items(&self.name, wanted);
-            let answer = request.send().await;
+            let answer = Box::pin(request.send()).await;
             drop(permit);
             let answer = answer.map_err(|error| failure::of_request("BatchGetItem", &error))?;
             items.extend(answer.responses.unwrap_or_default().into_values().flatten());
@@ -107,17 +108,15 @@ impl Table {
         condition: Expression,
     ) -> Result<Written, LedgerError> {
         let _permit = self.permit().await?;
-        let answer = self
+        let request = self
             .client
             .put_item()
             .table_name(&self.name)
             .set_item(Some(item))
             .condition_expression(condition.text)
             .set_expression_attribute_values(values(condition))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match answer {
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(Written::Done),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
@@ -137,7 +136,7 @@ impl Table {
         condition: Expression,
     ) -> Result<Written, LedgerError> {
         let _permit = self.permit().await?;
-        let answer = self
+        let request = self
             .client
             .update_item()
             .table_name(&self.name)
@@ -145,10 +144,8 @@ impl Table {
             .update_expression(update)
             .condition_expression(condition.text)
             .set_expression_attribute_values(values(condition))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match answer {
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(Written::Done),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
@@ -200,7 +197,7 @@ impl Table {
     ) -> Result<bool, LedgerError> {
         let _permit = self.permit().await?;
         let request = self.client.transact_write_items().set_transact_items(Some(writes));
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled))

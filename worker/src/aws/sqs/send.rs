@@ -86,7 +86,7 @@ impl SqsQueue {
         let _permit = self.requests.acquire().await.map_err(QueueError::of)?;
         let request =
             self.client.send_message_batch().queue_url(queue_url).set_entries(Some(requests));
-        let sent = request.send().await.map_err(|error| failure::told(&error))?;
+        let sent = Box::pin(request.send()).await.map_err(|error| failure::told(&error))?;
         let done = sent.successful().iter().map(|entry| (entry.id(), entry.message_id.clone()));
         Ok(Answers::new(done, sent.failed()))
     }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::{
+    environment::{Environment, Ports},
     error::{ErrorClass, JobError},
-    job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, Namespace, PayloadHash, ToolName},
-    tool::Tools,
+    job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, PayloadHash, ToolName},
 };
 
 use super::input::Item;
@@ -68,19 +68,18 @@ impl Sent {
 
 impl Entries {
     /// Judges an item by its text; answers its job if that is to be sent.
-    pub(super) fn admit<T: Tools>(
+    pub(super) fn admit<P: Ports>(
         &mut self,
         item: &Item,
         body: &Bytes,
-        tools: &T,
-        namespace: &Namespace,
+        environment: &Environment<P>,
     ) -> Option<Job> {
         let parsed = match item.is_whole() {
             true => Job::parse(body),
             false => Err(Box::new(InvalidJob::too_large(item.bytes))),
         };
         match parsed {
-            Ok(job) => self.admit_job(job, item.line, tools, namespace),
+            Ok(job) => self.admit_job(job, item.line, environment),
             Err(invalid) => {
                 let error = invalid.error();
                 self.all.push(Entry {
@@ -95,15 +94,14 @@ impl Entries {
         }
     }
 
-    fn admit_job<T: Tools>(
+    fn admit_job<P: Ports>(
         &mut self,
         job: Job,
         line: u64,
-        tools: &T,
-        namespace: &Namespace,
+        environment: &Environment<P>,
     ) -> Option<Job> {
-        let key = JobKey::of(namespace, job.id());
-        let fate = self.fate(&job, key, tools);
+        let key = JobKey::of(&environment.policy.namespace, job.id());
+        let fate = self.fate(&job, key, environment);
         let is_sent = matches!(fate, Fate::Sent(_));
         self.all.push(Entry {
             line,
@@ -115,8 +113,8 @@ impl Entries {
         is_sent.then_some(job)
     }
 
-    fn fate<T: Tools>(&mut self, job: &Job, key: JobKey, tools: &T) -> Fate {
-        if let Err(error) = tools.check(job) {
+    fn fate<P: Ports>(&mut self, job: &Job, key: JobKey, environment: &Environment<P>) -> Fate {
+        if let Err(error) = environment.check(job) {
             return Fate::Rejected(Box::new(error));
         }
         let Some(sent) = self.sent.get(&key) else {

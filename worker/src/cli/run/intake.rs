@@ -120,7 +120,7 @@ impl Intake {
     }
 
     fn admit(&self, entries: &mut Entries, item: &Item, body: &Bytes) -> Option<Job> {
-        entries.admit(item, body, &self.environment.tools, &self.environment.policy.namespace)
+        entries.admit(item, body, &self.environment)
     }
 
     fn message(&self, job: &Job, body: Bytes) -> NewMessage {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::JobError,
     job::JobKey,
-    lease::{Ledger, Record, State},
+    lease::{CallbackState, Ledger, Record, State},
     webhook::{data, error_data},
 };
 
@@ -121,6 +121,8 @@ fn line(
             (Some(Ending::Settled { is_earlier, .. }), Some(record)) => {
                 settled(entry, record, *is_earlier)
             }
+            // Its outcome stands; what is not finished is its callback.
+            (None, Some(record)) if record.is_final() => settled(entry, record, false),
             _ => waiting(entry, tally.waiting.get(key).map(|waiting| &waiting.reason)),
         },
     }
@@ -171,6 +173,10 @@ fn settled(entry: &Entry, record: &Record, is_earlier: bool) -> Map<String, Valu
     };
     let mut line = head(entry, status);
     line.extend(data(record, None));
+    let untold = record.callback.as_ref().filter(|slot| slot.state != CallbackState::Sent);
+    if let Some(slot) = untold {
+        line.insert("callback".to_owned(), slot.state.name().into());
+    }
     if is_earlier {
         line.insert("already_done".to_owned(), true.into());
     }

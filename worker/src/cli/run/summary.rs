@@ -27,9 +27,12 @@ pub(super) struct Summary {
     items: usize,
     duplicates: u64,
     calls: u64,
+    dead_callbacks: u64,
     elapsed: Duration,
     results: PathBuf,
     stopped_by: Option<JobError>,
+    /// Why jobs wait, by code: how many, and the message of one of them.
+    waiting_for: BTreeMap<String, (u64, String)>,
 }
 
 impl Summary {
@@ -44,9 +47,11 @@ impl Summary {
             items: entries.iter().len(),
             duplicates: 0,
             calls: tally.calls,
+            dead_callbacks: tally.dead_callbacks,
             elapsed,
             results,
             stopped_by: tally.hopeless().cloned(),
+            waiting_for: BTreeMap::new(),
         };
         for entry in entries.iter() {
             let tool = entry.tool.as_ref().map_or(NO_TOOL, |tool| tool.as_str());
@@ -70,10 +75,21 @@ impl Summary {
             }
         };
         match ending {
-            None => self.tool(tool).waiting += 1,
+            None => {
+                self.tool(tool).waiting += 1;
+                self.waits(fate, tally);
+            }
             Some(Ending::Rejected(_)) => self.tool(tool).failed += 1,
             Some(Ending::Settled { .. }) => {}
         }
+    }
+
+    fn waits(&mut self, fate: &Fate, tally: &Tally) {
+        let Fate::Sent(key) = fate else { return };
+        let Some(waiting) = tally.waiting.get(key) else { return };
+        let reason = &waiting.reason;
+        let first = || (0, reason.message.clone());
+        self.waiting_for.entry(reason.code.to_string()).or_insert_with(first).0 += 1;
     }
 
     fn tool(&mut self, name: &str) -> &mut ToolTally {
@@ -111,9 +127,12 @@ impl Summary {
             "waiting": self.sum(|tool| tool.waiting),
             "duplicates": self.duplicates,
             "tool_calls": self.calls,
+            "dead_callbacks": self.dead_callbacks,
             "elapsed_s": self.elapsed.as_secs_f64(),
             "results": self.results,
             "stopped_by": self.stopped_by,
+            "waiting_for": self.waiting_for.iter().map(|(code, (jobs, _))| (code, jobs))
+                .collect::<BTreeMap<_, _>>(),
             "tools": tools.collect::<BTreeMap<_, _>>(),
         })
     }
@@ -126,6 +145,14 @@ impl Summary {
         }
         if waiting > 0 {
             lines.push(format!("{waiting} jobs wait; the same command goes on with them."));
+            let reasons = self.waiting_for.iter();
+            lines.extend(reasons.map(|(code, (jobs, why))| format!("  {jobs} for {code}: {why}")));
+        }
+        if self.dead_callbacks > 0 {
+            let count = self.dead_callbacks;
+            lines.push(format!(
+                "{count} callbacks were given up; `mcp-batch callbacks resend` sends them again."
+            ));
         }
         lines.push(format!("Results: {}", self.results.display()));
         lines.join("\n")
@@ -195,7 +222,12 @@ fn tool_json(tool: &ToolTally) -> Value {
         "p50_ms": millis(50),
         "p95_ms": millis(95),
         "input_tokens": tool.usage.input_tokens,
+        "cached_input_tokens": tool.usage.cached_input_tokens,
+        "cache_write_tokens": tool.usage.cache_write_tokens,
         "output_tokens": tool.usage.output_tokens,
+        "reasoning_tokens": tool.usage.reasoning_tokens,
+        "fallbacks": tool.usage.fallbacks,
+        "truncated_results": tool.usage.truncated_results,
         "cost_usd": tool.usage.cost_usd,
         "unpriced_calls": tool.usage.unpriced_calls,
     })

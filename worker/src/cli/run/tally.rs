@@ -13,7 +13,7 @@ use crate::{
     environment::{End, Observation, Observer},
     error::{ErrorClass, JobError},
     job::{JobId, JobKey},
-    lease::{Record, State, Usage},
+    lease::{Delivery, Record, State, Usage},
 };
 
 /// A job that came back this often for the configuration's sake, with nothing finished in
@@ -64,6 +64,8 @@ pub(super) struct Tally {
     pub(super) waiting: HashMap<JobKey, Waiting>,
     pub(super) tools: BTreeMap<String, ToolTally>,
     pub(super) failed: u64,
+    /// Callbacks that were given up.
+    pub(super) dead_callbacks: u64,
     /// How many jobs will end, once that is known.
     expected: Option<u64>,
     /// Jobs whose tool was called in this run, however that ended.
@@ -81,6 +83,7 @@ impl Default for Tally {
             waiting: HashMap::new(),
             tools: BTreeMap::new(),
             failed: 0,
+            dead_callbacks: 0,
             expected: None,
             called: HashSet::new(),
             patient_since: Instant::now(),
@@ -203,10 +206,15 @@ impl Observer for SharedTally {
                     self.complete.notify_one();
                 }
             }
-            Observation::Returned { key: Some(key), reason, after, .. } => {
+            Observation::Returned { key: Some(key), reason, after, .. }
+            | Observation::Waits { key, reason, about: after } => {
                 tally.returned(key, reason, after);
             }
-            Observation::Ended { key: None, .. } | Observation::Returned { key: None, .. } => {}
+            Observation::Delivered { delivery: Delivery::Dead(_) } => tally.dead_callbacks += 1,
+            Observation::Delivered { .. }
+            | Observation::Ended { key: None, .. }
+            | Observation::Returned { key: None, .. }
+            | Observation::Refused { .. } => {}
         }
     }
 }

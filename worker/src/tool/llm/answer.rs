@@ -1,9 +1,8 @@
 //! A chat completion's answer: its text, what it used, why it ended.
 
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::ToolError;
+use super::{CallTerms, Text, ToolError, head::Head, tokens::Tokens};
 use crate::{
     error::{ErrorClass, JobError},
     lease::Usage,
@@ -18,31 +17,13 @@ pub(in crate::tool) struct Answer {
     pub(in crate::tool) is_truncated: bool,
 }
 
-/// What LiteLLM's headers say of the cost.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HeaderCost {
-    cost_usd: Option<f64>,
-}
-
-impl HeaderCost {
-    /// A cache hit still reports the cost of the call it saved; only the cache's key tells.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        if headers.contains_key("x-litellm-cache-key") {
-            return Self { cost_usd: Some(0.0) };
-        }
-        let header = headers.get("x-litellm-response-cost").and_then(|cost| cost.to_str().ok());
-        let cost = header.and_then(|cost| cost.parse::<f64>().ok());
-        Self { cost_usd: cost.filter(|cost| cost.is_finite() && *cost >= 0.0) }
-    }
-}
-
 #[derive(Deserialize)]
 struct Body {
     #[serde(default)]
     model: Option<String>,
     choices: Vec<Choice>,
     #[serde(default)]
-    usage: Option<Tokens>,
+    usage: Tokens,
 }
 
 #[derive(Deserialize)]
@@ -58,34 +39,24 @@ struct Message {
     content: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-struct Tokens {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-}
-
 impl Answer {
     /// Reads the body of a 200.
-    pub(super) fn parse(body: &[u8], cost: HeaderCost, is_cut: bool) -> Result<Self, ToolError> {
-        if is_cut {
-            let usage = Usage { cost_usd: cost.cost_usd, ..Usage::unknown() };
+    pub(super) fn parse(
+        text: &Text,
+        head: &Head,
+        terms: &CallTerms<'_>,
+    ) -> Result<Self, ToolError> {
+        if text.is_cut {
+            let usage = head.usage_of_lost_answer(terms);
             let message = "the LLM's answer is longer than 8 MiB";
             return Err(failure(ErrorClass::Permanent, "answer_too_large", message, usage));
         }
-        let Ok(body) = serde_json::from_slice::<Body>(body) else {
-            let usage = priced(Usage::unknown(), cost);
+        let Ok(body) = serde_json::from_slice::<Body>(&text.head) else {
+            let usage = head.usage_of_lost_answer(terms);
             let message = "the LLM's answer is not a chat completion in JSON";
             return Err(failure(ErrorClass::Transient, "answer_malformed", message, usage));
         };
-        let tokens = body.usage.unwrap_or_default();
-        let usage = Usage {
-            input_tokens: tokens.prompt_tokens,
-            output_tokens: tokens.completion_tokens,
-            model: body.model,
-            ..priced(Usage::unknown(), cost)
-        };
+        let usage = head.usage(body.usage, body.model, terms);
         let Some(choice) = body.choices.into_iter().next() else {
             let message = "the LLM answered without a choice";
             return Err(failure(ErrorClass::Transient, "answer_empty", message, usage));
@@ -101,18 +72,15 @@ impl Answer {
                 Err(failure(ErrorClass::Permanent, "content_filter", message, usage))
             }
             Some(content) => Ok(Self { content, usage, is_truncated: reason == Some("length") }),
+            None if reason == Some("length") => {
+                let message = "the LLM used up max_tokens before it came to any text";
+                Err(failure(ErrorClass::Permanent, "answer_truncated", message, usage))
+            }
             None => {
                 let message = "the LLM answered without any text";
                 Err(failure(ErrorClass::Transient, "answer_empty", message, usage))
             }
         }
-    }
-}
-
-fn priced(usage: Usage, cost: HeaderCost) -> Usage {
-    match cost.cost_usd {
-        Some(cost) => Usage { cost_usd: Some(cost), unpriced_calls: 0, ..usage },
-        None => usage,
     }
 }
 

@@ -1,31 +1,28 @@
 //! An answer that is no success: what its status, its error type and its headers mean for the job.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use reqwest::{
+    Response, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::Deserialize;
 
-use super::{ApiKey, ToolError};
+use super::{ApiKey, ToolError, head::cost_usd, shown::shown};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
+    lease::Usage,
     retry::retry_after,
+    tool::gate::COOLDOWN,
 };
 
-/// The longest pause an upstream may ask for.
+/// The longest pause an upstream may ask for, and how long jobs are parked whose quota is spent:
+/// until somebody pays, or a new period begins.
 const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
-/// How long to wait when money is spent: until somebody raises the budget, or a new period begins.
-const BUDGET_PAUSE: Duration = Duration::from_mins(1);
-
-/// The most of an upstream's message that is told, in characters.
-const MAX_MESSAGE_CHARS: usize = 300;
-
-/// Text of the prompt that an upstream's message may not repeat, in characters.
-const QUOTED_CHARS: usize = 24;
-
-/// A prompt that is shorter is a word that any message may hold.
-const SHORTEST_PROMPT_CHARS: usize = 8;
+/// How long jobs are parked when LiteLLM's own budget is spent: somebody may raise it any moment.
+const BUDGET_PAUSE: Duration = Duration::from_mins(5);
 
 /// A call that brought no answer.
 pub(super) struct Refused {
@@ -44,6 +41,8 @@ impl From<ToolError> for Refused {
 pub(super) struct Refusal {
     status: StatusCode,
     retry_after: Option<Duration>,
+    /// What the refused call cost all the same.
+    usage: Usage,
     job_named_model: bool,
 }
 
@@ -53,7 +52,7 @@ struct Body {
     error: Details,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Details {
     message: Option<String>,
@@ -62,110 +61,167 @@ struct Details {
     code: Option<serde_json::Value>,
 }
 
-/// What the request said.
-#[derive(Default, Deserialize)]
-struct Request {
-    messages: Vec<Said>,
-}
-
-#[derive(Deserialize)]
-struct Said {
-    content: String,
-}
-
 impl Refusal {
     pub(super) fn of(response: &Response, now: UnixMs, job_named_model: bool) -> Self {
         let headers = response.headers();
         // LiteLLM hands the provider's own wish on under another name.
-        let asked = headers.get(RETRY_AFTER).or_else(|| headers.get("llm_provider-retry-after"));
-        let retry_after = asked
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| retry_after(value, now, LONGEST_PAUSE));
-        Self { status: response.status(), retry_after, job_named_model }
+        let retry_after = [RETRY_AFTER.as_str(), "llm_provider-retry-after"]
+            .into_iter()
+            .filter_map(|name| headers.get(name)?.to_str().ok())
+            .find_map(|value| retry_after(value, now, LONGEST_PAUSE));
+        let usage = cost_of_refusal(headers);
+        Self { status: response.status(), retry_after, usage, job_named_model }
     }
 
     /// The verdict, with as much of the upstream's own words as repeats neither key nor prompt.
     pub(super) fn explained_by(self, body: &[u8], request: &[u8], key: Option<&ApiKey>) -> Refused {
-        let details = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
-        let (class, code) = self.judge(&details);
-        let retry_after = match code {
-            Some("budget_exceeded") => self.retry_after.or(Some(BUDGET_PAUSE)),
-            _ => self.retry_after,
-        };
-        let blames_key = match code {
-            None => self.status == StatusCode::UNAUTHORIZED,
-            Some(code) => code == "api_key",
-        };
-        let code = code.map_or_else(|| format!("http_{}", self.status.as_u16()), str::to_owned);
+        let details = Details::read(body, key);
+        let Verdict { class, code, pause } = self.judge(&details);
+        let blames_key = code == "api_key" || self.status == StatusCode::UNAUTHORIZED;
         let said = details.message.map(|message| shown(&message, request, key)).unwrap_or_default();
         let message = format!("the LLM answered {}{said}", self.status);
         let error = JobError::new(class, code, message);
         let failure = match self.status.as_u16() {
+            // LiteLLM says that it cost nothing; the provider may have another opinion.
             408 | 504 => ToolError::ambiguous(error),
-            _ => ToolError::free(error),
+            _ => ToolError { usage: self.usage, ..ToolError::free(error) },
         };
+        let retry_after = self.retry_after.or(pause);
         Refused { error: ToolError { retry_after, ..failure }, blames_key }
     }
 
-    /// The status first, the type second: LiteLLM calls a 408 an invalid request.
-    fn judge(&self, details: &Details) -> (ErrorClass, Option<&'static str>) {
-        let kind = details.kind.as_deref().unwrap_or_default();
+    /// The status first, the type second, and the text where neither tells: LiteLLM calls a 408 an
+    /// invalid request, and a spent quota too many requests.
+    fn judge(&self, details: &Details) -> Verdict {
+        use ErrorClass::{Configuration, Permanent, Throttled, Transient};
         match self.status.as_u16() {
-            _ if kind == "budget_exceeded" => (ErrorClass::Throttled, Some("budget_exceeded")),
-            300..=399 | 401 | 403 => (ErrorClass::Configuration, None),
-            400 if kind == "no_db_connection" => (ErrorClass::Configuration, Some("api_key")),
+            _ if details.is_budget_spent() => parked("budget_exceeded", BUDGET_PAUSE),
+            400 | 402 | 403 | 429 if details.is_quota_spent() => {
+                parked("quota_exceeded", LONGEST_PAUSE)
+            }
+            400 | 401 | 403 | 500 if details.refuses_our_key() => Configuration.with("api_key"),
+            300..=399 | 401 | 402 | 403 => Configuration.with(self.code()),
             400 | 404 if details.names_unknown_model() => match self.job_named_model {
-                true => (ErrorClass::Permanent, Some("unknown_model")),
-                false => (ErrorClass::Configuration, Some("unknown_model")),
+                true => Permanent.with("unknown_model"),
+                false => Configuration.with("unknown_model"),
             },
-            408 => (ErrorClass::Transient, Some("timeout")),
-            429 => (ErrorClass::Throttled, None),
-            503 if self.retry_after.is_some() => (ErrorClass::Throttled, None),
-            409 | 425 | 500.. => (ErrorClass::Transient, None),
-            _ => (ErrorClass::Permanent, None),
+            400 if details.says(&CONTEXT_TOO_LONG) => Permanent.with("context_too_long"),
+            400 if details.says(&FILTERED) => Permanent.with("content_filter"),
+            408 => Transient.with("timeout"),
+            429 if details.is(COOLDOWN) => Throttled.with(COOLDOWN),
+            429 => Throttled.with(self.code()),
+            503 if self.retry_after.is_some() => Throttled.with(self.code()),
+            409 | 425 | 500.. => Transient.with(self.code()),
+            _ => Permanent.with(self.code()),
         }
     }
+
+    fn code(&self) -> Cow<'static, str> {
+        format!("http_{}", self.status.as_u16()).into()
+    }
 }
+
+/// What is done about a refusal.
+struct Verdict {
+    class: ErrorClass,
+    code: Cow<'static, str>,
+    /// Where the upstream names none.
+    pause: Option<Duration>,
+}
+
+trait WithCode {
+    fn with(self, code: impl Into<Cow<'static, str>>) -> Verdict;
+}
+
+impl WithCode for ErrorClass {
+    fn with(self, code: impl Into<Cow<'static, str>>) -> Verdict {
+        Verdict { class: self, code: code.into(), pause: None }
+    }
+}
+
+/// Money is spent: no attempt is, and the job waits for more of it.
+fn parked(code: &'static str, pause: Duration) -> Verdict {
+    Verdict { pause: Some(pause), ..ErrorClass::Throttled.with(code) }
+}
+
+/// How providers say that a prompt does not fit the model, in LiteLLM's name for it and their own.
+const CONTEXT_TOO_LONG: [&str; 2] = ["ContextWindowExceededError", "context_length_exceeded"];
+
+/// How they say that their filter does not let a prompt pass.
+const FILTERED: [&str; 3] =
+    ["ContentPolicyViolationError", "content management policy", "content_policy_violation"];
+
+/// How they say that an account has no money left.
+const QUOTA_SPENT: [&str; 4] = [
+    "exceeded your current quota",
+    "insufficient_quota",
+    "credit balance is too low",
+    "billing_hard_limit_reached",
+];
+
+/// How LiteLLM says that it was shown no key, or one it does not know; without a database the
+/// status is that of another failure.
+const KEY_REFUSED: [&str; 3] =
+    ["No api key passed in", "Authentication Error", "LiteLLM Virtual Key expected"];
+
+/// LiteLLM's type for a key of its own that it refuses.
+const AUTH_ERROR: &str = "auth_error";
+
+/// How models are said not to exist: by LiteLLM, by OpenAI, by a provider behind LiteLLM.
+const UNKNOWN_MODEL: [&str; 3] = ["Invalid model name", "model_not_found", "NotFoundError"];
 
 impl Details {
-    fn names_unknown_model(&self) -> bool {
+    /// A body that is not of this shape says nothing. Without a database LiteLLM answers a call that
+    /// shows no key with a bare 500.
+    fn read(body: &[u8], key: Option<&ApiKey>) -> Self {
+        if key.is_none() && body == b"Internal Server Error" {
+            let message = "no key was shown, and it may want one: set MCP_BATCH_LLM_API_KEY";
+            return Self {
+                message: Some(message.to_owned()),
+                kind: Some(AUTH_ERROR.to_owned()),
+                code: None,
+            };
+        }
+        let read = serde_json::from_slice::<Body>(body);
+        read.map(|body| body.error).unwrap_or_default()
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+
+    /// Whether message or code holds one of these.
+    fn says(&self, words: &[&str]) -> bool {
         let message = self.message.as_deref().unwrap_or_default();
-        self.code.as_ref().and_then(serde_json::Value::as_str) == Some("model_not_found")
-            || message.contains("Invalid model name")
+        let code = self.code.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+        let kind = self.kind.as_deref().unwrap_or_default();
+        words.iter().any(|word| message.contains(word) || code == *word || kind == *word)
+    }
+
+    /// A key's budget has its own type, a deployment's or provider's only its own words.
+    fn is_budget_spent(&self) -> bool {
+        self.is("budget_exceeded")
+            || self.says(&["crossed budget", "Exceeded budget", "ExceededBudget"])
+    }
+
+    fn is_quota_spent(&self) -> bool {
+        self.says(&QUOTA_SPENT)
+    }
+
+    /// LiteLLM refuses the key it was shown. A provider that refuses LiteLLM's own has another type.
+    fn refuses_our_key(&self) -> bool {
+        self.is(AUTH_ERROR) || self.is("no_db_connection") || self.says(&KEY_REFUSED)
+    }
+
+    fn names_unknown_model(&self) -> bool {
+        self.says(&UNKNOWN_MODEL)
     }
 }
 
-/// The upstream's message, bounded, on one line, without what must not be told.
-fn shown(message: &str, request: &[u8], key: Option<&ApiKey>) -> String {
-    let key = key.map(ApiKey::expose).filter(|key| !key.is_empty());
-    // Before it is cut, which may leave half a key.
-    let message = key.map_or_else(|| message.to_owned(), |key| message.replace(key, "[key]"));
-    if quotes(&message, request) {
-        return " (its message repeats the prompt and is left out)".to_owned();
+/// A refused call that tells a cost was billed.
+fn cost_of_refusal(headers: &HeaderMap) -> Usage {
+    match cost_usd(headers).filter(|cost| *cost > 0.0) {
+        Some(cost) => Usage { cost_usd: Some(cost), ..Usage::free() },
+        None => Usage::free(),
     }
-    format!(": {}", on_one_line(&message).take(MAX_MESSAGE_CHARS).collect::<String>())
-}
-
-fn on_one_line(text: &str) -> impl Iterator<Item = char> {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c })
-}
-
-/// Whether the message repeats a run of a prompt, or the whole of a short one.
-fn quotes(message: &str, request: &[u8]) -> bool {
-    let chars: Vec<char> = on_one_line(message).collect();
-    let message: String = chars.iter().collect();
-    prompts(request).iter().any(|prompt| {
-        let is_whole = prompt.len() >= SHORTEST_PROMPT_CHARS && message.contains(prompt);
-        is_whole
-            || chars
-                .windows(QUOTED_CHARS)
-                .step_by(QUOTED_CHARS / 3)
-                .any(|run| prompt.contains(&run.iter().collect::<String>()))
-    })
-}
-
-/// What was said to the model, as an upstream would repeat it: not as JSON has it.
-fn prompts(request: &[u8]) -> Vec<String> {
-    let request = serde_json::from_slice::<Request>(request).unwrap_or_default();
-    request.messages.iter().map(|said| on_one_line(said.content.trim()).collect()).collect()
 }

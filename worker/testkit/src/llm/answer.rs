@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde_json::Value;
 
-use super::question::tokens;
-use super::{Behaviour, Status, observed};
+use super::question::{Shape, tokens};
+use super::{Behaviour, Status, message, observed};
 use crate::server::{Body, Visit};
 
 /// One call, as far as its answer depends on it.
@@ -14,6 +13,7 @@ use crate::server::{Body, Visit};
 pub(super) struct Asked {
     /// Counts from 1.
     pub(super) number: usize,
+    pub(super) shape: Shape,
     pub(super) model: String,
     pub(super) text: String,
     pub(super) tokens: usize,
@@ -27,7 +27,7 @@ pub(super) fn answer(
     good_headers: &HeaderMap,
 ) -> Response<Body> {
     let mut response = match behaviour {
-        Behaviour::Status(status) => error(status),
+        Behaviour::Status(status) => error(status, asked.shape),
         Behaviour::Raw { status, content_type, body } => raw(status, content_type, body.into()),
         Behaviour::GarbageJson => json(200, Bytes::from_static(b"{\"choices\": [{\"mess")),
         Behaviour::EmptyChoices => json(200, Bytes::from_static(br#"{"choices":[]}"#)),
@@ -66,6 +66,9 @@ fn good_answer(behaviour: Behaviour, asked: &Asked) -> Response<Body> {
         }
         Behaviour::HalfBody => half(&stop(&echo(asked))),
         Behaviour::HugeBody(length) => huge(&stop(MIDDLE), length),
+        Behaviour::Cached => {
+            json(200, message::of(asked, &echo(asked), "stop", &message::Used::cached(asked.shape)))
+        }
         _ => json(200, stop(&echo(asked))),
     }
 }
@@ -75,23 +78,9 @@ fn echo(asked: &Asked) -> String {
     format!("Echo: {}", &asked.text[..end])
 }
 
-/// A chat completion in `OpenAI`'s shape.
 fn completion(asked: &Asked, text: &str, finish_reason: &str) -> Bytes {
-    let prompt = asked.tokens;
-    let completion = tokens(text.chars().count());
-    format!(
-        r#"{{"id":"chatcmpl-{number}","object":"chat.completion","created":1700000000,"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text}}},"finish_reason":{finish_reason}}}],"usage":{{"prompt_tokens":{prompt},"completion_tokens":{completion},"total_tokens":{total}}}}}"#,
-        number = asked.number,
-        model = quoted(&asked.model),
-        text = quoted(text),
-        finish_reason = quoted(finish_reason),
-        total = prompt + completion,
-    )
-    .into()
-}
-
-fn quoted(text: &str) -> Value {
-    Value::String(text.to_owned())
+    let used = message::Used::plain(asked.tokens, tokens(text.chars().count()));
+    message::of(asked, text, finish_reason, &used)
 }
 
 fn half(whole: &Bytes) -> Response<Body> {
@@ -113,8 +102,12 @@ fn huge(around: &Bytes, length: usize) -> Response<Body> {
     with_body(200, "application/json", Body::huge(head, length, tail))
 }
 
-fn error(status: Status) -> Response<Body> {
-    let mut response = json(status.code, status.body());
+fn error(status: Status, shape: Shape) -> Response<Body> {
+    let body = match shape {
+        Shape::OpenAi => status.body(),
+        Shape::Anthropic => status.anthropic_body(),
+    };
+    let mut response = json(status.code, body);
     response.headers_mut().extend(status.headers);
     response
 }

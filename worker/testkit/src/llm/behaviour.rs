@@ -15,11 +15,13 @@ use super::Status;
 /// | [`Answer`](Self::Answer) | `[[answer:TEXT]]` |
 /// | [`Json`](Self::Json) | `[[json:VALUE]]` |
 /// | [`FinishReason`](Self::FinishReason) | `[[length]]`, `[[content_filter]]` |
+/// | [`Cached`](Self::Cached) | `[[cached]]` |
 /// | [`Status`](Self::Status) | `[[500]]` and so on, `[[429:WAIT]]` |
 /// | [`throttled_by_provider`](Self::throttled_by_provider) | `[[provider-429:WAIT]]` |
 /// | [`quota_spent`](Self::quota_spent) | `[[quota]]` |
 /// | [`cooling_down`](Self::cooling_down) | `[[cooldown]]` |
 /// | [`budget_exceeded`](Self::budget_exceeded) | `[[budget]]` |
+/// | [`low_credit`](Self::low_credit) | `[[low-credit]]` |
 /// | [`context_too_long`](Self::context_too_long) | `[[too-long]]` |
 /// | [`filtered_request`](Self::filtered_request) | `[[filter]]` |
 /// | [`model_not_found`](Self::model_not_found) | `[[model-not-found]]` |
@@ -45,6 +47,9 @@ pub enum Behaviour {
     /// A good answer that ends for this reason, `length` or `content_filter`. The filter
     /// leaves no text, but costs the same.
     FinishReason(String),
+    /// A good answer to a prompt of 1,020 tokens, of which the provider had 900 in its cache and
+    /// (Anthropic alone) put 100 there, with 7 tokens of reasoning (`OpenAI` alone).
+    Cached,
     /// An error in `LiteLLM`'s shape.
     Status(Status),
     /// This status, type and body, as they stand.
@@ -117,6 +122,13 @@ impl Behaviour {
     pub fn budget_exceeded() -> Self {
         let message = "Budget has been exceeded! Current cost: 1.01, Max budget: 1.0";
         Status::of(422).kind("budget_exceeded").message(message).into()
+    }
+
+    /// A 400 because the account has no money left: only its text tells.
+    pub fn low_credit() -> Self {
+        let message = "Your credit balance is too low to access the Anthropic API. Please go to \
+                       Plans & Billing to upgrade or purchase credits.";
+        Status::of(400).message(message).into()
     }
 
     /// A 400 because the prompt does not fit the model.

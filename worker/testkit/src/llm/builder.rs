@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::call::Llm;
 use super::observed::Observed;
-use super::{Behaviour, FakeLlm};
+use super::rate::Window;
+use super::{Behaviour, FakeLlm, RateLimit};
 use crate::server::{Listen, Server, Traffic, header};
 
 /// Sets up a [`FakeLlm`].
@@ -22,6 +23,7 @@ pub struct FakeLlmBuilder {
     answer_headers: HeaderMap,
     keep_prompts: bool,
     record: bool,
+    rate_limit: Option<RateLimit>,
 }
 
 impl Default for FakeLlmBuilder {
@@ -33,6 +35,7 @@ impl Default for FakeLlmBuilder {
             answer_headers: HeaderMap::new(),
             keep_prompts: true,
             record: false,
+            rate_limit: None,
         }
     }
 }
@@ -95,6 +98,12 @@ impl FakeLlmBuilder {
         self
     }
 
+    /// Refuses calls beyond this rate with a 429 that names the wait in whole seconds.
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -114,6 +123,7 @@ impl FakeLlmBuilder {
             scripts: Mutex::default(),
             key: Mutex::default(),
             releases: Semaphore::new(0),
+            window: self.rate_limit.map(Window::new),
             observed: Observed::new(self.keep_prompts, self.record),
             traffic: Arc::clone(&traffic),
         });

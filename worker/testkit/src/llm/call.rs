@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::{HeaderMap, Method, Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use tokio::sync::Semaphore;
 
 use super::answer::{self, Asked};
 use super::observed::{self, Observed};
-use super::question::Question;
-use super::{Behaviour, marker};
+use super::question::{Question, Shape};
+use super::rate::Window;
+use super::{Behaviour, Status, marker};
 use crate::server::{Answerer, Body, Closed, Received, Traffic, Visit, lock};
 
 /// What the server's thread and the test share.
@@ -21,9 +22,10 @@ pub(super) struct Llm {
     pub(super) answer_headers: HeaderMap,
     pub(super) default: Mutex<Behaviour>,
     pub(super) scripts: Mutex<Vec<Script>>,
-    /// The `Authorization` that calls must have, if any.
+    /// The key that calls must show, if any.
     pub(super) key: Mutex<Option<String>>,
     pub(super) releases: Semaphore,
+    pub(super) window: Option<Window>,
     pub(super) observed: Observed,
     pub(super) traffic: Arc<Traffic>,
 }
@@ -52,41 +54,51 @@ impl Answerer for Llm {
         visit: Visit,
     ) -> Result<Response<Body>, Closed> {
         let request = Received::read(request).await?;
-        if !is_chat_completion(&request) {
+        let Some(shape) = Shape::of(&request) else {
             visit.end();
             return Ok(answer::plain_not_found());
-        }
+        };
         let call_id = request.headers().get(observed::CALL_ID).cloned();
         let Some(Question { model, text, tokens }) = Question::parse(request.body()) else {
-            let asked = Asked { number: self.note(request, ""), call_id, ..Asked::default() };
+            let number = self.note(request, "", "");
+            let asked = Asked { number, call_id, shape, ..Asked::default() };
             return self.behave(Behaviour::status(400), asked, visit).await;
         };
-        let behaviour = match self.is_refused(&request) {
+        let behaviour = match self.is_refused(shape, &request) {
             true => Behaviour::status(401),
-            false => self.choose(&text),
+            false => self.too_early().unwrap_or_else(|| self.choose(&model, &text)),
         };
-        let number = self.note(request, &text);
-        self.behave(behaviour, Asked { number, model, text, tokens, call_id }, visit).await
+        let number = self.note(request, &model, &text);
+        let asked = Asked { number, shape, model, text, tokens, call_id };
+        self.behave(behaviour, asked, visit).await
     }
 }
 
 impl Llm {
-    fn is_refused(&self, request: &Received) -> bool {
-        lock(&self.key).as_deref().is_some_and(|key| request.header("authorization") != Some(key))
+    fn is_refused(&self, shape: Shape, request: &Received) -> bool {
+        lock(&self.key).as_deref().is_some_and(|key| shape.key(request) != Some(key))
     }
 
-    fn choose(&self, text: &str) -> Behaviour {
+    /// The refusal of a call beyond the rate.
+    fn too_early(&self) -> Option<Behaviour> {
+        let wait = self.window.as_ref()?.count().err()?;
+        let seconds = wait.as_secs_f64().ceil();
+        Some(Status::of(429).retry_after(&seconds.to_string()).into())
+    }
+
+    fn choose(&self, model: &str, text: &str) -> Behaviour {
         lock(&self.scripts)
             .iter_mut()
             .find(|script| text.contains(&script.substring))
             .and_then(Script::next)
             .or_else(|| marker::find(text))
+            .or_else(|| marker::of_model(model))
             .unwrap_or_else(|| lock(&self.default).clone())
     }
 
     /// Notes a call and gives its number.
-    fn note(&self, request: Received, text: &str) -> usize {
-        self.observed.note(request, text);
+    fn note(&self, request: Received, model: &str, text: &str) -> usize {
+        self.observed.note(request, model, text);
         self.traffic.count_request()
     }
 
@@ -118,9 +130,4 @@ impl Llm {
         visit.end();
         Ok(answer::answer(behaviour, &asked, &self.answer_headers))
     }
-}
-
-fn is_chat_completion(request: &Received) -> bool {
-    request.method() == Method::POST
-        && matches!(request.path(), "/v1/chat/completions" | "/chat/completions")
 }

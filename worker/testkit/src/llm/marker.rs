@@ -11,6 +11,11 @@ pub(super) fn find(text: &str) -> Option<Behaviour> {
     text.match_indices("[[").find_map(|(at, opening)| parse(&text[at + opening.len()..]))
 }
 
+/// The behaviour that a model's name asks for: `mode-500`.
+pub(super) fn of_model(model: &str) -> Option<Behaviour> {
+    alone(model.strip_prefix("mode-")?)
+}
+
 /// Parses what follows the opening brackets.
 fn parse(rest: &str) -> Option<Behaviour> {
     if let Some(rest) = rest.strip_prefix("json:") {
@@ -47,6 +52,8 @@ fn alone(mode: &str) -> Option<Behaviour> {
         "quota" => Behaviour::quota_spent(),
         "cooldown" => Behaviour::cooling_down(),
         "budget" => Behaviour::budget_exceeded(),
+        "cached" => Behaviour::Cached,
+        "low-credit" => Behaviour::low_credit(),
         "too-long" => Behaviour::context_too_long(),
         "filter" => Behaviour::filtered_request(),
         "model-not-found" => Behaviour::model_not_found(),

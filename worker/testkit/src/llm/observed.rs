@@ -15,6 +15,7 @@ const MAX_PROMPT_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     by_id: Mutex<HashMap<Box<str>, usize>>,
+    by_model: Mutex<HashMap<Box<str>, usize>>,
     last: Mutex<Option<Received>>,
     prompts: Mutex<Option<Prompts>>,
     all: Option<Mutex<Vec<Received>>>,
@@ -35,24 +36,16 @@ impl Observed {
         }
     }
 
-    pub(super) fn note(&self, request: Received, text: &str) {
+    pub(super) fn note(&self, request: Received, model: &str, text: &str) {
         if let Some(id) = request.header(CALL_ID) {
-            self.note_id(id);
+            count(&self.by_id, id);
         }
+        count(&self.by_model, model);
         self.note_prompt(text);
         if let Some(all) = &self.all {
             lock(all).push(request.clone());
         }
         *lock(&self.last) = Some(request);
-    }
-
-    fn note_id(&self, id: &str) {
-        let mut by_id = lock(&self.by_id);
-        if let Some(calls) = by_id.get_mut(id) {
-            *calls += 1;
-        } else {
-            by_id.insert(id.into(), 1);
-        }
     }
 
     fn note_prompt(&self, text: &str) {
@@ -74,7 +67,11 @@ impl Observed {
     }
 
     pub(super) fn calls_by_id(&self) -> BTreeMap<String, usize> {
-        lock(&self.by_id).iter().map(|(id, calls)| (id.to_string(), *calls)).collect()
+        sorted(&self.by_id)
+    }
+
+    pub(super) fn calls_by_model(&self) -> BTreeMap<String, usize> {
+        sorted(&self.by_model)
     }
 
     pub(super) fn last(&self) -> Option<Received> {
@@ -84,4 +81,17 @@ impl Observed {
     pub(super) fn all(&self) -> Vec<Received> {
         lock(self.all.as_ref().expect("the LLM was built with record(true)")).clone()
     }
+}
+
+fn count(calls: &Mutex<HashMap<Box<str>, usize>>, key: &str) {
+    let mut calls = lock(calls);
+    if let Some(calls) = calls.get_mut(key) {
+        *calls += 1;
+    } else {
+        calls.insert(key.into(), 1);
+    }
+}
+
+fn sorted(calls: &Mutex<HashMap<Box<str>, usize>>) -> BTreeMap<String, usize> {
+    lock(calls).iter().map(|(key, calls)| (key.to_string(), *calls)).collect()
 }

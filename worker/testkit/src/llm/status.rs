@@ -84,6 +84,21 @@ impl Status {
         self
     }
 
+    /// The same in Anthropic's shape.
+    pub(super) fn anthropic_body(&self) -> Bytes {
+        let kind = match self.code {
+            400 | 413 | 422 => "invalid_request_error",
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            429 => "rate_limit_error",
+            529 => "overloaded_error",
+            _ => "api_error",
+        };
+        let error = json!({"type": kind, "message": self.message});
+        json!({"type": "error", "error": error}).to_string().into()
+    }
+
     pub(super) fn body(&self) -> Bytes {
         let error = json!({
             "message": self.message,

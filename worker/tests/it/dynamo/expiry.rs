@@ -2,7 +2,7 @@
 //! has no number in the TTL attribute; what only owes a dead letter has a later one.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use mcp_batch::lease::{DeadLetterState, Decision, Delivery, Mark, Repeat};
+use mcp_batch::lease::{DeadLetterState, Decision, Delivery, Failure, Mark, Repeat, WhyDead};
 
 use super::DynamoStore;
 use crate::lease_helpers::{
@@ -38,11 +38,13 @@ async fn a_job_that_owes_nothing_expires_from_its_claim_on() {
 async fn a_callbacks_end_lets_the_item_expire() {
     let Some(store) = DynamoStore::open().await else { return };
     let worker = store.worker();
-    for (id, end) in [("sent", Delivery::Sent), ("dead", Delivery::Dead)] {
+    for (id, end) in [("sent", Delivery::Sent), ("dead", Delivery::Dead(WhyDead::Refused))] {
         let job = TestJob::new(id).callback(CALLBACK);
         let lease = worker.own(job.claim()).await;
         let record = worker.save(&lease, completed("yes"), START).await;
-        worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Failed)).await;
+        worker
+            .mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Failed(Failure::NotTaken)))
+            .await;
         assert_eq!(ttl(&store, &job).await, None);
 
         worker.mark(&record, Mark::Callback(callback(CALLBACK), end)).await;

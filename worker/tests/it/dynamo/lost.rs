@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mcp_batch::lease::{
-    CallbackState, Claim, Delivery, Ledger, LedgerError, Mark, Record, Settled, State,
+    CallbackState, Claim, Delivery, Failure, Ledger, LedgerError, Mark, Record, Settled, State,
 };
 use mcp_batch_testkit::{Fault, Rule};
 use tokio::task::JoinSet;
@@ -67,7 +67,9 @@ async fn a_mark_whose_answer_was_lost_is_noted_once() {
     let record = worker.save(&lease, completed("yes"), START).await;
 
     proxy.rule(Rule::after("PutItem").nth(1).lose());
-    worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Failed)).await;
+    worker
+        .mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Failed(Failure::NotTaken)))
+        .await;
     proxy.rule(Rule::after("UpdateItem").nth(1).lose());
     worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Sent)).await;
 
@@ -93,7 +95,7 @@ async fn a_transaction_whose_answer_was_lost_counts_once() {
     proxy.rule(Rule::after("UpdateItem").nth(1).lose());
     assert!(worker.take_batch("batch", START, after_s(60)).await.is_some());
     proxy.rule(Rule::after("UpdateItem").nth(1).lose());
-    worker.mark_batch("batch", Delivery::Failed).await;
+    worker.mark_batch("batch", Delivery::Failed(Failure::NotTaken)).await;
     assert_eq!(worker.batch("batch").await.callback.failures, 1);
 }
 

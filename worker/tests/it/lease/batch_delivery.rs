@@ -2,7 +2,7 @@
 
 use mcp_batch::{
     clock::UnixMs,
-    lease::{CallbackState, Delivery, Ledger},
+    lease::{CallbackState, Delivery, Failure, Ledger, WhyDead},
 };
 use tokio::task::JoinSet;
 
@@ -65,7 +65,7 @@ pub(super) async fn a_delivery_may_be_taken_again_after_a_failed_try<S: Store>(s
     for failures in 0..3 {
         let taken = worker.take_batch("batch", START, after_s(60)).await.expect("it is due");
         assert_eq!(taken.callback.failures, failures);
-        worker.mark_batch("batch", Delivery::Failed).await;
+        worker.mark_batch("batch", Delivery::Failed(Failure::NotTaken)).await;
     }
 }
 
@@ -73,14 +73,14 @@ pub(super) async fn a_delivery_that_is_over_is_not_taken_again<S: Store>(store: 
     let worker = store.worker();
     for (batch, end, state) in [
         ("sent", Delivery::Sent, CallbackState::Sent),
-        ("dead", Delivery::Dead, CallbackState::Dead),
+        ("dead", Delivery::Dead(WhyDead::Refused), CallbackState::Dead(WhyDead::Refused)),
     ] {
         complete(&worker, TestJob::new(&format!("in-{batch}")).member_of(batch, 0, 1)).await;
         worker.take_batch(batch, START, after_s(60)).await.expect("it is complete");
 
         worker.mark_batch(batch, end).await;
         // The late word of one whose time was over.
-        worker.mark_batch(batch, Delivery::Failed).await;
+        worker.mark_batch(batch, Delivery::Failed(Failure::NotTaken)).await;
 
         assert_eq!(worker.batch(batch).await.callback.state, state);
         assert_eq!(worker.take_batch(batch, after_s(999), after_s(1059)).await, None);

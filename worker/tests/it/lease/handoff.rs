@@ -1,8 +1,8 @@
 //! What is owed for an outcome, and to whom.
 
 use mcp_batch::lease::{
-    CallbackSlot, CallbackState, Claim, DeadLetterState, Decision, Delivery, Ledger, Mark, Record,
-    Repeat, State,
+    CallbackSlot, CallbackState, Claim, DeadLetterState, Decision, Delivery, Failure, Ledger, Mark,
+    Record, Refusal, Repeat, State, WhyDead,
 };
 
 use crate::lease_helpers::{
@@ -32,7 +32,9 @@ pub(super) async fn a_callback_that_was_sent_stays_sent<S: Store>(store: S) {
     let record = finished(&worker, &job).await;
 
     worker.mark(&record, told(OLD, Delivery::Sent)).await;
-    for late in [Delivery::Sent, Delivery::Failed, Delivery::Dead] {
+    for late in
+        [Delivery::Sent, Delivery::Failed(Failure::NotTaken), Delivery::Dead(WhyDead::Refused)]
+    {
         worker.mark(&record, told(OLD, late)).await;
         let slot = slot(&worker, &job).await;
         assert_eq!((slot.state, slot.failures), (CallbackState::Sent, 0), "{late:?}");
@@ -50,15 +52,87 @@ pub(super) async fn failed_deliveries_of_a_callback_are_counted_until_it_is_dead
     let record = finished(&worker, &job).await;
 
     for failures in 1..=3 {
-        worker.mark(&record, told(OLD, Delivery::Failed)).await;
+        worker.mark(&record, told(OLD, Delivery::Failed(Failure::NotTaken))).await;
         let slot = slot(&worker, &job).await;
         assert_eq!((slot.state, slot.failures), (CallbackState::Pending, failures));
     }
-    worker.mark(&record, told(OLD, Delivery::Dead)).await;
-    worker.mark(&record, told(OLD, Delivery::Failed)).await;
+    worker.mark(&record, told(OLD, Delivery::Dead(WhyDead::Refused))).await;
+    worker.mark(&record, told(OLD, Delivery::Failed(Failure::NotTaken))).await;
 
     let slot = slot(&worker, &job).await;
-    assert_eq!((slot.state, slot.failures), (CallbackState::Dead, 3));
+    assert_eq!((slot.state, slot.failures), (CallbackState::Dead(WhyDead::Refused), 3));
+}
+
+pub(super) async fn what_failed_tries_tell_of_the_next_one_is_kept<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(OLD);
+    let record = finished(&worker, &job).await;
+    for (failure, refusals, may_have_arrived) in [
+        (Failure::Refused, 1, false),
+        (Failure::Refused, 2, false),
+        (Failure::Unknown, 0, true),
+        (Failure::Refused, 1, true),
+        (Failure::NotTaken, 0, true),
+    ] {
+        worker.mark(&record, told(OLD, Delivery::Failed(failure))).await;
+        let slot = slot(&worker, &job).await;
+        assert_eq!((slot.refusals, slot.may_have_arrived), (refusals, may_have_arrived));
+    }
+}
+
+pub(super) async fn why_a_callback_is_dead_is_kept<S: Store>(store: S) {
+    let worker = store.worker();
+    for why in
+        [WhyDead::ReceiverGone, WhyDead::Refused, WhyDead::AddressRefused, WhyDead::Exhausted]
+    {
+        let job = TestJob::new(why.name()).callback(OLD);
+        let record = finished(&worker, &job).await;
+        worker.mark(&record, told(OLD, Delivery::Dead(why))).await;
+        assert_eq!(slot(&worker, &job).await.state, CallbackState::Dead(why));
+    }
+}
+
+pub(super) async fn a_person_makes_a_callback_due_again<S: Store>(store: S) {
+    let worker = store.worker();
+    for (id, end) in [
+        ("sent", Delivery::Sent),
+        ("dead", Delivery::Dead(WhyDead::Refused)),
+        ("due", Delivery::Failed(Failure::NotTaken)),
+    ] {
+        let job = TestJob::new(id).callback(OLD);
+        let record = finished(&worker, &job).await;
+        worker.mark(&record, told(OLD, Delivery::Failed(Failure::Refused))).await;
+        worker.mark(&record, told(OLD, end)).await;
+
+        let due = worker.decide(job.key(), Decision::Resend, START).await.expect("it is finished");
+
+        let expected = CallbackSlot {
+            may_have_arrived: end == Delivery::Sent,
+            ..CallbackSlot::pending(callback(OLD))
+        };
+        assert_eq!(due, Record { callback: Some(expected), ..record.clone() }, "{id}");
+        assert_eq!(worker.record(&job).await, due);
+        worker.mark(&record, told(OLD, Delivery::Sent)).await;
+        assert_eq!(slot(&worker, &job).await.state, CallbackState::Sent);
+    }
+}
+
+pub(super) async fn only_an_outcome_with_a_callback_is_told_again<S: Store>(store: S) {
+    let worker = store.worker();
+    let silent = TestJob::new("silent");
+    finished(&worker, &silent).await;
+    let running = TestJob::new("running").callback(OLD);
+    worker.own(running.claim()).await;
+    for (job, refusal) in [
+        (silent, Refusal::NoCallback),
+        (running, Refusal::State("running")),
+        (TestJob::new("unknown"), Refusal::Unknown),
+    ] {
+        let before = worker.look(job.key()).await;
+        let decided = worker.decide(job.key(), Decision::Resend, START).await;
+        assert_eq!(decided, Err(refusal));
+        assert_eq!(worker.look(job.key()).await, before);
+    }
 }
 
 pub(super) async fn a_dead_letter_is_marked_once_and_only_where_one_is_due<S: Store>(store: S) {
@@ -134,8 +208,8 @@ pub(super) async fn a_finished_job_owes_its_outcome_to_a_new_callback_too<S: Sto
         let job = TestJob::new(id).callback(OLD);
         let lease = worker.own(job.claim()).await;
         let record = worker.save(&lease, settlement, START).await;
-        worker.mark(&record, told(OLD, Delivery::Failed)).await;
-        worker.mark(&record, told(OLD, Delivery::Dead)).await;
+        worker.mark(&record, told(OLD, Delivery::Failed(Failure::NotTaken))).await;
+        worker.mark(&record, told(OLD, Delivery::Dead(WhyDead::Refused))).await;
 
         let again = job.clone().callback(NEW);
         let answer = worker.claim(again.claim_at(after_s(1))).await;
@@ -168,7 +242,9 @@ pub(super) async fn the_old_callbacks_mark_does_not_touch_the_new_callback<S: St
     let record = finished(&worker, &job).await;
     worker.claim(job.clone().callback(NEW).claim()).await;
 
-    for delivery in [Delivery::Sent, Delivery::Failed, Delivery::Dead] {
+    for delivery in
+        [Delivery::Sent, Delivery::Failed(Failure::NotTaken), Delivery::Dead(WhyDead::Refused)]
+    {
         worker.mark(&record, told(OLD, delivery)).await;
         assert_eq!(slot(&worker, &job).await, CallbackSlot::pending(callback(NEW)));
     }

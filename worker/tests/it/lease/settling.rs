@@ -168,6 +168,7 @@ pub(super) async fn what_all_attempts_used_adds_up<S: Store>(store: S) {
         cost_usd: Some(0.1),
         unpriced_calls: 0,
         model: Some("large \u{0} ü".to_owned()),
+        ..Usage::free()
     };
     let outcome = Outcome { result: Value::Null, usage: big, offline: false };
     let record = worker.save(&third, Settlement::Complete(outcome), START).await;
@@ -178,6 +179,7 @@ pub(super) async fn what_all_attempts_used_adds_up<S: Store>(store: S) {
         cost_usd: Some(0.35),
         unpriced_calls: 1,
         model: Some("large \u{0} ü".to_owned()),
+        ..Usage::free()
     };
     assert_eq!((&record.usage, record.attempts), (&expected, 3));
     assert_eq!(worker.record(&job).await.usage, expected);

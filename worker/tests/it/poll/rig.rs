@@ -75,6 +75,7 @@ impl Rig {
             ("MCP_BATCH_QUEUE_URL", &*self.queue_url),
             ("MCP_BATCH_TABLE", &*self.table),
             ("MCP_BATCH_LLM_URL", &*self.llm.url()),
+            ("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1"),
             ("MCP_BATCH_LOG", "info"),
         ];
         let run = self.folder.command("poll").args(["--health", "127.0.0.1:0"]);

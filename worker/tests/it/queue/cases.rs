@@ -9,6 +9,7 @@ use bytes::Bytes;
 use mcp_batch::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
+    job::JobKey,
     queue::{DeadLetter, NewMessage, Receipt},
 };
 use tokio::task::JoinSet;
@@ -25,6 +26,8 @@ pub(super) async fn a_message_comes_with_all_that_was_sent<S: QueueStore>(store:
     let worker = store.worker();
     let sent = NewMessage {
         body: "{}".into(),
+        namespace: Some("shop:1".parse().expect("a namespace")),
+        job: None,
         group: Some("tenant-1".to_owned()),
         first_seen: UnixMs(START.0 - 1),
         delay: Duration::ZERO,
@@ -36,6 +39,20 @@ pub(super) async fn a_message_comes_with_all_that_was_sent<S: QueueStore>(store:
     assert_eq!([received.id], ids[..]);
     assert_eq!((&received.body[..], received.group.as_deref()), (&b"{}"[..], Some("tenant-1")));
     assert_eq!((received.first_seen, received.receive_count), (UnixMs(START.0 - 1), 1));
+    assert_eq!(received.namespace, Some("shop:1".parse().expect("a namespace")));
+}
+
+pub(super) async fn a_message_without_a_namespace_comes_without_one<S: QueueStore>(store: S) {
+    let worker = store.worker();
+    worker.send(vec![message("a")]).await;
+    assert_eq!(worker.one().await.namespace, None);
+}
+
+pub(super) async fn what_can_be_sent_is_answered_one_by_one<S: QueueStore>(store: S) {
+    let worker = store.worker();
+    let sent = worker.send_each(["a", "b", "c"].map(message).into()).await;
+    assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    assert_eq!(worker.receive(10).await.len(), 3);
 }
 
 pub(super) async fn ids_come_in_the_order_of_the_messages<S: QueueStore>(store: S) {
@@ -271,6 +288,17 @@ pub(super) async fn two_workers_share_no_message<S: QueueStore>(store: S) {
     assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), MESSAGES);
 }
 
+pub(super) async fn a_job_can_be_looked_for<S: QueueStore>(store: S) {
+    let worker = store.worker();
+    let key = |n: u8| JobKey::from_bytes([n; 32]);
+    worker.send(vec![NewMessage { job: Some(key(1)), ..message("a") }, message("b")]).await;
+    assert_eq!((worker.holds(key(1)).await, worker.holds(key(2)).await), (Some(true), Some(false)));
+    let received = worker.receive(2).await;
+    assert_eq!(worker.holds(key(1)).await, Some(true), "it is hidden, not gone");
+    worker.delete(&received.iter().map(|message| &message.receipt).collect::<Vec<_>>()).await;
+    assert_eq!(worker.holds(key(1)).await, Some(false));
+}
+
 pub(super) async fn any_bytes_survive<S: QueueStore>(store: S) {
     let worker = store.worker();
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
@@ -304,6 +332,7 @@ pub(super) async fn a_buried_job_keeps_its_body_its_group_and_its_reason<S: Queu
     let worker = store.worker();
     let whole = letter("{\"id\":\"a\"}", "refused: ä \"x\"");
     let unreadable = DeadLetter {
+        namespace: Some("shop:1".parse().expect("a namespace")),
         group: None,
         job_id: None,
         tool: None,
@@ -336,6 +365,7 @@ pub(super) async fn any_bytes_can_be_buried<S: QueueStore>(store: S) {
 
 fn letter(body: impl AsRef<[u8]>, message: &str) -> DeadLetter {
     DeadLetter {
+        namespace: Some("shop:1".parse().expect("a namespace")),
         body: Bytes::copy_from_slice(body.as_ref()),
         group: Some("tenant-1".to_owned()),
         error: JobError::new(ErrorClass::Permanent, "filtered", message),

@@ -5,7 +5,10 @@ mod sqs;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use mcp_batch::queue::{Burial, DeadLetter, Message, NewMessage, Queue, Receipt};
+use mcp_batch::{
+    job::JobKey,
+    queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+};
 
 pub(crate) use self::{
     sqlite::SqliteStore,
@@ -74,6 +77,18 @@ impl<Q: Queue> Receiver<Q> {
 
     pub(crate) async fn send(&self, messages: Vec<NewMessage>) -> Vec<String> {
         self.queue.send(messages).await.expect("the queue takes them")
+    }
+
+    pub(crate) async fn send_each(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> Vec<Result<String, QueueError>> {
+        self.queue.send_each(messages).await
+    }
+
+    /// Whether a message of the job lies there.
+    pub(crate) async fn holds(&self, job: JobKey) -> Option<bool> {
+        self.queue.holds(job).await.expect("the queue answers")
     }
 
     /// What can be received at once.

@@ -8,9 +8,9 @@ use mcp_batch::{
     clock::{Clock, Deadline},
     config::Source,
     job::Callback,
-    lease::Delivery,
+    lease::{CallbackSlot, Delivery},
     secret::Secrets,
-    webhook::{Courier, CourierSettings, Event},
+    webhook::{AllowedHosts, Courier, CourierSettings, Event},
 };
 use mcp_batch_testkit::{FakeLlm, MiniStack, Receiver};
 use serde_json::{Map, Value, json};
@@ -64,9 +64,11 @@ async fn a_callback_secret_is_rotated_without_a_restart() {
     let (secret, hand) = (Secret::create(&aws, &signing(OLD).to_string()).await, Hand::default());
     let secrets = secret.open(&hand).await.expect("opened");
     let receiver = Receiver::start().await;
-    let courier = Courier::new(CourierSettings::default(), secrets.clone(), Clock::system());
+    let hosts = AllowedHosts::parse("127.0.0.1").expect("a host");
+    let settings = CourierSettings { hosts, ..CourierSettings::default() };
+    let courier = Courier::new(settings, secrets.clone(), Clock::system());
     let courier = courier.expect("a courier");
-    let callback = Callback::from_url(receiver.url("/")).expect("a URL");
+    let slot = CallbackSlot::pending(Callback::from_url(receiver.url("/")).expect("a URL"));
 
     for says in [OLD, &format!("{NEW} {OLD}"), NEW] {
         secret.say(&signing(says)).await;
@@ -74,7 +76,8 @@ async fn a_callback_secret_is_rotated_without_a_restart() {
         secrets.keep_fresh().await;
         let event = Event::new("job.succeeded", "now", &Map::new(), &[says.as_bytes()]);
         let deadline = Deadline::after(Duration::from_mins(1));
-        assert_eq!(courier.deliver(&callback, &event, deadline).await, Ok(Delivery::Sent));
+        let attempt = courier.deliver(&slot, &event, deadline).await.expect("it is tried");
+        assert_eq!(attempt.delivery, Delivery::Sent);
     }
 
     let accepts = |secret: &str| {

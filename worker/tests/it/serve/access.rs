@@ -91,7 +91,15 @@ async fn a_wrong_key_is_told_nothing_of_why() {
     let serve = guarded().await;
     let ask = |value: &str| serve.request(Method::GET, "/v1/jobs/a").header("authorization", value);
     let mut told = BTreeSet::new();
-    for value in ["", "Bearer", "Bearer ", "Bearer wrong", "Basic dXNlcjpwYXNz", &key("read"), &format!("Bearer {}x", key("read"))] {
+    for value in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "Basic dXNlcjpwYXNz",
+        &key("read"),
+        &format!("Bearer {}x", key("read")),
+    ] {
         let answer = send(ask(value)).await;
         assert_eq!(answer.problem(401), "unauthorized", "{value}");
         told.insert(answer.text);
@@ -104,7 +112,8 @@ async fn a_wrong_key_is_told_nothing_of_why() {
 async fn keys_of_different_namespaces_share_ids_and_see_nothing_of_each_other() {
     let serve = guarded().await;
     let post = |scope: &str, text: &str| {
-        let request = serve.request(Method::POST, "/v1/jobs").header("content-type", "application/json");
+        let request =
+            serve.request(Method::POST, "/v1/jobs").header("content-type", "application/json");
         send(with_key(request.body(summarize("same", text).to_string()), scope))
     };
     post("enqueue", "Mine.").await.expect(202);
@@ -135,7 +144,10 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again() {
         }
     }
     let refused = refused.expect("it was too often");
-    assert_eq!((refused.problem(429).as_str(), refused.retry_after.as_deref()), ("rate_limit", Some("1")));
+    assert_eq!(
+        (refused.problem(429).as_str(), refused.retry_after.as_deref()),
+        ("rate_limit", Some("1"))
+    );
     assert_eq!(serve.get("/healthz").await.status, 200);
 }
 
@@ -148,9 +160,14 @@ async fn beyond_loopback_it_does_not_start_without_a_key() {
         assert!(ended.stderr.contains("MCP_BATCH_API_KEYS"), "{}", ended.stderr);
     }
     let folder = Folder::new();
-    let weak = folder.command("serve").args(["--offline"]).env("MCP_BATCH_API_KEYS", "a:b:read:weak");
+    let weak =
+        folder.command("serve").args(["--offline"]).env("MCP_BATCH_API_KEYS", "a:b:read:weak");
     let ended = weak.finish().await;
-    assert!(ended.stderr.contains("too short") && !ended.stderr.contains("weak"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("too short") && !ended.stderr.contains("weak"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[tokio::test]
@@ -167,10 +184,21 @@ async fn a_foreign_name_or_page_is_refused_and_browsers_are_told_nothing() {
     let ask = |name: &'static str, value: String| {
         send(serve.request(Method::GET, "/v1/tools").header(name, value))
     };
-    for host in [format!("localhost:{port}"), format!("127.0.0.1:{port}"), "[::1]".to_owned(), "LOCALHOST".to_owned()] {
+    for host in [
+        format!("localhost:{port}"),
+        format!("127.0.0.1:{port}"),
+        "[::1]".to_owned(),
+        "LOCALHOST".to_owned(),
+    ] {
         assert_eq!(ask("host", host.clone()).await.status, 200, "{host}");
     }
-    for host in ["evil.example", "127.0.0.1.evil.example", "localhost.", "127.0.0.1@evil.example", "evil@localhost"] {
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.",
+        "127.0.0.1@evil.example",
+        "evil@localhost",
+    ] {
         let answer = ask("host", host.to_owned()).await;
         assert!(matches!(answer.status, 400 | 403), "{host}: {}", answer.status);
     }
@@ -191,7 +219,10 @@ async fn pages_that_are_listed_may_use_it() {
     ])
     .await;
     let ask = |method, origin: &str| {
-        serve.request(method, "/v1/tools").header("host", "jobs.example.com").header("origin", origin)
+        serve
+            .request(method, "/v1/tools")
+            .header("host", "jobs.example.com")
+            .header("origin", origin)
     };
     let answer = ask(Method::GET, "https://app.example.com").send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
@@ -207,8 +238,10 @@ async fn pages_that_are_listed_may_use_it() {
 async fn keys_and_inputs_are_in_no_log() {
     let variables = [("MCP_BATCH_API_KEYS", &*keys()), ("MCP_BATCH_LOG", "trace")];
     let mut serve = Serve::with(&variables).await;
-    let request = serve.request(Method::POST, "/v1/jobs").header("content-type", "application/json");
-    let sent = send(with_key(request.body(nameless("a very private text").to_string()), "enqueue")).await;
+    let request =
+        serve.request(Method::POST, "/v1/jobs").header("content-type", "application/json");
+    let sent =
+        send(with_key(request.body(nameless("a very private text").to_string()), "enqueue")).await;
     sent.expect(202);
     serve.llm.wait_for_calls(1).await;
     assert_eq!(asked(&serve, "GET", "/v1/jobs/a", "nobody").await.status, 401);

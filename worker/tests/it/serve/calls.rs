@@ -28,12 +28,26 @@ async fn what_is_asked_wrongly_is_a_400_that_names_the_field() {
         ("/v1/tools/summarize", json!({"text": 1}), "input_schema", json!("input.text")),
         ("/v1/tools/summarize", json!([]), "invalid_field", json!("input")),
         ("/v1/call", json!({"tool": "summarize"}), "missing_field", json!("input")),
-        ("/v1/call", json!({"tool": "summarize", "input": {}, "inputs": {}}), "unknown_field", json!("inputs")),
+        (
+            "/v1/call",
+            json!({"tool": "summarize", "input": {}, "inputs": {}}),
+            "unknown_field",
+            json!("inputs"),
+        ),
         ("/v1/call", json!([]), "not_an_object", Value::Null),
-        ("/v1/call", json!({"tool": "summarize", "input": {"text": "x"}, "callback": "https://a.b"}), "invalid_field", json!("callback")),
+        (
+            "/v1/call",
+            json!({"tool": "summarize", "input": {"text": "x"}, "callback": "https://a.b"}),
+            "invalid_field",
+            json!("callback"),
+        ),
     ] {
         let answer = serve.post(path, &body).await;
-        assert_eq!((answer.problem(400).as_str(), &answer.json()["field"]), (code, &field), "{path} {body}");
+        assert_eq!(
+            (answer.problem(400).as_str(), &answer.json()["field"]),
+            (code, &field),
+            "{path} {body}"
+        );
     }
     // One value, and not the beginning of a job's other fields.
     let smuggled = serve.post_text("/v1/tools/summarize", r#"{"text":"x"},"model":"dear""#).await;
@@ -58,7 +72,10 @@ async fn an_upstreams_failure_is_a_502_and_its_silence_a_504() {
     let busy = serve.post("/v1/call", &model("busy", "[[429:7]]")).await;
     assert_eq!((busy.problem(503).as_str(), busy.retry_after.as_deref()), ("http_429", Some("8")));
     let paused = serve.post("/v1/call", &model("busy", "One.")).await;
-    assert_eq!((paused.problem(503).as_str(), paused.retry_after.is_some()), ("upstream_paused", true));
+    assert_eq!(
+        (paused.problem(503).as_str(), paused.retry_after.is_some()),
+        ("upstream_paused", true)
+    );
     assert!(serve.is_alive().await);
 }
 

@@ -9,7 +9,12 @@ use super::rig::{Serve, nameless};
 use crate::helpers::summarize;
 
 fn rows(answer: &Value) -> Vec<&str> {
-    answer["jobs"].as_array().expect("rows").iter().map(|row| row["status"].as_str().expect("a status")).collect()
+    answer["jobs"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| row["status"].as_str().expect("a status"))
+        .collect()
 }
 
 fn ids(answer: &Value) -> Vec<String> {
@@ -21,7 +26,10 @@ fn ids(answer: &Value) -> Vec<String> {
 async fn a_job_is_sent_run_and_told() {
     let serve = Serve::start().await;
     let sent = serve.post("/v1/jobs", &summarize("a", "One. Two.")).await.expect(202);
-    assert_eq!(sent, json!({"accepted": 1, "duplicates": 0, "rejected": 0, "jobs": [{"index": 0, "id": "a", "status": "accepted"}]}));
+    assert_eq!(
+        sent,
+        json!({"accepted": 1, "duplicates": 0, "rejected": 0, "jobs": [{"index": 0, "id": "a", "status": "accepted"}]})
+    );
 
     let told = serve.until("a", "succeeded").await;
 
@@ -47,20 +55,36 @@ async fn each_job_of_an_array_is_judged_by_itself_and_has_a_row_with_the_reason(
 
     let sent = serve.post("/v1/jobs", &jobs).await.expect(202);
 
-    let told: Vec<_> = sent["jobs"].as_array().expect("rows").iter().map(|row| {
-        (row["id"].clone(), row["status"].as_str().expect("a status"), row["error"]["code"].clone(), row["error"]["field"].clone())
-    }).collect();
-    assert_eq!(told[..7], [
-        (json!("a"), "accepted", Value::Null, Value::Null),
-        (json!("b"), "rejected", json!("input_schema"), json!("input.text")),
-        (json!("c"), "rejected", json!("unknown_tool"), json!("tool")),
-        (json!("d"), "rejected", json!("missing_field"), json!("input")),
-        (Value::Null, "rejected", json!("not_an_object"), Value::Null),
-        (json!("a"), "duplicate", Value::Null, Value::Null),
-        (json!("a"), "rejected", json!("id_conflict"), json!("id")),
-    ]);
+    let told: Vec<_> = sent["jobs"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| {
+            (
+                row["id"].clone(),
+                row["status"].as_str().expect("a status"),
+                row["error"]["code"].clone(),
+                row["error"]["field"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told[..7],
+        [
+            (json!("a"), "accepted", Value::Null, Value::Null),
+            (json!("b"), "rejected", json!("input_schema"), json!("input.text")),
+            (json!("c"), "rejected", json!("unknown_tool"), json!("tool")),
+            (json!("d"), "rejected", json!("missing_field"), json!("input")),
+            (Value::Null, "rejected", json!("not_an_object"), Value::Null),
+            (json!("a"), "duplicate", Value::Null, Value::Null),
+            (json!("a"), "rejected", json!("id_conflict"), json!("id")),
+        ]
+    );
     assert_eq!((told[7].1, &told[8].2), ("accepted", &json!("expired")));
-    assert_eq!((&sent["accepted"], &sent["duplicates"], &sent["rejected"]), (&2.into(), &1.into(), &6.into()));
+    assert_eq!(
+        (&sent["accepted"], &sent["duplicates"], &sent["rejected"]),
+        (&2.into(), &1.into(), &6.into())
+    );
     serve.until(told[7].0.as_str().expect("a made id"), "succeeded").await;
 }
 
@@ -78,11 +102,23 @@ async fn a_request_without_a_sound_job_is_refused_with_all_reasons() {
         (r#"{"jobs": 1}"#, "invalid_field", Value::Null),
         (r#"{"jobs": [{}], "more": 1}"#, "invalid_field", Value::Null),
         (r#"{"jobs": [{}], "batch": {"idd": 1}}"#, "unknown_field", json!("batch.idd")),
-        (r#"{"jobs": [{}], "batch": {"callback": "ftp://a"}}"#, "invalid_field", json!("batch.callback")),
-        (r#"{"jobs": [{}], "batch": {"callback": "https://a.b", "first_index": 1}}"#, "missing_field", json!("batch.size")),
+        (
+            r#"{"jobs": [{}], "batch": {"callback": "ftp://a"}}"#,
+            "invalid_field",
+            json!("batch.callback"),
+        ),
+        (
+            r#"{"jobs": [{}], "batch": {"callback": "https://a.b", "first_index": 1}}"#,
+            "missing_field",
+            json!("batch.size"),
+        ),
     ] {
         let answer = serve.post_text("/v1/jobs", body).await;
-        assert_eq!((answer.problem(400).as_str(), &answer.json()["field"]), (code, &field), "{body}");
+        assert_eq!(
+            (answer.problem(400).as_str(), &answer.json()["field"]),
+            (code, &field),
+            "{body}"
+        );
     }
 }
 
@@ -92,8 +128,12 @@ async fn a_known_job_is_a_duplicate_with_its_state_and_is_not_paid_again() {
     serve.post("/v1/jobs", &summarize("a", "One.")).await.expect(202);
     serve.until("a", "succeeded").await;
 
-    let sent = serve.post("/v1/jobs", &json!([summarize("a", "One."), summarize("b", "Two.")])).await;
-    assert_eq!(sent.expect(202)["jobs"][0], json!({"index": 0, "id": "a", "status": "duplicate", "state": "succeeded"}));
+    let sent =
+        serve.post("/v1/jobs", &json!([summarize("a", "One."), summarize("b", "Two.")])).await;
+    assert_eq!(
+        sent.expect(202)["jobs"][0],
+        json!({"index": 0, "id": "a", "status": "duplicate", "state": "succeeded"})
+    );
     let other = serve.post("/v1/jobs", &summarize("a", "Another.")).await;
     assert_eq!(other.expect(400)["jobs"][0]["error"]["code"], "id_conflict");
 
@@ -141,7 +181,8 @@ async fn a_request_with_an_idempotency_key_makes_the_same_ids_each_time() {
 #[tokio::test]
 async fn the_jobs_of_a_batch_are_counted_told_once_and_paged_in_order() {
     let (serve, receiver) = (Serve::start().await, Receiver::start().await);
-    let jobs: Vec<_> = (0..120).map(|n| nameless(&format!("Text {n}. {}", "x".repeat(60)))).collect();
+    let jobs: Vec<_> =
+        (0..120).map(|n| nameless(&format!("Text {n}. {}", "x".repeat(60)))).collect();
     let request = json!({"batch": {"id": "b", "callback": receiver.url("/batch")}, "jobs": jobs});
 
     let sent = serve.post("/v1/jobs", &request).await.expect(202);
@@ -150,14 +191,19 @@ async fn the_jobs_of_a_batch_are_counted_told_once_and_paged_in_order() {
     receiver.wait_for(1).await;
 
     let told = receiver.deliveries()[0].json();
-    assert_eq!((&told["type"], &told["data"]["succeeded"]), (&"batch.completed".into(), &120.into()));
+    assert_eq!(
+        (&told["type"], &told["data"]["succeeded"]),
+        (&"batch.completed".into(), &120.into())
+    );
     let batch = serve.get("/v1/batches/b").await.expect(200);
     assert_eq!((&batch["state"], &batch["size"]), (&"complete".into(), &120.into()));
     let page = serve.get("/v1/batches/b/results").await.expect(200);
     let results = page["results"].as_array().expect("results");
-    let indexes: Vec<_> = results.iter().map(|result| result["index"].as_u64().expect("an index")).collect();
+    let indexes: Vec<_> =
+        results.iter().map(|result| result["index"].as_u64().expect("an index")).collect();
     assert_eq!(indexes, (0..120).collect::<Vec<_>>());
-    let told_ids: Vec<_> = results.iter().map(|result| result["id"].as_str().expect("an id").to_owned()).collect();
+    let told_ids: Vec<_> =
+        results.iter().map(|result| result["id"].as_str().expect("an id").to_owned()).collect();
     assert_eq!(told_ids, ids(&sent));
     assert_eq!((&page["next_cursor"], &page["complete"]), (&Value::Null, &true.into()));
 }
@@ -184,7 +230,10 @@ async fn results_come_in_pages_of_bytes() {
     }
 
     assert_eq!((indexes, pages), ((0..20).collect(), 3));
-    assert_eq!(serve.get("/v1/batches/b/results?cursor=nonsense").await.problem(400), "invalid_field");
+    assert_eq!(
+        serve.get("/v1/batches/b/results?cursor=nonsense").await.problem(400),
+        "invalid_field"
+    );
     assert_eq!(serve.get("/v1/batches/none/results").await.problem(404), "not_found");
 }
 
@@ -192,13 +241,15 @@ async fn results_come_in_pages_of_bytes() {
 async fn a_batch_may_come_in_several_requests() {
     let (serve, receiver) = (Serve::start().await, Receiver::start().await);
     for first in [2, 0] {
-        let batch = json!({"id": "b", "callback": receiver.url("/"), "size": 4, "first_index": first});
+        let batch =
+            json!({"id": "b", "callback": receiver.url("/"), "size": 4, "first_index": first});
         let jobs = [nameless(&format!("{first}.")), nameless(&format!("{first} and one."))];
         serve.post("/v1/jobs", &json!({"batch": batch, "jobs": jobs})).await.expect(202);
     }
     receiver.wait_for(1).await;
     let results = &receiver.deliveries()[0].json()["data"]["results"];
-    let texts: Vec<_> = results.as_array().expect("results").iter().map(|it| it["result"].clone()).collect();
+    let texts: Vec<_> =
+        results.as_array().expect("results").iter().map(|it| it["result"].clone()).collect();
     assert_eq!(texts, ["Echo: 0.", "Echo: 0 and one.", "Echo: 2.", "Echo: 2 and one."]);
 }
 
@@ -210,7 +261,8 @@ async fn what_was_never_sent_is_not_found_and_what_waits_is_queued() {
     serve.post("/v1/jobs", &jobs.into()).await.expect(202);
     serve.llm.wait_for_calls(1).await;
 
-    let state = async |id: &str| serve.get(&format!("/v1/jobs/{id}")).await.expect(200)["state"].clone();
+    let state =
+        async |id: &str| serve.get(&format!("/v1/jobs/{id}")).await.expect(200)["state"].clone();
     let mut states = Vec::new();
     for n in 0..8 {
         states.push(state(&format!("job-{n}")).await);
@@ -237,7 +289,9 @@ async fn a_cancelled_job_is_not_run_whether_it_was_sent_before_or_after() {
     serve.llm.set_default(Behaviour::Echo);
     serve.llm.release(1);
     serve.until("running", "succeeded").await;
-    let sent = serve.post("/v1/jobs", &json!([summarize("unheard-of", "Three."), summarize("last", "Four.")])).await;
+    let sent = serve
+        .post("/v1/jobs", &json!([summarize("unheard-of", "Three."), summarize("last", "Four.")]))
+        .await;
     assert_eq!(sent.expect(202)["jobs"][0]["state"], "cancelled");
     serve.until("last", "succeeded").await;
 

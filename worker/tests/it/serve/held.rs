@@ -52,9 +52,15 @@ async fn what_is_not_held_or_not_said_is_refused() {
     let result = json!({"result": null});
     assert_eq!(serve.post("/v1/held/done/succeed", &result).await.problem(409), "job_state");
     assert_eq!(serve.post("/v1/held/none/succeed", &result).await.problem(404), "not_found");
-    assert_eq!(serve.post("/v1/held/none/retry", &job("none", "x")).await.problem(404), "not_found");
+    assert_eq!(
+        serve.post("/v1/held/none/retry", &job("none", "x")).await.problem(404),
+        "not_found"
+    );
     let other = serve.post("/v1/held/held/retry", &job("other", "x")).await;
-    assert_eq!((other.problem(400).as_str(), &other.json()["field"]), ("invalid_field", &"id".into()));
+    assert_eq!(
+        (other.problem(400).as_str(), &other.json()["field"]),
+        ("invalid_field", &"id".into())
+    );
     let unfit = serve.post("/v1/held/held/retry", &json!({"tool": "once", "input": {}})).await;
     assert_eq!(unfit.problem(400), "input_schema");
     for body in [json!({}), json!({"message": ""}), json!({"message": 1}), json!([])] {

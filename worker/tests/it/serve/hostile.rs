@@ -46,7 +46,10 @@ async fn heads_that_are_too_large_or_malformed_are_refused() {
         (b"nonsense\r\n\r\n".to_vec(), &["400"]),
         (b"\x16\x03\x01\x02\x00\x01\x00".repeat(50), &["400", "nothing"]),
         (head("GET http://evil.example/healthz", ""), &["400", "403"]),
-        (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n".to_vec(), &["400"]),
+        (
+            b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n".to_vec(),
+            &["400"],
+        ),
     ] {
         let shown = String::from_utf8_lossy(&head[..head.len().min(60)]).into_owned();
         let answer = serve.raw(head).await;
@@ -62,9 +65,17 @@ async fn bodies_that_are_bombs_are_refused() {
     let nested = format!(r#"{{"tool":"summarize","input":{{"text":{}}}}}"#, deep(100_000));
     let number = r#"{"tool":"summarize","input":{"text":1e999999999}}"#.to_owned();
     let digits = format!(r#"{{"tool":"summarize","input":{{"text":{}}}}}"#, "9".repeat(1_000_000));
-    let keys = format!(r#"{{"tool":"summarize","input":{{{}"text":"x"}}}}"#, r#""a":1,"#.repeat(100_000));
+    let keys =
+        format!(r#"{{"tool":"summarize","input":{{{}"text":"x"}}}}"#, r#""a":1,"#.repeat(100_000));
     for path in ["/v1/jobs", "/v1/call"] {
-        for body in [nested.clone(), number.clone(), digits.clone(), keys.clone(), deep(100_000), "{\"a\":".repeat(50_000)] {
+        for body in [
+            nested.clone(),
+            number.clone(),
+            digits.clone(),
+            keys.clone(),
+            deep(100_000),
+            "{\"a\":".repeat(50_000),
+        ] {
             let answer = serve.post_text(path, body.clone()).await;
             assert_eq!(answer.status, 400, "{path} {}: {}", &body[..40], answer.text);
         }

@@ -10,7 +10,8 @@ use crate::helpers::summarize;
 async fn what_was_accepted_is_done_though_the_process_is_killed() {
     let mut serve = Serve::with(&[("MCP_BATCH_CONCURRENCY", "4")]).await;
     serve.llm.set_default(Behaviour::Hold);
-    let jobs: Vec<_> = (0..20).map(|n| summarize(&format!("job-{n}"), &format!("Text {n}."))).collect();
+    let jobs: Vec<_> =
+        (0..20).map(|n| summarize(&format!("job-{n}"), &format!("Text {n}."))).collect();
     serve.post("/v1/jobs", &jobs.into()).await.expect(202);
     serve.llm.wait_for_calls(4).await;
     serve.llm.release(2);

@@ -15,7 +15,8 @@ async fn ask(serve: &Serve, key: Option<&str>, method: &str, mut params: Value) 
     });
     let name = params["name"].as_str().map(str::to_owned);
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let mut request = posted(serve, &body).header("mcp-protocol-version", NEW).header("mcp-method", method);
+    let mut request =
+        posted(serve, &body).header("mcp-protocol-version", NEW).header("mcp-method", method);
     if let Some(name) = name {
         request = request.header("mcp-name", name);
     }
@@ -34,7 +35,8 @@ fn posted(serve: &Serve, body: &Value) -> reqwest::RequestBuilder {
 }
 
 async fn call(serve: &Serve, name: &str, arguments: Value) -> Value {
-    let answer = ask(serve, None, "tools/call", json!({"name": name, "arguments": arguments})).await;
+    let answer =
+        ask(serve, None, "tools/call", json!({"name": name, "arguments": arguments})).await;
     answer.expect(200)["result"].clone()
 }
 
@@ -59,7 +61,8 @@ async fn the_catalogs_tools_and_four_of_our_own_are_listed_and_called() {
     let wrong = call(&serve, "summarize", json!({"text": 1})).await;
     assert_eq!(wrong["isError"], true);
     assert!(wrong["content"][0]["text"].as_str().expect("text").contains("input.text"), "{wrong}");
-    let unknown = ask(&serve, None, "tools/call", json!({"name": "nothing", "arguments": {}})).await;
+    let unknown =
+        ask(&serve, None, "tools/call", json!({"name": "nothing", "arguments": {}})).await;
     assert_eq!(unknown.json()["error"]["code"], -32602);
 }
 
@@ -109,8 +112,13 @@ async fn a_key_sees_and_calls_the_tools_of_its_scopes_alone() {
     assert_eq!(names(&list), ["job_status", "batch_status", "batch_results"]);
     let list = ask(&serve, Some("0123456789abcdef-c"), "tools/list", json!({})).await.expect(200);
     assert_eq!(names(&list), ["classify", "summarize"]);
-    for (key, name) in [(reader, "summarize"), (reader, "enqueue_jobs"), (Some("0123456789abcdef-c"), "job_status")] {
-        let refused = ask(&serve, key, "tools/call", json!({"name": name, "arguments": {"text": "x"}})).await;
+    for (key, name) in [
+        (reader, "summarize"),
+        (reader, "enqueue_jobs"),
+        (Some("0123456789abcdef-c"), "job_status"),
+    ] {
+        let refused =
+            ask(&serve, key, "tools/call", json!({"name": name, "arguments": {"text": "x"}})).await;
         assert_eq!(refused.json()["error"]["code"], -32602, "{name}");
     }
     assert_eq!(ask(&serve, None, "tools/list", json!({})).await.problem(401), "unauthorized");

@@ -67,7 +67,10 @@ impl Serve {
             folder: Folder::new(),
             running: None,
             base: String::new(),
-            variables: variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            variables: variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
             http: Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client"),
         };
         serve.start_again().await;
@@ -177,7 +180,8 @@ impl Serve {
 
 pub(super) async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.expect("it answers");
-    let header = |name| response.headers().get(name).map(|it| it.to_str().expect("text").to_owned());
+    let header =
+        |name| response.headers().get(name).map(|it| it.to_str().expect("text").to_owned());
     Answer {
         status: response.status().as_u16(),
         kind: header("content-type").unwrap_or_default(),

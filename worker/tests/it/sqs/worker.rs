@@ -19,8 +19,8 @@ use mcp_batch::{
     poller::{Poller, PollerSettings},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, ToolError, Tools},
-    webhook::{Courier, CourierSettings},
+    tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
+    webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::{Receiver, wait_until, wait_until_async};
 use serde_json::{Value, json};
@@ -80,12 +80,16 @@ impl Tools for Diary {
         Ok(Outcome { result: json!({}), usage: Usage::free(), offline: false })
     }
 
+    async fn list(&self) -> Listing {
+        Listing { tools: Vec::new(), unreachable: Vec::new() }
+    }
+
     fn supersedes_offline(&self) -> bool {
         false
     }
 
-    fn gate(&self, _: &Job) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    fn gates(&self, _: &Job) -> Gates {
+        Arc::clone(&self.gate).into()
     }
 }
 
@@ -108,7 +112,9 @@ impl Bench {
     fn worker(&self) -> Worker<SqsPorts> {
         let clock = Clock::system();
         let secrets = Secrets::fixed(Source::default()).expect("no secrets");
-        let courier = Courier::new(CourierSettings::default(), secrets, clock.clone());
+        let hosts = AllowedHosts::parse("127.0.0.1").expect("a host");
+        let settings = CourierSettings { hosts, ..CourierSettings::default() };
+        let courier = Courier::new(settings, secrets, clock.clone());
         let environment = Environment {
             ledger: SqliteLedger::new(self.database.clone()),
             queue: self.rig.queue(),

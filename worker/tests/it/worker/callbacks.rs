@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use mcp_batch::{
     batch::{BatchAnswer, Stop},
-    lease::{CallbackState, State},
+    lease::{CallbackState, State, WhyDead},
 };
 use mcp_batch_testkit::{Received, Receiver, Reply};
 use serde_json::{Value, json};
 
-use super::rig::{Rig, SECRET, job, with_callback};
+use super::rig::{LONG, Rig, SECRET, job, with_callback};
 
 fn id_of(delivery: &Received) -> &str {
     delivery.header("webhook-id").expect("an id")
@@ -122,7 +122,10 @@ async fn a_receiver_that_is_gone_is_told_once() {
 
     for _ in 0..2 {
         assert_eq!(counts(&rig.process(&jobs).await), (1, 0));
-        assert_eq!(callback_state(&rig, "a").await, Some(CallbackState::Dead));
+        assert_eq!(
+            callback_state(&rig, "a").await,
+            Some(CallbackState::Dead(WhyDead::ReceiverGone))
+        );
     }
     assert_eq!((receiver.count(), rig.calls()), (1, 1));
 }
@@ -130,17 +133,20 @@ async fn a_receiver_that_is_gone_is_told_once() {
 #[tokio::test]
 async fn a_receiver_that_keeps_failing_is_given_up_and_the_outcome_stays() {
     let plan = super::plan(60_000, mcp_batch::lease::Repeat::Safe);
-    let rig = Rig::with(4, plan, |policy| policy.max_callback_failures = 2);
+    let rig = Rig::with(4, plan, |policy| policy.callbacks.max_age = Duration::from_secs(10));
     let receiver = Receiver::start().await;
     receiver.set_default(Reply::status(503));
     let jobs = [with_callback(job("a", "answer"), &receiver.url("/"))];
+    let message = rig.messages(&jobs).await;
 
-    assert_eq!(counts(&rig.process(&jobs).await), (0, 1));
-    assert_eq!(counts(&rig.process(&jobs).await), (1, 0));
+    assert_eq!(counts(&rig.work_off(message.clone(), LONG).await), (0, 1));
+    rig.let_pass(10);
+    assert_eq!(counts(&rig.work_off(message, LONG).await), (1, 0));
     assert_eq!(counts(&rig.process(&jobs).await), (1, 0));
 
     assert_eq!((receiver.count(), rig.calls()), (2, 1));
-    assert_eq!(callback_state(&rig, "a").await, Some(CallbackState::Dead));
+    let exhausted = CallbackState::Dead(WhyDead::Exhausted);
+    assert_eq!(callback_state(&rig, "a").await, Some(exhausted));
     let record = rig.record("a").await.expect("a record");
     assert!(matches!(record.state, State::Done(_)));
 }

@@ -1,11 +1,12 @@
 //! A worker with a ledger and a queue in a file, and tools that do what their input says.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -20,8 +21,8 @@ use mcp_batch::{
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
-    tool::{CallContext, CallPlan, Gate, Listing, ToolError, Tools},
-    webhook::{Courier, CourierSettings},
+    tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
+    webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
 use rusqlite::Connection;
@@ -36,6 +37,15 @@ pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Time enough for any call here.
 pub(super) const LONG: Duration = Duration::from_secs(120);
+
+/// Pauses between tries of a callback that are too long to be waited for in place.
+const NOT_HERE: Duration = Duration::from_secs(20);
+
+/// Callbacks to receivers on this machine.
+pub(super) fn allowing_loopback() -> CourierSettings {
+    let hosts = AllowedHosts::parse("127.0.0.1").expect("a host");
+    CourierSettings { hosts, ..CourierSettings::default() }
+}
 
 /// A job whose tool does `what`.
 pub(super) fn job(id: &str, what: &str) -> Value {
@@ -63,7 +73,28 @@ pub(super) struct Scripted {
     pub(super) most_running: AtomicUsize,
     began: Mutex<Vec<String>>,
     releases: Semaphore,
+    window: Window,
     gate: Arc<Gate>,
+}
+
+/// The calls of the latest second.
+#[derive(Default)]
+struct Window(Mutex<VecDeque<Instant>>);
+
+impl Window {
+    fn count(&self, most: usize) -> Result<(), ToolError> {
+        let mut calls = self.0.lock().expect("nobody panics with it");
+        while calls.front().is_some_and(|first| first.elapsed() > Duration::from_secs(1)) {
+            calls.pop_front();
+        }
+        if calls.len() >= most {
+            let error = JobError::new(ErrorClass::Throttled, "http_429", "too many calls");
+            let retry_after = Some(Duration::from_secs(1));
+            return Err(ToolError { retry_after, ..ToolError::free(error) });
+        }
+        calls.push_back(Instant::now());
+        Ok(())
+    }
 }
 
 /// One call under way, over when dropped.
@@ -101,6 +132,8 @@ impl Scripted {
                 let usage = Usage { cost_usd: Some(0.5), ..Usage::free() };
                 return Err(ToolError { usage, ..ToolError::free(error) });
             }
+            // An upstream that takes fifty calls a second, and names no shorter pause than one.
+            "throttle" => self.window.count(50)?,
             "wait" => self.releases.acquire().await.expect("it is never closed").forget(),
             _ => {}
         }
@@ -126,8 +159,8 @@ impl Tools for Scripted {
         false
     }
 
-    fn gate(&self, _: &Job) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    fn gates(&self, _: &Job) -> Gates {
+        Arc::clone(&self.gate).into()
     }
 }
 
@@ -139,10 +172,13 @@ pub(super) struct Returned {
 }
 
 #[derive(Default)]
-pub(super) struct Returns(Mutex<Vec<Returned>>);
+pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize);
 
 impl Observer for Returns {
     fn observe(&self, observation: Observation<'_>) {
+        if let Observation::Ended { .. } = observation {
+            self.1.fetch_add(1, SeqCst);
+        }
         if let Observation::Returned { reason, after, .. } = observation {
             let returned = Returned { code: reason.code.to_string(), after };
             self.0.lock().expect("nobody panics with it").push(returned);
@@ -179,13 +215,29 @@ impl Rig {
         plan: CallPlan,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
-        Self::sending(concurrency, plan, CourierSettings::default(), change)
+        Self::sending(concurrency, plan, allowing_loopback(), change)
+    }
+
+    /// Behind this gate.
+    pub(super) fn limited(concurrency: usize, gate: Gate) -> Self {
+        let plan = CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe };
+        Self::made(concurrency, plan, allowing_loopback(), gate, |_| {})
     }
 
     pub(super) fn sending(
         concurrency: usize,
         plan: CallPlan,
         callbacks: CourierSettings,
+        change: impl FnOnce(&mut Policy),
+    ) -> Self {
+        Self::made(concurrency, plan, callbacks, Gate::default(), change)
+    }
+
+    fn made(
+        concurrency: usize,
+        plan: CallPlan,
+        callbacks: CourierSettings,
+        gate: Gate,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
         // A second start in one process keeps the first.
@@ -198,6 +250,7 @@ impl Rig {
         let secrets = Secrets::fixed(source).expect("a sound secret");
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let mut policy = Policy::default();
+        policy.callbacks.backoff.base = NOT_HERE;
         change(&mut policy);
         let tools = Scripted {
             plan,
@@ -206,7 +259,8 @@ impl Rig {
             most_running: AtomicUsize::new(0),
             began: Mutex::default(),
             releases: Semaphore::new(0),
-            gate: Arc::default(),
+            window: Window::default(),
+            gate: Arc::new(gate),
         };
         let returns = Arc::<Returns>::default();
         let environment = Arc::new(Environment {
@@ -237,8 +291,8 @@ impl Rig {
         database.execute_batch("ALTER TABLE jobs RENAME TO jobs_elsewhere").expect("renamed");
     }
 
-    /// Sends bodies and receives them as one batch.
-    pub(super) async fn messages(&self, jobs: &[Value]) -> Vec<Message> {
+    /// Sends bodies.
+    pub(super) async fn send(&self, jobs: &[Value]) {
         let environment = self.worker.environment();
         let message = |job: &Value| NewMessage {
             namespace: None,
@@ -249,6 +303,12 @@ impl Rig {
             delay: Duration::ZERO,
         };
         environment.queue.send(jobs.iter().map(message).collect()).await.expect("sent");
+    }
+
+    /// Sends bodies and receives them as one batch.
+    pub(super) async fn messages(&self, jobs: &[Value]) -> Vec<Message> {
+        self.send(jobs).await;
+        let environment = self.worker.environment();
         let received = environment.queue.receive(jobs.len(), Duration::ZERO, LONG).await;
         let received = received.expect("received");
         assert_eq!(received.len(), jobs.len());
@@ -347,6 +407,11 @@ impl Rig {
 
     pub(super) fn returned(&self) -> Vec<Returned> {
         self.returns.0.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Messages that need no more work.
+    pub(super) fn ended(&self) -> usize {
+        self.returns.1.load(SeqCst)
     }
 
     /// The ledger's record of a job.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     plan,
-    rig::{Rig, job, with_callback},
+    rig::{Rig, allowing_loopback, job, with_callback},
 };
 
 fn jobs(receiver: &Receiver, host: &str, count: usize) -> Vec<Value> {
@@ -32,6 +32,24 @@ async fn no_more_than_five_callbacks_go_to_one_host_at_once() {
     assert!(receiver.max_in_flight() <= 5, "{} at once", receiver.max_in_flight());
     // A turn may pass on before its connection is free again.
     assert!(receiver.connections() < 50, "connections are used again");
+}
+
+#[tokio::test]
+async fn of_a_thousand_results_at_once_none_is_lost_and_five_are_on_their_way() {
+    let rig = Rig::with(1_000, plan(1_000, Repeat::Safe), |_| {});
+    let receiver = Receiver::start().await;
+    receiver.set_default(Reply::status(204).after(Duration::from_millis(10)));
+    let mut messages = rig.messages(&jobs(&receiver, "one", 1_000)).await;
+
+    // What has no time left in one invocation is told in the next.
+    while !messages.is_empty() {
+        let answer = rig.work_off(messages.clone(), Duration::from_secs(4)).await;
+        assert_eq!(answer.finished.len() + answer.returned.len(), messages.len());
+        messages.retain(|message| answer.returned.contains(&message.id));
+    }
+
+    assert_eq!((receiver.count(), receiver.distinct_ids(), rig.calls()), (1_000, 1_000, 1_000));
+    assert!(receiver.max_in_flight() <= 5, "{} at once", receiver.max_in_flight());
 }
 
 #[tokio::test]
@@ -63,10 +81,9 @@ async fn a_callback_without_a_turn_comes_back_and_is_not_counted_as_a_failure() 
     let courier = CourierSettings {
         per_host: 1,
         longest_wait: Duration::from_millis(50),
-        ..CourierSettings::default()
+        ..allowing_loopback()
     };
-    let plan = plan(60_000, Repeat::Safe);
-    let rig = Rig::sending(8, plan, courier, |policy| policy.max_callback_failures = 1);
+    let rig = Rig::sending(8, plan(60_000, Repeat::Safe), courier, |_| {});
     let receiver = Receiver::start().await;
     receiver.set_default(Reply::hang());
     let both = jobs(&receiver, "one", 2);
@@ -93,7 +110,7 @@ async fn the_callback_of_a_batch_without_a_turn_comes_back_when_its_delivery_is_
     let courier = CourierSettings {
         per_host: 1,
         longest_wait: Duration::from_millis(50),
-        ..CourierSettings::default()
+        ..allowing_loopback()
     };
     let rig = Rig::sending(8, plan(60_000, Repeat::Safe), courier, |_| {});
     let receiver = Receiver::start().await;

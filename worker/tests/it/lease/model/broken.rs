@@ -3,7 +3,7 @@
 use mcp_batch::{
     clock::UnixMs,
     fan_in::{BatchKey, BatchRecord, Member},
-    job::JobKey,
+    job::{BodyHash, JobKey, RequestKey},
     lease::{
         Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, LedgerError, Mark, Outcome,
         OwnerToken, Record, Refusal, Settled, Settlement, State,
@@ -53,6 +53,16 @@ macro_rules! forward_the_rest {
 
         async fn mark_batch(&self, key: BatchKey, delivery: Delivery) -> Answer<()> {
             self.0.mark_batch(key, delivery).await
+        }
+
+        async fn note_request(
+            &self,
+            key: RequestKey,
+            body: BodyHash,
+            now: UnixMs,
+            expires: UnixMs,
+        ) -> Answer<BodyHash> {
+            self.0.note_request(key, body, now, expires).await
         }
 
         async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {

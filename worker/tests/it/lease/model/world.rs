@@ -3,8 +3,8 @@
 use mcp_batch::{
     clock::UnixMs,
     lease::{
-        Attempt, Claim, ClaimRequest, Decision, Delivery, Lease, Ledger, Mark, Outcome, Record,
-        Repeat, Settled, Settlement, Usage,
+        Attempt, Claim, ClaimRequest, Decision, Delivery, Failure, Lease, Ledger, Mark, Outcome,
+        Record, Repeat, Settled, Settlement, Usage,
     },
 };
 
@@ -261,7 +261,9 @@ impl<'a, L: Ledger> World<'a, L> {
     ) -> Result<(), Violation> {
         let mark = match handoff {
             Handoff::CallbackSent => Mark::Callback(callback(CALLBACK), Delivery::Sent),
-            Handoff::CallbackFailed => Mark::Callback(callback(CALLBACK), Delivery::Failed),
+            Handoff::CallbackFailed => {
+                Mark::Callback(callback(CALLBACK), Delivery::Failed(Failure::NotTaken))
+            }
             Handoff::DeadLetterSent => Mark::DeadLetterSent,
         };
         let epoch = self.watch.epoch(job).saturating_sub(epochs_ago);

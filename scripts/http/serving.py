@@ -1,4 +1,4 @@
-"""`mcp-batch serve` for the scripts beside this file: built, started, asked, stopped."""
+"""`mcp-batch serve` for scripts/e2e/http-*: built, started, asked, stopped."""
 
 import contextlib
 import fcntl

@@ -1,0 +1,129 @@
+//! How an upstream is, by how calls to it end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    error::{ErrorClass, JobError},
+    retry::Backoff,
+};
+
+/// Transient failures in a row, with no success between, that close the gate.
+pub(super) const FAILURES_BEFORE_CLOSING: u32 = 10;
+
+/// How long it stays closed after the first of such runs; each further one doubles it.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest it stays closed before somebody tries again.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// The first pause when the upstream refuses us as such. It doubles as well: a person has to act.
+const FIRST_CONFIGURATION_PAUSE: Duration = Duration::from_secs(1);
+
+/// LiteLLM's word for a model all of whose deployments cool down after failures.
+pub(in crate::tool) const COOLDOWN: &str = "all_deployments_in_cooldown";
+
+/// Answers of that kind in a row that are believed. A provider's key that is refused, for one, keeps
+/// a deployment cooling, and is told to nobody but the first.
+const MOST_COOLDOWNS: u32 = 10;
+
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    cooldowns_in_a_row: u32,
+    failures_in_a_row: u32,
+    refusals_in_a_row: u32,
+    closed: Option<Closed>,
+}
+
+/// Why a gate is closed, and until when.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// The failure that closed it.
+    pub reason: JobError,
+    until: Instant,
+}
+
+impl Closed {
+    /// How long it stays so.
+    pub fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+impl Health {
+    pub(super) fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref().filter(|closed| !closed.time_left().is_zero())
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failures_in_a_row = 0;
+        self.refusals_in_a_row = 0;
+        self.cooldowns_in_a_row = 0;
+    }
+
+    /// Counts the cooldowns among failures; beyond the ceiling they are a matter of configuration.
+    pub(super) fn weigh(&mut self, error: JobError) -> JobError {
+        if error.code != COOLDOWN {
+            return error;
+        }
+        self.cooldowns_in_a_row = self.cooldowns_in_a_row.saturating_add(1);
+        if self.cooldowns_in_a_row <= MOST_COOLDOWNS {
+            return error;
+        }
+        let message = format!(
+            "{} ({} times in a row: look at the router's log, the provider may refuse its key)",
+            error.message, self.cooldowns_in_a_row
+        );
+        JobError { class: ErrorClass::Configuration, message, ..error }
+    }
+
+    /// Answers whether the failure is the upstream's rather than the job's.
+    pub(super) fn failed(&mut self, error: &JobError, retry_after: Option<Duration>) -> bool {
+        let was_closed = self.closed().is_some();
+        let pause = match error.class {
+            ErrorClass::Throttled => Some(retry_after.unwrap_or(FIRST_PAUSE)),
+            ErrorClass::Configuration if was_closed => None,
+            ErrorClass::Configuration => Some(self.another_refusal()),
+            ErrorClass::Transient => self.another_failure(),
+            _ => {
+                self.failures_in_a_row = 0;
+                return false;
+            }
+        };
+        if let Some(pause) = pause {
+            self.close(error, pause);
+        }
+        was_closed || error.class != ErrorClass::Transient
+    }
+
+    /// The pause that a run of transient failures has earned.
+    fn another_failure(&mut self) -> Option<Duration> {
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        let is_end_of_run = self.failures_in_a_row.is_multiple_of(FAILURES_BEFORE_CLOSING);
+        is_end_of_run
+            .then(|| doubled(FIRST_PAUSE, self.failures_in_a_row / FAILURES_BEFORE_CLOSING))
+    }
+
+    fn another_refusal(&mut self) -> Duration {
+        self.refusals_in_a_row = self.refusals_in_a_row.saturating_add(1);
+        doubled(FIRST_CONFIGURATION_PAUSE, self.refusals_in_a_row)
+    }
+
+    /// The longer of two pauses holds.
+    fn close(&mut self, reason: &JobError, pause: Duration) {
+        let until = Instant::now() + pause;
+        if self.closed.as_ref().is_none_or(|closed| closed.until < until) {
+            self.closed = Some(Closed { reason: reason.clone(), until });
+        }
+    }
+}
+
+/// The pause after the `times`th time (from 1).
+pub(super) fn doubled(first: Duration, times: u32) -> Duration {
+    Backoff { base: first, cap: LONGEST_PAUSE }.delay(times, 1.0)
+}
