@@ -68,12 +68,12 @@ If an execution fails, start it again by the same call, not by *Retry*: its resu
 		},
 		'Woken by the callback?': when([14, 0], '$json.body !== undefined'),
 		'Are the results in it?': when([15, 0], '$json.body.data.results !== undefined'),
-		'Ask for the status': api([14, 2], 'GET', BATCH),
-		'Is it complete?': when([15, 2], "$json.body?.state === 'complete'"),
+		'Ask for the status': api([14, 2.5], 'GET', BATCH),
+		'Is it complete?': when([15, 2.5], "$json.body?.state === 'complete'"),
 		'Not complete': {
 			type: 'stopAndError',
 			version: 1,
-			at: [16, 2.5],
+			at: [16, 3],
 			parameters: {
 				errorMessage:
 					"=Batch {{ $('Read the answers').first().json.batch }} is not complete: {{ JSON.stringify($json.body ?? $json.error ?? $json) }}",
