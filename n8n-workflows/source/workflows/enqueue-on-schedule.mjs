@@ -35,7 +35,7 @@ A run that overlaps another may send a row twice. It runs once, since its id is 
 - [ ] Add rows, publish`,
 	sections: [
 		['### Start\nOn time. By hand only to make the table, if there is none.', ['Every five minutes', 'Set up once', 'Config', 'Setting up?']],
-		['### Name each row\nThe id is written first: a callback that comes early finds its row.', ['Read pending rows', 'Make the table', 'Name the rows', 'Keep the names']],
+		['### Name each row\nThe id is written first: a callback that comes early finds its row. A row that is no longer pending is left alone.', ['Read pending rows', 'Make the table', 'Name the rows', 'Keep the names']],
 		[SEND_NOTE, SEND_MEMBERS],
 		['### Mark\nOnly rows that are still pending: a fast callback may have been here.', ['Mark the rows']],
 	],
@@ -60,7 +60,7 @@ A run that overlaps another may send a row twice. It runs once, since its id is 
 			limit: "={{ $('Config').first().json.rows_per_run }}",
 		}),
 		'Name the rows': code([4, 0], ['name-rows']),
-		'Keep the names': rows([5, 0], 'update', { id: '={{ $json.row }}' }, {
+		'Keep the names': rows([5, 0], 'update', { id: '={{ $json.row }}', status: 'pending' }, {
 			job_id: '={{ $json.job_id }}',
 			status: '={{ $json.status }}',
 			error_message: '={{ $json.error_message }}',
