@@ -20,7 +20,7 @@ People who run the other workflows of mcp-batch, or any workflows, and want to h
 This is an error workflow: n8n starts it when an execution of another workflow fails. It tells two cases apart. If an execution failed, the alert names the workflow, the node that was last at work, the message, and links to the execution. If a trigger could not start, there is no execution to link to, and the alert names the workflow and the trigger's message. The alert is a POST of {"text": …} to the address in Config, as Slack, Mattermost and many others take it; it is tried three times.
 
 ## How to set up
-Fill in Config. Then open each workflow that should be watched, its settings, and choose this one as its error workflow. It need not be published.
+Fill in Config and publish: n8n calls no error workflow that is not. Then open each workflow that should be watched, its settings, and choose this one as its error workflow.
 
 ## Requirements
 An address that takes a POST of JSON.
@@ -37,7 +37,7 @@ Put another way to tell people in place of "Tell people". Change the two sentenc
 What a workflow answers itself, such as a batch that SQS refused, is no failed execution and is not told here.
 
 ### Setup
-- [ ] Fill in **Config**
+- [ ] Fill in **Config**, and publish: n8n calls no error workflow that is not
 - [ ] In the settings of each workflow to be watched, choose this one as *Error workflow*
 - [ ] Try it: it runs for production executions, not for those started in the editor`,
 	sections: [
