@@ -8,7 +8,8 @@ use crate::{
 };
 
 /// How a node is named in expressions and in code, with the quote that ends the name.
-const REFERENCES: [(&str, char); 4] = [("$('", '\''), ("$(\"", '"'), ("$node[\"", '"'), ("$node['", '\'')];
+const REFERENCES: [(&str, char); 4] =
+    [("$('", '\''), ("$(\"", '"'), ("$node[\"", '"'), ("$node['", '\'')];
 
 /// May be asked of a node that has not run.
 const OF_ANY_NODE: &str = ").isExecuted";
@@ -20,13 +21,17 @@ pub(crate) fn check(workflow: &Workflow) -> Vec<Finding> {
         for (path, text) in texts(node) {
             for (name, rest) in references(&text) {
                 if !workflow.working().any(|other| other.name == name) {
-                    findings.push(Finding::of_node(&node.name, format!("{path}: there is no node “{name}”")));
+                    findings.push(Finding::of_node(
+                        &node.name,
+                        format!("{path}: there is no node “{name}”"),
+                    ));
                 } else if !before.contains(name) && !rest.starts_with(OF_ANY_NODE) {
                     let message = format!("{path}: “{name}” does not come before this node");
                     findings.push(Finding::of_node(&node.name, message));
                 }
             }
-            findings.extend(braces(&path, &text).map(|message| Finding::of_node(&node.name, message)));
+            findings
+                .extend(braces(&path, &text).map(|message| Finding::of_node(&node.name, message)));
         }
     }
     findings
@@ -78,7 +83,9 @@ fn braces(path: &str, text: &str) -> Option<String> {
     }
     let (opened, closed) = (text.matches("{{").count(), text.matches("}}").count());
     if opened != closed {
-        return Some(format!("{path}: {opened} times {{{{ and {closed} times }}}}: an expression ends at the first }}}}"));
+        return Some(format!(
+            "{path}: {opened} times {{{{ and {closed} times }}}}: an expression ends at the first }}}}"
+        ));
     }
     let is_meant = opened > 0 || text.contains("$json") || text.contains("$('");
     (is_meant && !text.starts_with('=')).then(|| format!("{path}: an expression begins with ="))

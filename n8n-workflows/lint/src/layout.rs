@@ -38,17 +38,24 @@ struct Rectangle {
 impl Rectangle {
     fn of(node: &Node) -> Self {
         let side = |name| node.parameters.get(name).and_then(Value::as_f64).unwrap_or(NODE_SIZE);
-        let (width, height) = if node.is_note() { (side("width"), side("height")) } else { (NODE_SIZE, NODE_SIZE) };
+        let (width, height) =
+            if node.is_note() { (side("width"), side("height")) } else { (NODE_SIZE, NODE_SIZE) };
         let (left, top) = node.position;
         Self { left, top, right: left + width, bottom: top + height }
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
     }
 
     fn holds(&self, other: &Self) -> bool {
-        self.left <= other.left && other.right <= self.right && self.top <= other.top && other.bottom <= self.bottom
+        self.left <= other.left
+            && other.right <= self.right
+            && self.top <= other.top
+            && other.bottom <= self.bottom
     }
 }
 
@@ -76,7 +83,8 @@ fn overlaps(workflow: &Workflow) -> Vec<Finding> {
                 _ => false,
             };
             if a.overlaps(&b) && !is_on_note {
-                findings.push(Finding::of_node(&node.name, format!("it overlaps “{}”", other.name)));
+                findings
+                    .push(Finding::of_node(&node.name, format!("it overlaps “{}”", other.name)));
             }
         }
     }
@@ -86,12 +94,18 @@ fn overlaps(workflow: &Workflow) -> Vec<Finding> {
 fn overview(workflow: &Workflow) -> Vec<Finding> {
     let overviews: Vec<_> = workflow.notes().filter(|note| is_overview(note)).collect();
     let [note] = overviews.as_slice() else {
-        return vec![Finding::of_workflow(format!("expected one yellow note, found {}", overviews.len()))];
+        return vec![Finding::of_workflow(format!(
+            "expected one yellow note, found {}",
+            overviews.len()
+        ))];
     };
     let mut findings = Vec::new();
     let (text, count) = (content(note), words(content(note)));
     if !OVERVIEW_WORDS.contains(&count) {
-        findings.push(Finding::of_node(&note.name, format!("expected 100 to 300 words, found {count}")));
+        findings.push(Finding::of_node(
+            &note.name,
+            format!("expected 100 to 300 words, found {count}"),
+        ));
     }
     for heading in ["### How it works", "### Setup"] {
         if !text.contains(heading) {
@@ -110,13 +124,20 @@ fn sections(workflow: &Workflow) -> Vec<Finding> {
         }
         let count = words(content(note));
         if count >= SECTION_WORDS {
-            findings.push(Finding::of_node(&note.name, format!("expected fewer than 50 words, found {count}")));
+            findings.push(Finding::of_node(
+                &note.name,
+                format!("expected fewer than 50 words, found {count}"),
+            ));
         }
     }
     if workflow.working().count() >= SECTIONS_FROM {
-        let is_bare = |node: &&Node| !white.iter().any(|note| Rectangle::of(note).holds(&Rectangle::of(node)));
+        let is_bare = |node: &&Node| {
+            !white.iter().any(|note| Rectangle::of(note).holds(&Rectangle::of(node)))
+        };
         let bare = workflow.working().filter(is_bare);
-        findings.extend(bare.map(|node| Finding::of_node(&node.name, "expected a white note behind it")));
+        findings.extend(
+            bare.map(|node| Finding::of_node(&node.name, "expected a white note behind it")),
+        );
     }
     findings
 }
@@ -128,7 +149,9 @@ fn title(workflow: &Workflow) -> Vec<Finding> {
     }
     let count = words(&workflow.description);
     if !DESCRIPTION_WORDS.contains(&count) {
-        findings.push(Finding::of_workflow(format!("description: expected 120 to 250 words, found {count}")));
+        findings.push(Finding::of_workflow(format!(
+            "description: expected 120 to 250 words, found {count}"
+        )));
     }
     findings
 }

@@ -26,7 +26,9 @@ fn names(workflow: &Workflow) -> Vec<Finding> {
     };
     let mut is_new = is_new;
     let repeated = workflow.nodes.iter().filter(|node| !is_new(node));
-    repeated.map(|node| Finding::of_node(&node.name, "another node has its name or its id")).collect()
+    repeated
+        .map(|node| Finding::of_node(&node.name, "another node has its name or its id"))
+        .collect()
 }
 
 fn ends(workflow: &Workflow, catalog: &Catalog) -> Vec<Finding> {
@@ -34,10 +36,16 @@ fn ends(workflow: &Workflow, catalog: &Catalog) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (kind, from, output, to) in workflow.links() {
         if find(to).is_none() {
-            findings.push(Finding::of_node(from, format!("a connection leads to “{to}”, which is no node")));
+            findings.push(Finding::of_node(
+                from,
+                format!("a connection leads to “{to}”, which is no node"),
+            ));
         }
         let Some(node) = find(from) else {
-            findings.push(Finding::of_node(from, "a connection begins here, but there is no such node"));
+            findings.push(Finding::of_node(
+                from,
+                "a connection begins here, but there is no such node",
+            ));
             continue;
         };
         let outputs = outputs(node, catalog).filter(|_| kind == "main");
@@ -54,7 +62,8 @@ fn outputs(node: &Node, catalog: &Catalog) -> Option<usize> {
     let own = match node.short_kind() {
         "switch" => {
             let rules = node.parameters.get("rules")?.get("values")?.as_array()?.len();
-            let fallback = node.parameters.get("options").and_then(|options| options.get("fallbackOutput"));
+            let fallback =
+                node.parameters.get("options").and_then(|options| options.get("fallbackOutput"));
             rules + usize::from(fallback.and_then(Value::as_str) == Some("extra"))
         }
         _ => catalog.find(&node.kind, node.version)?.outputs?,
@@ -64,11 +73,14 @@ fn outputs(node: &Node, catalog: &Catalog) -> Option<usize> {
 
 /// Nodes at which no trigger ever arrives.
 fn unreached(workflow: &Workflow) -> Vec<Finding> {
-    let serves = |name: &str| workflow.links().any(|(kind, from, ..)| kind != "main" && from == name);
+    let serves =
+        |name: &str| workflow.links().any(|(kind, from, ..)| kind != "main" && from == name);
     let is_reached = |node: &&Node| {
         let before = workflow.before(&node.name);
         workflow.working().any(|other| other.is_trigger() && before.contains(other.name.as_str()))
     };
-    let idle = workflow.working().filter(|node| !node.is_trigger() && !serves(&node.name) && !is_reached(node));
+    let idle = workflow
+        .working()
+        .filter(|node| !node.is_trigger() && !serves(&node.name) && !is_reached(node));
     idle.map(|node| Finding::of_node(&node.name, "no trigger leads here")).collect()
 }

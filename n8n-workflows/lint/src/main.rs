@@ -28,7 +28,8 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let catalog = Catalog::pinned()?;
     let mut is_clean = true;
     for file in &files {
-        let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let text =
+            fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         for finding in lint(&text, &catalog) {
             is_clean = false;
             println!("{}: {finding}", file.display());

@@ -49,7 +49,8 @@ fn check_level(scope: Scope<'_>, path: &str, faults: &mut Vec<String>) {
             faults.push(format!("{path}{name}: the other parameters leave no place for it"));
         }
     }
-    for property in properties.iter().filter(|property| property.required && scope.shows(property)) {
+    for property in properties.iter().filter(|property| property.required && scope.shows(property))
+    {
         let value = given.get(&property.name).unwrap_or(&property.default);
         if is_empty(value) {
             faults.push(format!("{path}{}: expected a value", property.name));
@@ -57,20 +58,29 @@ fn check_level(scope: Scope<'_>, path: &str, faults: &mut Vec<String>) {
     }
 }
 
-fn check_value(scope: Scope<'_>, property: &Property, value: &Value, path: &str, faults: &mut Vec<String>) {
+fn check_value(
+    scope: Scope<'_>,
+    property: &Property,
+    value: &Value,
+    path: &str,
+    faults: &mut Vec<String>,
+) {
     if is_expression(value) {
         return;
     }
     let expected = match property.kind.as_str() {
         "options" => choice(property, value),
-        "multiOptions" => value
-            .as_array()
-            .map_or(Some("an array".to_owned()), |all| all.iter().find_map(|one| choice(property, one))),
+        "multiOptions" => value.as_array().map_or(Some("an array".to_owned()), |all| {
+            all.iter().find_map(|one| choice(property, one))
+        }),
         "boolean" => (!value.is_boolean()).then(|| "true or false".to_owned()),
         "number" => (!value.is_number()).then(|| "a number".to_owned()),
-        "string" | "json" | "credentialsSelect" => (!value.is_string()).then(|| "a text".to_owned()),
+        "string" | "json" | "credentialsSelect" => {
+            (!value.is_string()).then(|| "a text".to_owned())
+        }
         "resourceLocator" => {
-            let is_whole = value.get("mode").is_some() && value.get("value").is_some_and(|it| !is_empty(it));
+            let is_whole =
+                value.get("mode").is_some() && value.get("value").is_some_and(|it| !is_empty(it));
             (!is_whole).then(|| "mode and value".to_owned())
         }
         "collection" => return check_within(scope, value, &property.fields, path, faults),
@@ -87,7 +97,13 @@ fn choice(property: &Property, value: &Value) -> Option<String> {
     (!is_known).then(|| format!("one of {}", Value::from(property.values.clone())))
 }
 
-fn check_groups(scope: Scope<'_>, property: &Property, value: &Value, path: &str, faults: &mut Vec<String>) {
+fn check_groups(
+    scope: Scope<'_>,
+    property: &Property,
+    value: &Value,
+    path: &str,
+    faults: &mut Vec<String>,
+) {
     let Some(groups) = value.as_object() else {
         return faults.push(format!("{path}: expected an object, found {value}"));
     };
@@ -99,7 +115,13 @@ fn check_groups(scope: Scope<'_>, property: &Property, value: &Value, path: &str
         match content {
             Value::Array(all) if property.multiple => {
                 for (index, one) in all.iter().enumerate() {
-                    check_within(scope, one, &group.fields, &format!("{path}.{name}[{index}]"), faults);
+                    check_within(
+                        scope,
+                        one,
+                        &group.fields,
+                        &format!("{path}.{name}[{index}]"),
+                        faults,
+                    );
                 }
             }
             one => check_within(scope, one, &group.fields, &format!("{path}.{name}"), faults),
@@ -107,9 +129,17 @@ fn check_groups(scope: Scope<'_>, property: &Property, value: &Value, path: &str
     }
 }
 
-fn check_within(scope: Scope<'_>, value: &Value, fields: &[Property], path: &str, faults: &mut Vec<String>) {
+fn check_within(
+    scope: Scope<'_>,
+    value: &Value,
+    fields: &[Property],
+    path: &str,
+    faults: &mut Vec<String>,
+) {
     match value.as_object() {
-        Some(given) => check_level(Scope { siblings: (given, fields), ..scope }, &format!("{path}."), faults),
+        Some(given) => {
+            check_level(Scope { siblings: (given, fields), ..scope }, &format!("{path}."), faults)
+        }
         None => faults.push(format!("{path}: expected an object, found {value}")),
     }
 }
@@ -118,7 +148,9 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
-        Value::Object(fields) => fields.get("value").is_some_and(is_empty) && !holds_columns(fields),
+        Value::Object(fields) => {
+            fields.get("value").is_some_and(is_empty) && !holds_columns(fields)
+        }
         _ => false,
     }
 }

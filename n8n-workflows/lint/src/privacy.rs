@@ -11,7 +11,7 @@ const ACCOUNT_DIGITS: usize = 12;
 const EXAMPLE_ACCOUNT: &str = "123456789012";
 
 /// What secrets begin with.
-const SECRETS: [&str; 5] = ["AKIA", "ASIA", "sk-", "Bearer ", "-----BEGIN"];
+const SECRETS: [&str; 4] = ["AKIA", "ASIA", "sk-", "-----BEGIN"];
 
 pub(crate) fn check(export: &Value, workflow: &Workflow) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -21,7 +21,16 @@ pub(crate) fn check(export: &Value, workflow: &Workflow) -> Vec<Finding> {
         Some(Value::Array(all)) => all.is_empty(),
         Some(_) => false,
     };
-    for field in ["pinData", "staticData", "tags", "active", "isArchived", "shared", "versionId", "activeVersion"] {
+    for field in [
+        "pinData",
+        "staticData",
+        "tags",
+        "active",
+        "isArchived",
+        "shared",
+        "versionId",
+        "activeVersion",
+    ] {
         if !is_empty(field) {
             findings.push(Finding::of_workflow(format!("{field}: expected none")));
         }
@@ -30,9 +39,12 @@ pub(crate) fn check(export: &Value, workflow: &Workflow) -> Vec<Finding> {
         findings.push(Finding::of_workflow("meta.instanceId: expected none"));
     }
     if export.pointer("/settings/errorWorkflow").is_some() {
-        findings.push(Finding::of_workflow("settings.errorWorkflow: it is an instance's id; expected none"));
+        findings.push(Finding::of_workflow(
+            "settings.errorWorkflow: it is an instance's id; expected none",
+        ));
     }
-    let nodes = export.get("nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let nodes =
+        export.get("nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for (node, raw) in workflow.nodes.iter().zip(nodes) {
         if raw.get("credentials").is_some() {
             findings.push(Finding::of_node(&node.name, "credentials: expected none"));
@@ -49,15 +61,23 @@ pub(crate) fn check(export: &Value, workflow: &Workflow) -> Vec<Finding> {
 /// What looks like somebody's own.
 fn personal(text: &str) -> impl Iterator<Item = String> {
     let hosts = text.split("://").skip(1).map(|rest| {
-        let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || ".-".contains(letter)));
+        let end =
+            rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || ".-".contains(letter)));
         &rest[..end.unwrap_or(rest.len())]
     });
-    let strange = hosts.filter(|host| !is_anybodys(host)).map(|host| format!("{host} is a real address; expected example.com"));
-    let secrets = SECRETS.iter().filter(|secret| text.contains(**secret)).map(|secret| format!("{secret}… looks like a secret"));
+    let strange = hosts
+        .filter(|host| !is_anybodys(host))
+        .map(|host| format!("{host} is a real address; expected example.com"));
+    let secrets = SECRETS
+        .iter()
+        .filter(|secret| text.contains(**secret))
+        .map(|secret| format!("{secret}… looks like a secret"));
     let digits = text.split(|letter: char| !letter.is_ascii_digit());
     let accounts = digits.filter(|run| run.len() == ACCOUNT_DIGITS && *run != EXAMPLE_ACCOUNT);
     let accounts = accounts.map(|_| format!("an account number; expected {EXAMPLE_ACCOUNT}"));
-    let mail = text.split_whitespace().filter(|word| word.contains('@') && word.contains('.') && !word.contains("$("));
+    let mail = text
+        .split_whitespace()
+        .filter(|word| word.contains('@') && word.contains('.') && !word.contains("$("));
     let mail = mail.map(|_| "looks like an e-mail address".to_owned());
     strange.chain(secrets).chain(accounts).chain(mail).collect::<Vec<_>>().into_iter()
 }

@@ -49,7 +49,9 @@ impl Scope<'_> {
         let value = given.get(first).cloned().unwrap_or_else(|| self.default(properties, first));
         rest.map_or_else(
             || value.clone(),
-            |rest| value.pointer(&format!("/{}", rest.replace('.', "/"))).cloned().unwrap_or_default(),
+            |rest| {
+                value.pointer(&format!("/{}", rest.replace('.', "/"))).cloned().unwrap_or_default()
+            },
         )
     }
 

@@ -56,7 +56,9 @@ impl Workflow {
         self.connections.iter().flat_map(|(from, kinds)| {
             kinds.iter().flat_map(move |(kind, outputs)| {
                 outputs.iter().enumerate().flat_map(move |(output, targets)| {
-                    targets.iter().map(move |to| (kind.as_str(), from.as_str(), output, to.node.as_str()))
+                    targets
+                        .iter()
+                        .map(move |to| (kind.as_str(), from.as_str(), output, to.node.as_str()))
                 })
             })
         })

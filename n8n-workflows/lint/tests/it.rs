@@ -36,7 +36,12 @@ fn the_exported_workflows_are_clean() {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let text = fs::read_to_string(&path).expect("a file");
-            assert_eq!(lint(&text, &Catalog::pinned().expect("the catalog")), [], "{}", path.display());
+            assert_eq!(
+                lint(&text, &Catalog::pinned().expect("the catalog")),
+                [],
+                "{}",
+                path.display()
+            );
             seen += 1;
         }
     }
@@ -55,7 +60,8 @@ fn an_unknown_type_or_version_is_found() {
 fn an_unknown_parameter_is_found_at_every_level() {
     let found = with_fault("Jobs arrive", |node| node["parameters"]["pfad"] = json!("x"));
     expect(&found, "“Jobs arrive”: pfad: there is no such parameter");
-    let found = with_fault("Send to SQS", |node| node["parameters"]["options"]["timeOut"] = json!(1));
+    let found =
+        with_fault("Send to SQS", |node| node["parameters"]["options"]["timeOut"] = json!(1));
     expect(&found, "options.timeOut: there is no such parameter");
     let found = with_fault("Send to SQS", |node| {
         node["parameters"]["headerParameters"]["parameters"][0]["nam"] = json!("x");
@@ -79,11 +85,16 @@ fn a_missing_parameter_is_found() {
 
 #[test]
 fn a_choice_that_is_none_and_a_value_of_another_type_are_found() {
-    let found = with_fault("Jobs arrive", |node| node["parameters"]["responseMode"] = json!("later"));
+    let found =
+        with_fault("Jobs arrive", |node| node["parameters"]["responseMode"] = json!("later"));
     expect(&found, "responseMode: expected one of");
-    let found = with_fault("Sleep until all are done", |node| node["parameters"]["resumeAmount"] = json!("24"));
+    let found = with_fault("Sleep until all are done", |node| {
+        node["parameters"]["resumeAmount"] = json!("24")
+    });
     expect(&found, "resumeAmount: expected a number");
-    let found = with_fault("Sleep until all are done", |node| node["parameters"]["limitWaitTime"] = json!("yes"));
+    let found = with_fault("Sleep until all are done", |node| {
+        node["parameters"]["limitWaitTime"] = json!("yes")
+    });
     expect(&found, "limitWaitTime: expected true or false");
 }
 
@@ -109,7 +120,9 @@ fn two_nodes_of_one_name_are_found() {
 
 #[test]
 fn credentials_and_what_is_pinned_or_of_an_instance_are_found() {
-    let found = with_fault("Send to SQS", |node| node["credentials"] = json!({"aws": {"id": "1", "name": "a"}}));
+    let found = with_fault("Send to SQS", |node| {
+        node["credentials"] = json!({"aws": {"id": "1", "name": "a"}})
+    });
     expect(&found, "“Send to SQS”: credentials: expected none");
     let found = with_fault("Send to SQS", |node| node["disabled"] = json!(true));
     expect(&found, "disabled: expected all nodes at work");
@@ -144,17 +157,25 @@ fn personal_data_is_found() {
 
 #[test]
 fn an_expression_that_refers_to_no_node_or_to_a_later_one_is_found() {
-    let found = with_fault("Answer 400", |node| node["parameters"]["responseBody"] = json!("={{ $('Konfig').first() }}"));
+    let found = with_fault("Answer 400", |node| {
+        node["parameters"]["responseBody"] = json!("={{ $('Konfig').first() }}")
+    });
     expect(&found, "responseBody: there is no node “Konfig”");
-    let found = with_fault("Check the jobs", |node| node["parameters"]["jsCode"] = json!("$('Read the answers').all()"));
+    let found = with_fault("Check the jobs", |node| {
+        node["parameters"]["jsCode"] = json!("$('Read the answers').all()")
+    });
     expect(&found, "jsCode: “Read the answers” does not come before this node");
 }
 
 #[test]
 fn an_expression_that_n8n_would_not_read_is_found() {
-    let found = with_fault("Answer 400", |node| node["parameters"]["responseBody"] = json!("{{ $json.content }}"));
+    let found = with_fault("Answer 400", |node| {
+        node["parameters"]["responseBody"] = json!("{{ $json.content }}")
+    });
     expect(&found, "responseBody: an expression begins with =");
-    let found = with_fault("Answer 400", |node| node["parameters"]["responseBody"] = json!("={{ {a: {b: 1}} }}"));
+    let found = with_fault("Answer 400", |node| {
+        node["parameters"]["responseBody"] = json!("={{ {a: {b: 1}} }}")
+    });
     expect(&found, "responseBody: 1 times {{ and 2 times }}");
 }
 
@@ -173,10 +194,12 @@ fn positions_that_overlap_are_found() {
 
 #[test]
 fn notes_that_break_the_rules_are_found() {
-    let found = with_fault("Overview", |node| node["parameters"]["content"] = json!("### Setup\nShort."));
+    let found =
+        with_fault("Overview", |node| node["parameters"]["content"] = json!("### Setup\nShort."));
     expect(&found, "expected 100 to 300 words, found 2");
     expect(&found, "expected the heading ### How it works");
-    let found = with_fault("Section 1", |node| node["parameters"]["content"] = json!("word ".repeat(50)));
+    let found =
+        with_fault("Section 1", |node| node["parameters"]["content"] = json!("word ".repeat(50)));
     expect(&found, "expected fewer than 50 words, found 50");
     let found = with_fault("Section 1", |node| {
         node["parameters"].as_object_mut().expect("parameters").remove("color");
