@@ -1,0 +1,2 @@
+
+const outgoing = jobs.map((job) => (config.callback ? { ...job, callback: config.callback } : job));
