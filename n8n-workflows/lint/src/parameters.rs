@@ -138,7 +138,7 @@ fn check_within(
 ) {
     match value.as_object() {
         Some(given) => {
-            check_level(Scope { siblings: (given, fields), ..scope }, &format!("{path}."), faults)
+            check_level(Scope { siblings: (given, fields), ..scope }, &format!("{path}."), faults);
         }
         None => faults.push(format!("{path}: expected an object, found {value}")),
     }

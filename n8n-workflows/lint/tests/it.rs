@@ -1,4 +1,5 @@
 //! The lint finds faults that are planted into the exported workflows, and none in the workflows themselves.
+#![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 use std::{fs, path::Path};
 
@@ -89,11 +90,11 @@ fn a_choice_that_is_none_and_a_value_of_another_type_are_found() {
         with_fault("Jobs arrive", |node| node["parameters"]["responseMode"] = json!("later"));
     expect(&found, "responseMode: expected one of");
     let found = with_fault("Sleep until all are done", |node| {
-        node["parameters"]["resumeAmount"] = json!("24")
+        node["parameters"]["resumeAmount"] = json!("24");
     });
     expect(&found, "resumeAmount: expected a number");
     let found = with_fault("Sleep until all are done", |node| {
-        node["parameters"]["limitWaitTime"] = json!("yes")
+        node["parameters"]["limitWaitTime"] = json!("yes");
     });
     expect(&found, "limitWaitTime: expected true or false");
 }
@@ -121,7 +122,7 @@ fn two_nodes_of_one_name_are_found() {
 #[test]
 fn credentials_and_what_is_pinned_or_of_an_instance_are_found() {
     let found = with_fault("Send to SQS", |node| {
-        node["credentials"] = json!({"aws": {"id": "1", "name": "a"}})
+        node["credentials"] = json!({"aws": {"id": "1", "name": "a"}});
     });
     expect(&found, "“Send to SQS”: credentials: expected none");
     let found = with_fault("Send to SQS", |node| node["disabled"] = json!(true));
@@ -158,11 +159,11 @@ fn personal_data_is_found() {
 #[test]
 fn an_expression_that_refers_to_no_node_or_to_a_later_one_is_found() {
     let found = with_fault("Answer 400", |node| {
-        node["parameters"]["responseBody"] = json!("={{ $('Konfig').first() }}")
+        node["parameters"]["responseBody"] = json!("={{ $('Konfig').first() }}");
     });
     expect(&found, "responseBody: there is no node “Konfig”");
     let found = with_fault("Check the jobs", |node| {
-        node["parameters"]["jsCode"] = json!("$('Read the answers').all()")
+        node["parameters"]["jsCode"] = json!("$('Read the answers').all()");
     });
     expect(&found, "jsCode: “Read the answers” does not come before this node");
 }
@@ -170,11 +171,11 @@ fn an_expression_that_refers_to_no_node_or_to_a_later_one_is_found() {
 #[test]
 fn an_expression_that_n8n_would_not_read_is_found() {
     let found = with_fault("Answer 400", |node| {
-        node["parameters"]["responseBody"] = json!("{{ $json.content }}")
+        node["parameters"]["responseBody"] = json!("{{ $json.content }}");
     });
     expect(&found, "responseBody: an expression begins with =");
     let found = with_fault("Answer 400", |node| {
-        node["parameters"]["responseBody"] = json!("={{ {a: {b: 1}} }}")
+        node["parameters"]["responseBody"] = json!("={{ {a: {b: 1}} }}");
     });
     expect(&found, "responseBody: 1 times {{ and 2 times }}");
 }

@@ -29,7 +29,8 @@ impl DynamoLedger {
             (BODY_HASH.to_owned(), bytes(body.as_bytes().to_vec())),
             (RECORD_EXPIRES_S.to_owned(), number(expires.seconds())),
         ]);
-        let is_new = Expression { text: IS_NEW.into(), values: vec![(":now", number(now.seconds()))] };
+        let is_new =
+            Expression { text: IS_NEW.into(), values: vec![(":now", number(now.seconds()))] };
         match self.table.put(item, is_new).await? {
             Written::Done => Ok(body),
             Written::Refused(Some(item)) => {

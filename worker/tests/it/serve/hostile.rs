@@ -36,7 +36,7 @@ async fn paths_that_climb_or_cannot_be_read_lead_nowhere() {
 async fn heads_that_are_too_large_or_malformed_are_refused() {
     let serve = Serve::start().await;
     let huge = format!("x-huge: {}\r\n", "x".repeat(200_000));
-    let many: String = (0..1_000).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many = "x-again: 1\r\n".repeat(1_000);
     let long = format!("GET /{}", "x".repeat(200_000));
     for (head, statuses) in [
         (head("GET /healthz", &huge), &["431"][..]),

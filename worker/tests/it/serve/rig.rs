@@ -89,7 +89,7 @@ impl Serve {
         running.wait_until_it_says("Serving http://").await;
         let said = running.stderr();
         let address = said.split("Serving ").nth(1).and_then(|said| said.split(' ').next());
-        self.base = address.expect("where it listens").to_owned();
+        address.expect("where it listens").clone_into(&mut self.base);
         self.running = Some(running);
     }
 
