@@ -121,7 +121,8 @@ impl<P: Ports> Run<'_, P> {
         }
         let backoff = &self.environment.policy.backoff;
         let delay = backoff.delay(self.message.receive_count, fastrand::f64());
-        let after = failure.retry_after.map_or(delay, |asked| asked.max(delay));
+        // Whoever names a pause lets it grow: how often the message was received says nothing of it.
+        let after = failure.retry_after.unwrap_or(delay);
         self.returned(key, &failure.error, after + jitter(SPREAD))
     }
 
