@@ -2,14 +2,14 @@
 //!
 //! | file | what is answered there |
 //! |---|---|
-//! | [`front`] | before any route: who is called, from where, how long it may take |
-//! | [`access`] | whose key it is, and what that allows |
-//! | [`enqueue`] | `POST /v1/jobs` |
-//! | [`jobs`], [`batches`] | what became of a job, of a batch; closing and cancelling |
-//! | [`call`] | a tool's answer at once |
-//! | [`tools`] | what there is to call |
-//! | [`mcp`] | all of that for agents |
-//! | [`problem`] | what went wrong |
+//! | `front.rs` | before any route: who is called, from where, how long it may take |
+//! | `access.rs` | whose key it is, and what that allows |
+//! | `enqueue.rs` | `POST /v1/jobs` |
+//! | `jobs.rs`, `batches.rs` | what became of a job, of a batch; closing and cancelling |
+//! | `call.rs` | a tool's answer at once |
+//! | `tools.rs` | what there is to call |
+//! | `mcp.rs` | all of that for agents |
+//! | `problem.rs` | what went wrong |
 
 mod access;
 mod batches;

@@ -2,11 +2,11 @@
 //!
 //! | file | what is checked there |
 //! |---|---|
-//! | [`parameters`] | types and versions of nodes, and their parameters, against the pinned n8n's own descriptions |
-//! | [`links`] | connections lead somewhere, and every node is reached |
-//! | [`expressions`] | they refer to nodes that exist and come before |
-//! | [`layout`] | nothing overlaps, and the notes follow the rules for templates |
-//! | [`privacy`] | no credentials, no pinned data, nothing of an instance or a person |
+//! | `parameters.rs` | types and versions of nodes, and their parameters, against the pinned n8n's own descriptions |
+//! | `links.rs` | connections lead somewhere, and every node is reached |
+//! | `expressions.rs` | they refer to nodes that exist and come before |
+//! | `layout.rs` | nothing overlaps, and the notes follow the rules for templates |
+//! | `privacy.rs` | no credentials, no pinned data, nothing of an instance or a person |
 //!
 //! What it can't see, such as the code in Code nodes, the real n8n of `scripts/e2e/n8n` does.
 
