@@ -7,6 +7,7 @@
     reason = "doc comments are the help that people read; a command prints"
 )]
 
+mod cost;
 #[cfg(feature = "aws")]
 mod poll;
 mod run;
@@ -35,6 +36,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Cost(cost::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
 }
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
     telemetry::init();
     let result = match cli.command {
         Command::Run(args) => block_on(run::main(args)),
+        Command::Cost(args) => cost::main(&args),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
     };

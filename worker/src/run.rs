@@ -25,8 +25,11 @@ use crate::{
     tool::{CallPlan, Gate, Tools},
 };
 
+/// The code of a job that comes back since there was no time left to begin it.
+pub(crate) const NOT_STARTED: &str = "not_started";
+
 /// A message that was not begun comes back within this.
-const NOT_STARTED: Duration = Duration::from_secs(5);
+const NOT_STARTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A message that must wait for something comes back up to this much later than it could.
 const SPREAD: Duration = Duration::from_millis(500);
@@ -289,12 +292,12 @@ impl<P: Ports> Run<'_, P> {
 /// Why a job that was not begun comes back.
 pub(crate) fn not_started() -> JobError {
     let message = "there was no time left to begin the job";
-    JobError::new(ErrorClass::Interrupted, "not_started", message)
+    JobError::new(ErrorClass::Interrupted, NOT_STARTED, message)
 }
 
 /// When it does: at once where a worker stops, else soon.
 pub(crate) fn not_started_after(stop: &Stop) -> Duration {
-    if stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED) }
+    if stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED_WITHIN) }
 }
 
 /// An even share of `most`.

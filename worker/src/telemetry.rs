@@ -1,5 +1,9 @@
 //! Logs: for people on a terminal, one JSON object a line elsewhere; to stderr, since stdout is
-//! for results.
+//! for results. Metrics are told beside them.
+
+pub mod emf;
+mod json_lines;
+pub mod metrics;
 
 use std::{
     env,
@@ -15,16 +19,19 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use self::json_lines::JsonLines;
+use crate::clock::Clock;
+
 /// Starts logging at the level of `MCP_BATCH_LOG` (`warn`). Inputs, results and secrets are not
 /// logged at any level.
 pub fn init() {
     let filter = filter(own_level());
-    let layer = fmt::layer().with_writer(io::stderr);
     // A second start in one process keeps the first.
     let _ = if io::stderr().is_terminal() {
-        registry().with(layer.with_target(false).with_filter(filter)).try_init()
+        let layer = fmt::layer().with_writer(io::stderr).with_target(false);
+        registry().with(layer.with_filter(filter)).try_init()
     } else {
-        registry().with(layer.json().flatten_event(true).with_filter(filter)).try_init()
+        registry().with(json_lines().with_filter(filter)).try_init()
     };
 }
 
@@ -32,8 +39,11 @@ pub fn init() {
 /// of Lambda's own control.
 pub fn init_in_lambda() {
     let level = own_level().or_else(|| env::var("AWS_LAMBDA_LOG_LEVEL").ok());
-    let layer = fmt::layer().with_writer(io::stderr).json().flatten_event(true);
-    let _ = registry().with(layer.with_filter(filter(level))).try_init();
+    let _ = registry().with(json_lines().with_filter(filter(level))).try_init();
+}
+
+fn json_lines() -> JsonLines<fn() -> io::Stderr> {
+    JsonLines::new(io::stderr, Clock::system())
 }
 
 fn own_level() -> Option<String> {
