@@ -79,6 +79,7 @@ async fn a_server_that_is_down_kills_no_job_and_counts_no_attempt() {
 }
 
 #[tokio::test]
+#[ignore = "long on a busy machine: scripts/e2e/mcp runs it"]
 async fn a_thousand_jobs_share_one_connection_set_and_survive_a_restart_in_the_middle() {
     const CONCURRENCY: usize = 64;
     let mut server = ModernMcp::start().await;
