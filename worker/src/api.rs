@@ -47,7 +47,7 @@ use crate::{
     batch::Stop,
     config::{ApiSettings, Scope},
     environment::{Environment, Ports},
-    error::{ErrorClass, JobError},
+    error::JobError,
     job::{Job, JobKey},
     lease::Ledger,
     tool::{CallPlan, Tools},
@@ -99,11 +99,7 @@ impl<P: Ports> Api<P> {
 
     /// Says before anything is paid whether a job makes sense.
     async fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
-        let now = self.environment.clock.now();
-        if let Some(moment) = job.expires_at().filter(|end| *end <= now) {
-            let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
-            return Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"));
-        }
+        job.check_expiry(self.environment.clock.now())?;
         // Of a server that cannot be asked now, the worker asks later.
         let _ = self.environment.tools.prepare(job).await;
         self.environment.check(job)

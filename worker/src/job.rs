@@ -22,7 +22,10 @@ pub use self::{
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
 };
 use self::{fields::Fields, raw::RawJob};
-use crate::{clock::UnixMs, error::JobError};
+use crate::{
+    clock::UnixMs,
+    error::{ErrorClass, JobError},
+};
 
 /// The largest body that is read, in bytes: what SQS carries.
 pub const MAX_BODY_BYTES: usize = 1_048_576;
@@ -132,6 +135,13 @@ impl Job {
     /// The moment after which it is not run any more.
     pub fn expires_at(&self) -> Option<UnixMs> {
         self.expires_at
+    }
+
+    /// Whether that moment is still ahead of `now`.
+    pub fn check_expiry(&self, now: UnixMs) -> Result<(), JobError> {
+        let Some(moment) = self.expires_at.filter(|end| *end <= now) else { return Ok(()) };
+        let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
+        Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"))
     }
 
     /// Once this much is spent, it is not retried.

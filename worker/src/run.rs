@@ -132,10 +132,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     fn check(&self, job: &Job) -> Result<CallPlan, JobError> {
-        if let Some(moment) = job.expires_at().filter(|end| *end <= self.environment.clock.now()) {
-            let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
-            return Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"));
-        }
+        job.check_expiry(self.environment.clock.now())?;
         self.environment.check(job)
     }
 
