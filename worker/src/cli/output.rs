@@ -16,7 +16,7 @@ pub(super) enum Output {
 pub(super) struct Partial {
     file: BufWriter<File>,
     path: PathBuf,
-    partial: PathBuf,
+    beside: PathBuf,
 }
 
 impl Output {
@@ -27,9 +27,9 @@ impl Output {
         }
         let mut name = path.as_os_str().to_owned();
         name.push(".partial");
-        let partial = PathBuf::from(name);
-        let file = BufWriter::new(File::create(&partial)?);
-        Ok(Self::File(Partial { file, path: path.to_owned(), partial }))
+        let beside = PathBuf::from(name);
+        let file = BufWriter::new(File::create(&beside)?);
+        Ok(Self::File(Partial { file, path: path.to_owned(), beside }))
     }
 
     /// Says before anything is paid whether that would work.
@@ -42,9 +42,9 @@ impl Output {
         self.flush()?;
         match &self {
             Self::Stdout(_) => Ok(()),
-            Self::File(Partial { file, path, partial }) => {
+            Self::File(Partial { file, path, beside }) => {
                 file.get_ref().sync_all()?;
-                fs::rename(partial, path)
+                fs::rename(beside, path)
             }
         }
     }
@@ -69,6 +69,6 @@ impl Write for Output {
 impl Drop for Partial {
     fn drop(&mut self) {
         // Once it is finished there is nothing under that name.
-        let _ = fs::remove_file(&self.partial);
+        let _ = fs::remove_file(&self.beside);
     }
 }
