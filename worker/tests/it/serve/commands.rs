@@ -23,7 +23,7 @@ impl Serve {
         let file = self.of_file(command).args(args).finish().await;
         assert_eq!(server.code, file.code, "{}", server.stderr);
         let differs = server.stdout.lines().zip(file.stdout.lines()).find(|(a, b)| a != b);
-        assert!(server.stdout == file.stdout, "{:.999?}", differs);
+        assert!(server.stdout == file.stdout, "{differs:.999?}");
         file
     }
 }
