@@ -12,6 +12,9 @@ mod batch;
 mod call;
 mod callbacks;
 mod cancel;
+mod completions;
+mod enqueue;
+mod input;
 mod ledger;
 mod output;
 #[cfg(feature = "aws")]
@@ -56,6 +59,7 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Enqueue(enqueue::Args),
     Status(status::Args),
     Batch(batch::Args),
     Results(results::Args),
@@ -63,6 +67,7 @@ enum Command {
     Callbacks(callbacks::Args),
     Secret(secret::Args),
     Sweep(sweep::Args),
+    Completions(completions::Args),
 }
 
 /// Runs what was typed.
@@ -76,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Enqueue(args) => block_on(enqueue::main(args)),
         Command::Status(args) => block_on(status::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
         Command::Results(args) => block_on(results::main(args)),
@@ -83,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
+        Command::Completions(args) => completions::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

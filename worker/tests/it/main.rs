@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `run_command.rs` | `mcp-batch run`: what goes in, what comes out, what cannot be used |
 //! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
+//! | `enqueue.rs` | `mcp-batch enqueue`, `status`, `batch`, `results`, `cancel` in every world; kills, hostile files |
 //! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
@@ -34,6 +35,7 @@ mod aws;
 mod bad_input;
 mod batch_commands;
 mod callbacks_command;
+mod enqueue;
 mod events;
 mod helpers;
 mod job_schema;

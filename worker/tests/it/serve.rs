@@ -9,4 +9,5 @@ mod held;
 mod hostile;
 mod life;
 mod mcp;
+mod page;
 mod rig;
