@@ -79,6 +79,65 @@ async fn a_server_that_is_down_kills_no_job_and_counts_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_silent_does_not_hold_up_the_jobs_of_the_others() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = silent.local_addr().expect("its address").port();
+    let server = FakeMcp::start().await;
+    let folder = Folder::new();
+    let other = |n: usize| {
+        json!({"id": format!("silent-{n}"), "tool": "silent/echo", "input": {}})
+    };
+    let jobs: Vec<Value> =
+        (0..40).map(other).chain((0..20).map(|n| job(&format!("job-{n}"), "echo"))).collect();
+    let rest =
+        format!("[servers.silent]\nurl = \"http://127.0.0.1:{port}/\"\nconnect_timeout_s = 600");
+    let running = run(&folder, &server.url(), &rest, &jobs).args(["--concurrency", "4"]).start();
+    wait_until("the others are done", || server.calls("echo") == 20).await;
+    running.kill();
+}
+
+#[tokio::test]
+async fn a_tool_of_a_server_keeps_to_limits_of_its_own() {
+    let server = FakeMcp::start().await;
+    let folder = Folder::new();
+    let jobs: Vec<Value> = (0..12)
+        .map(|n| job(&format!("job-{n}"), if n < 8 { "hold" } else { "echo" }))
+        .collect();
+    let rest = "[servers.s.tools.hold]\nconcurrency = 2";
+    let running = run(&folder, &server.url(), rest, &jobs).start();
+    wait_until("all others are done", || server.calls("echo") == 4).await;
+    for calls in 2..=8 {
+        wait_until("the next is called", || server.calls("hold") == calls).await;
+        server.release(1);
+    }
+    server.release(1);
+    let ended = running.finish().await;
+    assert_eq!((ended.code, server.calls("hold")), (Some(0), 8), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn no_input_and_no_secret_of_a_servers_jobs_reaches_the_log() {
+    let server = FakeMcp::start().await;
+    server.require_token("geheimes-zeichen");
+    let tools = ["echo", "quotes", "status_500", "rpc_32602", "is_error", "html", "cut", "no_such"];
+    let jobs: Vec<Value> = tools
+        .iter()
+        .map(|tool| json!({"id": tool, "tool": format!("s/{tool}"), "input": {"text": "Moby Dick swims"}}))
+        .collect();
+    let rest = "bearer = \"secret:TOKEN\"\nheaders = { X-Key = \"secret:KEY\" }";
+    for (token, level) in
+        [("geheimes-zeichen", "info"), ("geheimes-zeichen", "trace"), ("geheim-und-falsch", "info")]
+    {
+        let folder = Folder::new();
+        let run = run(&folder, &server.url(), rest, &jobs).env("MCP_BATCH_LOG", level);
+        let run = run.env("TOKEN", token).env("KEY", "auch geheim");
+        let ended = run.args(["--patience-s", "1", "--max-attempts", "1"]).finish().await;
+        assert!(!ended.stderr.contains("Moby") && !ended.stderr.contains("geheim"), "{level}");
+        assert!(level == "info" || ended.stderr.contains("DEBUG"), "there is a log");
+    }
+}
+
+#[tokio::test]
 #[ignore = "long on a busy machine: scripts/e2e/mcp runs it"]
 async fn a_thousand_jobs_share_one_connection_set_and_survive_a_restart_in_the_middle() {
     const CONCURRENCY: usize = 64;
