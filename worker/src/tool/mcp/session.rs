@@ -10,8 +10,11 @@ use std::{
 use rmcp::{
     model::ProtocolVersion,
     service::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, RunningService},
-    transport::streamable_http_client::{
-        StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
+    transport::{
+        common::client_side_sse::ExponentialBackoff,
+        streamable_http_client::{
+            StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
+        },
     },
 };
 use tokio::{
@@ -47,6 +50,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A connection that ends earlier was no success: a program that dies after each handshake is not
 /// started again at once.
 const SOUND_AFTER: Duration = Duration::from_secs(10);
+
+/// The longest before a broken stream is asked for again. A call that waits for its answer there learns
+/// only then that the server which would have given it is gone.
+const LONGEST_RECONNECT: Duration = Duration::from_secs(2);
 
 /// How long a cancelled call's message may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -240,10 +247,13 @@ impl Session {
     }
 
     fn transport(&self, url: &Url, http: &McpHttp) -> StreamableHttpClientTransport<McpHttp> {
+        let mut reconnects = ExponentialBackoff::default();
+        reconnects.max_delay = Some(LONGEST_RECONNECT);
         let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
             // Jobs are bounded before they are claimed; what waits here would use up its time.
             .max_concurrent_requests(usize::MAX)
             .control_request_timeout(CANCEL_TIMEOUT);
+        config.retry_config = Arc::new(reconnects);
         config.max_json_response_size = self.settings.max_result_bytes;
         config.max_sse_event_size = self.settings.max_result_bytes;
         StreamableHttpClientTransport::with_client(http.clone(), config)
