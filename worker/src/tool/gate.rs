@@ -145,6 +145,10 @@ impl Gate {
         }
         state.turns.begin(now);
         let is_upstreams = state.health.failed(error, retry_after);
+        let outage = state.health.closed().filter(|it| it.reason.class != ErrorClass::Throttled);
+        if let Some(until) = outage.map(Closed::until) {
+            state.turns.begin_anew(until);
+        }
         // Whoever is first in line sees whether that makes waiting vain.
         self.changed.notify_waiters();
         is_upstreams
@@ -224,10 +228,16 @@ impl State {
         self.turns.next(now, self.time_in_line(now), self.interval(now))
     }
 
-    /// Between two jobs that get through: as the catalog says, or as was seen.
+    /// Between two jobs that get through: as the catalog says, or as was seen. Where nothing but an
+    /// outage holds them up, all get through when it is over.
     fn interval(&self, now: Instant) -> Duration {
-        let named = self.bucket.as_ref().map(Bucket::interval);
-        named.unwrap_or_else(|| self.turns.seen_interval(now))
+        match &self.bucket {
+            Some(bucket) => bucket.interval(),
+            None if self.concurrency.is_some() || self.window.is_narrow() => {
+                self.turns.seen_interval(now)
+            }
+            None => Duration::ZERO,
+        }
     }
 }
 
@@ -381,6 +391,42 @@ mod tests {
         gate.succeeded();
         let closed = gate.closed().expect("it asked for a pause");
         assert!(closed.time_left() > Duration::from_secs(90));
+    }
+
+    /// When each of so many jobs is told to come back.
+    fn turns(gate: &Gate, count: usize) -> Vec<Duration> {
+        (0..count).map(|_| gate.turn()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_outage_the_first_answer_says_nothing_of_how_fast_jobs_get_through() {
+        for limits in [Limits::default(), Limits::new(None, Some(64)).expect("sound limits")] {
+            let gate = Arc::new(Gate::new(limits));
+            fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING);
+            let of_outage = turns(&gate, 100);
+            tokio::time::advance(FIRST_PAUSE + Duration::from_millis(100)).await;
+            // Others still stand in line, so that whoever comes asks for a turn.
+            let _line: Vec<_> = (0..64).map(|_| Place::take(&gate)).collect();
+            gate.succeeded();
+            let about = gate.blocked().in_line.expect("it is worth waiting");
+            assert!(about < Duration::from_secs(5), "{limits:?}: {about:?}");
+            let latest = turns(&gate, 30).into_iter().chain(of_outage).max().expect("turns");
+            assert!(latest < Duration::from_secs(10), "{limits:?}: {latest:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_come_as_fast_as_jobs_were_seen_to_get_through() {
+        let gate = Arc::new(Gate::default());
+        gate.failed(&error(ErrorClass::Throttled), Some(Duration::from_secs(1)));
+        let _line = Place::take(&gate);
+        for _ in 0..50 {
+            tokio::time::advance(Duration::from_millis(200)).await;
+            gate.succeeded();
+        }
+        let turns = turns(&gate, 11);
+        let apart = turns[10] - turns[0];
+        assert!(apart > Duration::from_secs(1) && apart < Duration::from_secs(4), "{apart:?}");
     }
 
     #[test]
