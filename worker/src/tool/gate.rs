@@ -393,40 +393,32 @@ mod tests {
         assert!(closed.time_left() > Duration::from_secs(90));
     }
 
-    /// When each of so many jobs is told to come back.
-    fn turns(gate: &Gate, count: usize) -> Vec<Duration> {
-        (0..count).map(|_| gate.turn()).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_an_outage_the_first_answer_says_nothing_of_how_fast_jobs_get_through() {
+    #[test]
+    fn the_first_answer_after_an_outage_says_nothing_of_how_fast_jobs_get_through() {
         for limits in [Limits::default(), Limits::new(None, Some(64)).expect("sound limits")] {
-            let gate = Arc::new(Gate::new(limits));
+            let gate = Gate::new(limits);
+            let began = Instant::now();
             fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING);
-            let of_outage = turns(&gate, 100);
-            tokio::time::advance(FIRST_PAUSE + Duration::from_millis(100)).await;
-            // Others still stand in line, so that whoever comes asks for a turn.
             let _line: Vec<_> = (0..64).map(|_| Place::take(&gate)).collect();
-            gate.succeeded();
-            let about = gate.blocked().in_line.expect("it is worth waiting");
-            assert!(about < Duration::from_secs(5), "{limits:?}: {about:?}");
-            let latest = turns(&gate, 30).into_iter().chain(of_outage).max().expect("turns");
-            assert!(latest < Duration::from_secs(10), "{limits:?}: {latest:?}");
+            for answers in 1..=64 {
+                gate.succeeded();
+                let after = began + FIRST_PAUSE + Duration::from_millis(100 + answers);
+                let about = gate.state().time_in_line(after);
+                assert!(about < Duration::from_secs(4), "{limits:?} {answers}: {about:?}");
+            }
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn turns_come_as_fast_as_jobs_were_seen_to_get_through() {
-        let gate = Arc::new(Gate::default());
+    #[test]
+    fn behind_a_limit_that_was_found_out_jobs_get_through_as_fast_as_was_seen() {
+        let gate = Gate::default();
+        let began = Instant::now();
         gate.failed(&error(ErrorClass::Throttled), Some(Duration::from_secs(1)));
-        let _line = Place::take(&gate);
         for _ in 0..50 {
-            tokio::time::advance(Duration::from_millis(200)).await;
             gate.succeeded();
         }
-        let turns = turns(&gate, 11);
-        let apart = turns[10] - turns[0];
-        assert!(apart > Duration::from_secs(1) && apart < Duration::from_secs(4), "{apart:?}");
+        let interval = gate.state().interval(began + Duration::from_secs(10));
+        assert_eq!((interval.as_secs_f64() * 5.0).round(), 1.0, "{interval:?}");
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Refusal {
         let details = Details::read(body, key);
         let Verdict { class, code, pause } = self.judge(&details);
         let blames_key = code == "api_key" || self.status == StatusCode::UNAUTHORIZED;
-        let said = details.message.map(|message| shown(&message, request, key)).unwrap_or_default();
+        let said = details.message.as_deref().map(|message| shown(message, request, key));
+        let said = said.unwrap_or_default();
         let message = format!("the LLM answered {}{said}", self.status);
         let error = JobError::new(class, code, message);
         let failure = match self.status.as_u16() {
