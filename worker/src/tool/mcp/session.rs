@@ -9,7 +9,10 @@ use std::{
 
 use rmcp::{
     model::ProtocolVersion,
-    service::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, RunningService},
+    service::{
+        ClientInitializeError, ClientLifecycleMode, ClientServiceExt, Peer, RoleClient,
+        RunningService,
+    },
     transport::{
         common::client_side_sse::ExponentialBackoff,
         streamable_http_client::{
@@ -150,7 +153,15 @@ impl Session {
         let began = *self.began();
         let until = began.unwrap_or_else(Instant::now) + OTHERS_WAIT;
         match timeout_at(until, self.connecting.lock()).await {
-            Ok(past) => self.made_by(past).await,
+            Ok(past) => {
+                let is_asked = past.still().is_none();
+                let made = self.made_by(past).await;
+                if let (true, Err(ToolError { error, .. })) = (is_asked, &made) {
+                    let (class, code) = (error.class, &error.code);
+                    tracing::warn!(server = %self.name, %class, %code, "no connection to a server");
+                }
+                made
+            }
             Err(_) => {
                 let connects_until = until - OTHERS_WAIT + self.settings.connect_timeout;
                 let left = connects_until.saturating_duration_since(Instant::now());
@@ -179,11 +190,7 @@ impl Session {
                 *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
                 Ok(live)
             }
-            Err(error) => {
-                let (class, code) = (error.error.class, &error.error.code);
-                tracing::warn!(server = %self.name, %class, %code, "a server cannot be connected to");
-                Err(past.failed(error))
-            }
+            Err(error) => Err(past.failed(error)),
         }
     }
 
@@ -230,7 +237,14 @@ impl Session {
                 client.serve_with_lifecycle(pipes, lifecycle).await
             }
         };
-        let service = service.map_err(|error| failure::of_handshake(&error, &self.terms()))?;
+        let service = match service {
+            Ok(service) => service,
+            // rmcp negotiates among the revisions that know no session alone.
+            Err(error) if era.is_none() && self.settings.era == Era::Auto && is_legacy(&error) => {
+                return Box::pin(self.shake_hands(Some(Era::Legacy))).await;
+            }
+            Err(error) => return Err(failure::of_handshake(&error, &self.terms())),
+        };
         // The list of tools is kept here, with its schemas compiled.
         service.set_response_cache_config(rmcp::ClientCacheConfig::disabled()).await;
         let tools = ToolList::read(service.peer(), &self.settings).await;
@@ -269,6 +283,16 @@ fn lifecycle(era: Era) -> ClientLifecycleMode {
         },
         Era::Modern => ClientLifecycleMode::Discover { preferred_versions },
         Era::Legacy => ClientLifecycleMode::Initialize,
+    }
+}
+
+/// Whether the server said that it speaks an earlier revision that we speak too.
+fn is_legacy(error: &ClientInitializeError) -> bool {
+    match error {
+        ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. } => {
+            server_supported.iter().any(ProtocolVersion::has_initialize)
+        }
+        _ => false,
     }
 }
 
