@@ -1,10 +1,6 @@
 //! The catalog: every tool a job may name, read from one TOML file.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    time::Duration,
-};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -150,8 +150,7 @@ impl LlmClient {
         terms: CallTerms<'_>,
         key: Option<&ApiKey>,
     ) -> Result<Response, ToolError> {
-        let mut request = Request::post(&*self.endpoint)
-            .header(CONTENT_TYPE, "application/json");
+        let mut request = Request::post(&*self.endpoint).header(CONTENT_TYPE, "application/json");
         if self.settings.api == LlmApi::LiteLlm {
             request = request.header("x-litellm-call-id", terms.job.id().as_str());
         }

@@ -83,8 +83,11 @@ impl Refusal {
         let failure = match self.status.as_u16() {
             // LiteLLM says that it cost nothing; the provider may have another opinion. What it calls
             // a 500 is any call that it lost, or whose answer it could not read.
-            408 | 500 | 502 | 504 if class == ErrorClass::Transient && !details.says(&OVERLOADED) => {
-                let usage = if self.usage.cost_usd.is_some() { self.usage } else { Usage::unknown() };
+            408 | 500 | 502 | 504
+                if class == ErrorClass::Transient && !details.says(&OVERLOADED) =>
+            {
+                let usage =
+                    if self.usage.cost_usd.is_some() { self.usage } else { Usage::unknown() };
                 ToolError { usage, ..ToolError::ambiguous(error) }
             }
             _ => ToolError { usage: self.usage, ..ToolError::free(error) },

@@ -81,9 +81,9 @@ impl Llm {
     fn list(&self, request: &Received) -> Option<Response<Body>> {
         let names = self.models.as_ref().filter(|_| request.path() == "/v1/models")?;
         let key = lock(&self.key);
-        let is_refused = key.as_deref().is_some_and(|key| {
-            request.header("authorization") != Some(&format!("Bearer {key}"))
-        });
+        let is_refused = key
+            .as_deref()
+            .is_some_and(|key| request.header("authorization") != Some(&format!("Bearer {key}")));
         Some(if is_refused { answer::unlisted() } else { answer::listed(names) })
     }
 

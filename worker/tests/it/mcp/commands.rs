@@ -100,7 +100,9 @@ async fn a_check_that_the_llm_does_not_answer_is_no_success() {
     let llm = FakeLlm::builder().models(["default"]).start().await;
     llm.require_key("another");
     let said = check(&llm).await;
-    assert!(said.starts_with("llm: the LLM answered 401") && said.contains("MCP_BATCH_LLM_API_KEY"));
+    assert!(
+        said.starts_with("llm: the LLM answered 401") && said.contains("MCP_BATCH_LLM_API_KEY")
+    );
 }
 
 #[tokio::test]

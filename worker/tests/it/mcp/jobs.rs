@@ -86,9 +86,7 @@ async fn a_server_that_is_silent_does_not_hold_up_the_jobs_of_the_others() {
     let port = silent.local_addr().expect("its address").port();
     let server = FakeMcp::start().await;
     let folder = Folder::new();
-    let other = |n: usize| {
-        json!({"id": format!("silent-{n}"), "tool": "silent/echo", "input": {}})
-    };
+    let other = |n: usize| json!({"id": format!("silent-{n}"), "tool": "silent/echo", "input": {}});
     let jobs: Vec<Value> =
         (0..40).map(other).chain((0..20).map(|n| job(&format!("job-{n}"), "echo"))).collect();
     let rest =
@@ -102,9 +100,8 @@ async fn a_server_that_is_silent_does_not_hold_up_the_jobs_of_the_others() {
 async fn a_tool_of_a_server_keeps_to_limits_of_its_own() {
     let server = FakeMcp::start().await;
     let folder = Folder::new();
-    let jobs: Vec<Value> = (0..12)
-        .map(|n| job(&format!("job-{n}"), if n < 8 { "hold" } else { "echo" }))
-        .collect();
+    let jobs: Vec<Value> =
+        (0..12).map(|n| job(&format!("job-{n}"), if n < 8 { "hold" } else { "echo" })).collect();
     let rest = "[servers.s.tools.hold]\nconcurrency = 2";
     let running = run(&folder, &server.url(), rest, &jobs).start();
     wait_until("all others are done", || server.calls("echo") == 4).await;
@@ -135,7 +132,9 @@ async fn no_input_and_no_secret_of_a_servers_jobs_reaches_the_log() {
         let run = run.env("TOKEN", token).env("KEY", "auch geheim");
         let ended = run.args(["--patience-s", "1", "--max-attempts", "1"]).finish().await;
         assert!(!ended.stderr.contains("Moby") && !ended.stderr.contains("geheim"), "{level}");
-        assert!(level == "info" || ended.stderr.contains("DEBUG"), "there is a log");
+        let is_refused = token == "geheim-und-falsch";
+        let is_told = ended.stderr.contains("no connection to a server");
+        assert_eq!(is_told, is_refused, "{level}");
     }
 }
 
@@ -147,7 +146,8 @@ async fn a_thousand_jobs_share_one_connection_set_and_survive_a_restart_in_the_m
 #[tokio::test]
 async fn a_thousand_jobs_share_one_session_and_survive_its_loss_in_the_middle() {
     let sessions = restart_in_the_middle(ModernMcp::start_with_sessions().await).await;
-    assert!(sessions <= 3, "one before, one after, and perhaps one that was lost on the way: {sessions}");
+    // One before and one after, the questions for the revision, and perhaps a try on the way.
+    assert!(sessions <= 6, "{sessions}");
 }
 
 /// A thousand jobs at a concurrency of 64.

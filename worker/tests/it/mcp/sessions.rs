@@ -67,7 +67,8 @@ async fn a_server_that_refuses_the_newest_revision_is_spoken_to_in_one_that_both
     let server = ModernMcp::start_with_sessions().await;
     let catalog = catalog(&server.url(), "");
     let outcome = call(&catalog, "echo", &json!({"text": "tea"})).await.expect("it is -32022");
-    assert_eq!((outcome.result, server.sessions()), (text("tea"), 1));
+    // The question for the revision, and the one session.
+    assert_eq!((outcome.result, server.sessions()), (text("tea"), 2));
 }
 
 #[tokio::test]
