@@ -418,7 +418,7 @@ mod tests {
             gate.succeeded();
         }
         let interval = gate.state().interval(began + Duration::from_secs(10));
-        assert_eq!((interval.as_secs_f64() * 5.0).round(), 1.0, "{interval:?}");
+        assert!((190..210).contains(&interval.as_millis()), "{interval:?}");
     }
 
     #[test]

@@ -152,22 +152,18 @@ impl Session {
         }
         let began = *self.began();
         let until = began.unwrap_or_else(Instant::now) + OTHERS_WAIT;
-        match timeout_at(until, self.connecting.lock()).await {
-            Ok(past) => {
-                let is_asked = past.still().is_none();
-                let made = self.made_by(past).await;
-                if let (true, Err(ToolError { error, .. })) = (is_asked, &made) {
-                    let (class, code) = (error.class, &error.code);
-                    tracing::warn!(server = %self.name, %class, %code, "no connection to a server");
-                }
-                made
-            }
-            Err(_) => {
-                let connects_until = until - OTHERS_WAIT + self.settings.connect_timeout;
-                let left = connects_until.saturating_duration_since(Instant::now());
-                Err(failure::being_connected_to(left.min(LOOK_AGAIN), &self.terms()))
-            }
+        let Ok(past) = timeout_at(until, self.connecting.lock()).await else {
+            let connects_until = until - OTHERS_WAIT + self.settings.connect_timeout;
+            let left = connects_until.saturating_duration_since(Instant::now());
+            return Err(failure::being_connected_to(left.min(LOOK_AGAIN), &self.terms()));
+        };
+        let is_asked = past.still().is_none();
+        let made = self.made_by(past).await;
+        if let (true, Err(ToolError { error, .. })) = (is_asked, &made) {
+            let (class, code) = (error.class, &error.code);
+            tracing::warn!(server = %self.name, %class, %code, "no connection to a server");
         }
+        made
     }
 
     async fn made_by(&self, mut past: MutexGuard<'_, Past>) -> Result<Arc<Live>, ToolError> {
