@@ -11,9 +11,11 @@
 mod batch;
 mod call;
 mod callbacks;
+mod dlq;
 mod ledger;
 #[cfg(feature = "aws")]
 mod poll;
+mod responsible;
 mod run;
 mod secret;
 mod serve;
@@ -51,6 +53,7 @@ enum Command {
     Poll(poll::Args),
     Batch(batch::Args),
     Callbacks(callbacks::Args),
+    Dlq(dlq::Args),
     Secret(secret::Args),
     Sweep(sweep::Args),
 }
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Poll(args) => block_on(poll::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Dlq(args) => block_on(dlq::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
     };

@@ -35,6 +35,7 @@ pub mod webhook;
 
 pub mod clock;
 pub mod config;
+pub mod dead_letter;
 pub mod environment;
 pub mod error;
 pub mod fan_in;

@@ -2,6 +2,7 @@
 
 mod attention;
 mod batches;
+mod dead_letters;
 mod ledger;
 mod prune;
 mod queue;
@@ -10,6 +11,7 @@ mod sqlite;
 mod workers;
 
 pub use self::{
+    dead_letters::SqliteDeadLetters,
     ledger::SqliteLedger,
     queue::SqliteQueue,
     sqlite::{Database, OpenError},

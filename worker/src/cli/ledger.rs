@@ -42,7 +42,8 @@ pub(super) enum OpenLedger {
 }
 
 impl LedgerArgs {
-    fn source(&self) -> Source {
+    /// The settings, with what was typed.
+    pub(super) fn source(&self) -> Source {
         let source = Source::from_env()
             .with("MCP_BATCH_DB", self.db.as_ref())
             .with("MCP_BATCH_NAMESPACE", self.namespace.as_ref());
