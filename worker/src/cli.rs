@@ -11,6 +11,7 @@
 mod batch;
 mod call;
 mod callbacks;
+mod cost;
 mod dlq;
 mod ledger;
 #[cfg(feature = "aws")]
@@ -53,6 +54,7 @@ enum Command {
     Poll(poll::Args),
     Batch(batch::Args),
     Callbacks(callbacks::Args),
+    Cost(cost::Args),
     Dlq(dlq::Args),
     Secret(secret::Args),
     Sweep(sweep::Args),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Poll(args) => block_on(poll::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Cost(args) => block_on(cost::main(args)),
         Command::Dlq(args) => block_on(dlq::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),

@@ -45,6 +45,7 @@ pub mod queue;
 pub mod resend;
 pub mod retry;
 pub mod secret;
+pub mod spending;
 pub mod sweep;
 pub mod telemetry;
 

@@ -7,6 +7,7 @@ mod ledger;
 mod prune;
 mod queue;
 mod record_row;
+mod spending;
 mod sqlite;
 mod workers;
 

@@ -7,7 +7,7 @@ use super::{Edits, Filter, Letter, Replay, Standing, filter::Told};
 use crate::{
     clock::{Clock, UnixMs},
     error::JobError,
-    job::{InvalidJob, Job, JobId, JobKey, Namespace, PayloadHash},
+    job::{InvalidJob, Job, JobId, JobKey, Namespace, PayloadHash, Tenant, ToolName},
     lease::{Ledger, LedgerError, Record},
 };
 
@@ -243,13 +243,13 @@ impl Draft {
             Ok(job) => (Some(job.id().as_str()), Some(job.tool().as_str())),
             Err(invalid) => (
                 invalid.id.as_ref().map(JobId::as_str).or(by_reason.0),
-                invalid.tool.as_ref().map(|tool| tool.as_str()).or(by_reason.1),
+                invalid.tool.as_ref().map(ToolName::as_str).or(by_reason.1),
             ),
         }
     }
 
     fn is_meant(&self, filter: &Filter, now: UnixMs) -> bool {
-        let tenant = self.job.as_ref().ok().and_then(Job::tenant).map(|tenant| tenant.as_str());
+        let tenant = self.job.as_ref().ok().and_then(Job::tenant).map(Tenant::as_str);
         let told = Told {
             job: &self.value,
             tool: self.told().1,

@@ -82,7 +82,7 @@ impl DeadLetters for SqliteDeadLetters {
 
     async fn send(&self, replays: Vec<Replay>) -> Vec<Result<(), QueueError>> {
         let (count, now) = (replays.len(), self.database.now());
-        let send = move |connection: &Connection| {
+        let insert_all = move |connection: &Connection| {
             let mut insert = connection.prepare_cached(
                 "INSERT INTO messages (queue, body, namespace, job, message_group, first_seen_ms,
                      visible_at_ms, replay_of)
@@ -101,7 +101,7 @@ impl DeadLetters for SqliteDeadLetters {
             }
             Ok(())
         };
-        let sent = self.database.write(send).await.map_err(QueueError);
+        let sent = self.database.write(insert_all).await.map_err(QueueError);
         vec![sent; count]
     }
 

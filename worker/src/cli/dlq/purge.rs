@@ -71,7 +71,7 @@ impl Args {
         }
         match found.letters() {
             0 => {
-                writeln!(out, "No dead letters are meant, of {} that were looked at.", found.seen)?
+                writeln!(out, "No dead letters are meant, of {} that were looked at.", found.seen)?;
             }
             letters => {
                 writeln!(out, "{}", table(found, &Columns::What))?;

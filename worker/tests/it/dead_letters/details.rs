@@ -9,6 +9,8 @@ use aws_sdk_sqs::{
         MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
     },
 };
+use mcp_batch::{aws::sqs::order_of, batch::Order};
+use mcp_batch_testkit::AwsProxy;
 use serde_json::{Value, json};
 
 use super::{
@@ -17,17 +19,19 @@ use super::{
 };
 use crate::helpers::summarize;
 
+const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793";
+
 /// Sends a message to the dead letters as somebody's redrive policy would.
 async fn send(yard: &AwsYard, body: &Value, attributes: &[(&str, MessageAttributeValue)]) {
     let mut request = yard.sqs().send_message().queue_url(&yard.letters_url);
     for (name, value) in attributes {
         request = request.message_attributes(*name, value.clone());
     }
-    if yard.letters_url.ends_with(".fifo") {
+    if order_of(&yard.letters_url) == Order::WithinGroups {
         request = request.message_deduplication_id(body.to_string());
     }
     let trace = MessageSystemAttributeValue::builder().data_type("String");
-    let trace = trace.string_value("Root=1-5759e988-bd862e3fe1be46a994272793").build();
+    let trace = trace.string_value(TRACE).build();
     let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
     let request = request.message_system_attributes(name, trace.expect("an attribute"));
     let request = request.message_group_id("tenant-1").message_body(body.to_string());
@@ -60,15 +64,18 @@ async fn a_replay_keeps_group_trace_and_attributes() {
     ];
     send(&rig.yard, &summarize("a", "One."), &own).await;
 
-    let ended = rig.apply(&[]).finish().await;
+    let proxy = AwsProxy::start(rig.yard.endpoint()).await;
+    let ended = rig.apply(&[]).env("AWS_ENDPOINT_URL", &proxy.endpoint()).finish().await;
 
     assert_eq!(ended.code, Some(0), "{ended:?}");
+    let call = proxy.calls().into_iter().find(|call| call.is("SendMessageBatch")).expect("one");
+    let trace = &call.body["Entries"][0]["MessageSystemAttributes"]["AWSTraceHeader"];
+    assert_eq!(trace["StringValue"], TRACE);
     let mut messages = received(&rig.yard, &rig.yard.queue_url).await;
     assert_eq!((messages.len(), rig.lying().await), (1, 0));
     let message = messages.remove(0);
     let system = message.attributes.expect("system attributes");
     assert_eq!(system[&System::MessageGroupId], "tenant-1");
-    assert_eq!(system[&System::AwsTraceHeader], "Root=1-5759e988-bd862e3fe1be46a994272793");
     let expected: HashMap<String, MessageAttributeValue> =
         own.into_iter().take(3).map(|(name, value)| (name.to_owned(), value)).collect();
     assert_eq!(message.message_attributes, Some(expected), "it begins anew");
@@ -142,8 +149,8 @@ async fn a_changed_job_is_checked_before_it_is_sent() {
     let Some(yard) = FileYard::open().await else { return };
     let rig = Rig::new(yard).await;
     rig.fill(&[(Kind::Permanent, 2)]).await;
-    let catalog = "[tools.summarize]\ndescription = \"x\"\nprompt = \"{{ text }}\"\n\
-                   [tools.summarize.input]\ntype = \"object\"\nrequired = [\"text\"]\n\
+    let catalog = "[tools.summarize]\ndescription = \"x\"\nuser = \"{{ text }}\"\n\
+                   [tools.summarize.input_schema]\ntype = \"object\"\nrequired = [\"text\"]\n\
                    properties.text = { type = \"string\" }\nadditionalProperties = false\n";
     let path = rig.yard.folder().write("tools.toml", catalog);
     let path = path.display().to_string();

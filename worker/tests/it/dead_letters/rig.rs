@@ -163,7 +163,7 @@ impl<Y: Yard> Rig<Y> {
         let applied = ["replay", "--apply", "--json", "--who", "me"];
         let why = ["--reason", "the model was wrong"];
         let rate: &[&str] = if flags.contains(&"--rate") { &[] } else { &["--rate", "600"] };
-        self.dlq(&[&applied[..], &why, rate, flags, self.yard.replay_flags()].concat())
+        self.dlq(&[&applied[..], &why, rate, flags].concat())
     }
 
     pub(super) fn journal(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Where letters lie: in a file, or in SQS with the ledger in DynamoDB.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 use mcp_batch::{
@@ -15,6 +15,7 @@ use mcp_batch::{
 };
 use mcp_batch_testkit::MiniStack;
 use rusqlite::Connection;
+use tokio::task::JoinSet;
 
 use super::rig::Buried;
 use crate::{
@@ -42,8 +43,8 @@ pub(super) trait Yard: Sized + Sync {
     /// A command of this world.
     fn command(&self, name: &str) -> Run<'_>;
 
-    /// What a replay needs so that a killed one's letters come back soon.
-    fn replay_flags(&self) -> &'static [&'static str];
+    /// What a replay needs that will be killed, so that its letters come back soon.
+    fn flags_of_the_killed(&self) -> &'static [&'static str];
 
     /// A worker, about to start.
     fn worker(&self) -> Run<'_>;
@@ -86,12 +87,16 @@ impl Yard for FileYard {
 
     async fn bury(&self, letters: Vec<Buried>) {
         let queue = SqliteQueue::shared(self.database.clone());
+        let mut burying = JoinSet::new();
         for Buried { letter, has_reason } in letters {
+            let queue = queue.clone();
             if has_reason {
-                queue.bury(letter).await.expect("it is buried");
+                burying.spawn(async move { queue.bury(letter).await.expect("it is buried") });
                 continue;
             }
             let connection = Connection::open(self.folder.path("mcp-batch.db")).expect("the file");
+            connection.busy_timeout(Duration::from_secs(30)).expect("it waits");
+            connection.pragma_update(None, "synchronous", "OFF").expect("it need not last");
             connection
                 .execute(
                     "INSERT INTO dead_letters (body, message_group, attributes, buried_ms)
@@ -99,6 +104,9 @@ impl Yard for FileYard {
                     (&*letter.body, letter.group, Clock::system().now().0),
                 )
                 .expect("it is buried");
+        }
+        while let Some(buried) = burying.join_next().await {
+            buried.expect("it is buried");
         }
     }
 
@@ -110,7 +118,7 @@ impl Yard for FileYard {
         self.folder.command(name)
     }
 
-    fn replay_flags(&self) -> &'static [&'static str] {
+    fn flags_of_the_killed(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -155,6 +163,10 @@ impl AwsYard {
 
     pub(super) fn sqs(&self) -> &aws_sdk_sqs::Client {
         &self.clients.sqs
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        self.aws.endpoint()
     }
 
     async fn count(&self, url: &str) -> usize {
@@ -217,7 +229,7 @@ impl Yard for AwsYard {
         self.aws.env().into_iter().fold(run, |run, (name, value)| run.env(name, &value))
     }
 
-    fn replay_flags(&self) -> &'static [&'static str] {
+    fn flags_of_the_killed(&self) -> &'static [&'static str] {
         &["--hide-s", "4"]
     }
 
