@@ -11,18 +11,25 @@
 mod batch;
 mod call;
 mod callbacks;
+mod cancel;
 mod cost;
 mod dlq;
 mod ledger;
+mod output;
 #[cfg(feature = "aws")]
 mod poll;
 mod responsible;
+mod results;
 mod run;
 mod secret;
 mod serve;
 mod setup;
+mod show;
+mod status;
+mod store;
 mod sweep;
 mod tools;
+mod world;
 
 use std::process::ExitCode;
 
@@ -52,7 +59,10 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Status(status::Args),
     Batch(batch::Args),
+    Results(results::Args),
+    Cancel(cancel::Args),
     Callbacks(callbacks::Args),
     Cost(cost::Args),
     Dlq(dlq::Args),
@@ -71,7 +81,10 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Status(args) => block_on(status::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
+        Command::Results(args) => block_on(results::main(args)),
+        Command::Cancel(args) => block_on(cancel::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Cost(args) => block_on(cost::main(args)),
         Command::Dlq(args) => block_on(dlq::main(args)),

@@ -1,16 +1,17 @@
 //! Where the dead letters lie, the queue they came from, and the ledger that knows their jobs.
 
-use std::{sync::Arc, time::Duration};
-
-use anyhow::Context;
+#[cfg(feature = "aws")]
+use std::time::Duration;
 
 #[cfg(feature = "aws")]
-use crate::aws::{clients::Clients, dynamo::DynamoLedger, sqs::SqsDeadLetters};
+use crate::aws::{dynamo::DynamoLedger, setup::AwsStore, sqs::SqsDeadLetters};
 use crate::{
-    cli::ledger::{LedgerArgs, OpenLedger},
-    clock::Clock,
-    config::{self, Source},
-    local::{Database, SqliteDeadLetters, SqliteLedger},
+    cli::{
+        ledger::{self, LedgerArgs},
+        store::{FileStore, Store},
+    },
+    config::Source,
+    local::{SqliteDeadLetters, SqliteLedger},
     sweep::Sweep,
 };
 
@@ -45,14 +46,14 @@ pub(super) struct PlaceArgs {
 /// An open place.
 pub(super) enum Place {
     /// In the file of the ledger.
-    File(SqliteDeadLetters, Arc<Sweep<SqliteLedger>>),
+    File(SqliteDeadLetters, Sweep<SqliteLedger>),
     /// In SQS, with the ledger in DynamoDB.
     #[cfg(feature = "aws")]
-    Aws(SqsDeadLetters, Arc<Sweep<DynamoLedger>>),
+    Aws(SqsDeadLetters, Sweep<DynamoLedger>),
 }
 
 impl PlaceArgs {
-    pub(super) fn source(&self) -> Source {
+    fn source(&self) -> Source {
         let source = self.ledger.source();
         #[cfg(feature = "aws")]
         let source = source
@@ -61,33 +62,29 @@ impl PlaceArgs {
         source
     }
 
-    pub(super) async fn open(&self) -> anyhow::Result<Place> {
-        Ok(match self.ledger.open().await? {
-            OpenLedger::File(desk) => {
-                let path = config::database(&self.source());
-                let database = Database::open(&path, Clock::system())?;
-                Place::File(SqliteDeadLetters::new(database, &path), desk)
-            }
-            #[cfg(feature = "aws")]
-            OpenLedger::Table(desk) => Place::Aws(self.letters().await?, desk),
-        })
+    fn typed(&self) -> Option<ledger::Place> {
+        #[cfg(feature = "aws")]
+        if self.queue_url.is_some() || self.dlq_url.is_some() {
+            return Some(ledger::Place::Aws);
+        }
+        self.ledger.typed()
     }
 
-    #[cfg(feature = "aws")]
-    async fn letters(&self) -> anyhow::Result<SqsDeadLetters> {
+    /// Opens it. A file that does not exist is not made.
+    pub(super) async fn open(&self) -> anyhow::Result<Place> {
         let source = self.source();
-        let url = |name: &str, flag: &str| {
-            let url = source.get(name).map(str::to_owned);
-            url.with_context(|| {
-                format!(
-                    "{name}: expected the URL of an SQS queue, found nothing; name it by {flag}"
-                )
-            })
-        };
-        let letters = url("MCP_BATCH_DLQ_URL", "--dlq-url")?;
-        let jobs = url("MCP_BATCH_QUEUE_URL", "--queue-url")?;
-        let hidden_for = Duration::from_secs(self.hide_s);
-        Ok(SqsDeadLetters::new(&Clients::from_env().await.sqs, &letters, &jobs, hidden_for))
+        match self.typed().unwrap_or_else(|| ledger::Place::of(&source)) {
+            ledger::Place::File => {
+                let store = FileStore::open(source)?;
+                Ok(Place::File(store.dead_letters(), store.desk()?))
+            }
+            #[cfg(feature = "aws")]
+            ledger::Place::Aws => {
+                let store = AwsStore::open(source).await?;
+                let hidden_for = Duration::from_secs(self.hide_s);
+                Ok(Place::Aws(store.dead_letters(hidden_for)?, store.desk()?))
+            }
+        }
     }
 }
 
