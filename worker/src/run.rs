@@ -7,18 +7,22 @@ mod attempt;
 mod callback;
 mod failure;
 mod handoff;
+mod journal;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
 
-pub(crate) use self::attempt::catching_panics;
 use self::{admission::Admitted, attempt::After};
+pub(crate) use self::{attempt::catching_panics, journal::span};
 use crate::{
     batch::{Bounds, Stop},
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, code},
     job::{Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
@@ -76,6 +80,7 @@ impl<P: Ports> Run<'_, P> {
                 return self.reject_unreadable(&invalid).await;
             }
         };
+        journal::name(&job);
         let subject = match self.subject(job).await {
             Ok(subject) => subject,
             Err(verdict) => return verdict,
@@ -93,7 +98,12 @@ impl<P: Ports> Run<'_, P> {
         let plan = match self.prepare(&job).await {
             Ok(()) => self.check(&job),
             Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
-            Err(failure) => return Err(self.unprepared(key, &failure)),
+            Err(failure) => {
+                if failure.error.class == ErrorClass::Configuration {
+                    self.refused(&job, &failure.error);
+                }
+                return Err(self.unprepared(key, &failure));
+            }
         };
         Ok(Subject {
             gates: self.environment.tools.gates(&job),
@@ -227,7 +237,7 @@ impl<P: Ports> Run<'_, P> {
                 let left = until.since(self.environment.clock.now());
                 let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
-                let reason = JobError::new(ErrorClass::Busy, "busy", message);
+                let reason = JobError::new(ErrorClass::Busy, code::BUSY, message);
                 self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
             }
             Err(error) => self.unclaimed(subject, &error).into(),
@@ -277,7 +287,30 @@ impl<P: Ports> Run<'_, P> {
             lost,
             redelivered: subject.is_known,
         };
-        self.environment.ledger.claim(request).await
+        let (token, began) = (request.token, Instant::now());
+        let claim = self.environment.ledger.claim(request).await;
+        self.ledger_answered(began);
+        if let Ok(claim) = &claim {
+            self.note_takeover(claim, token);
+        }
+        claim
+    }
+
+    fn ledger_answered(&self, began: Instant) {
+        let latency = began.elapsed();
+        self.environment.observer.observe(Observation::LedgerAnswered { latency });
+    }
+
+    fn note_takeover(&self, claim: &Claim, token: OwnerToken) {
+        let is_held = match claim {
+            Claim::Owned(lease) => match lease.record.state {
+                State::Running { alone: true, .. } => false,
+                _ => return,
+            },
+            Claim::Held(record) if record.token == token => true,
+            _ => return,
+        };
+        self.environment.observer.observe(Observation::TakenOver { is_held });
     }
 
     fn not_begun(&self, subject: &Subject) -> Verdict {
@@ -297,6 +330,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     fn ended(&self, key: Option<JobKey>, end: End<'_>, burial: Burial) -> Verdict {
+        journal::ended(&end);
         let message_id = self.message.id.as_str();
         self.environment.observer.observe(Observation::Ended { message_id, key, end });
         match burial {
@@ -319,7 +353,7 @@ impl<P: Ports> Run<'_, P> {
 /// Why a job that was not begun comes back.
 pub(crate) fn not_started() -> JobError {
     let message = "there was no time left to begin the job";
-    JobError::new(ErrorClass::Interrupted, "not_started", message)
+    JobError::new(ErrorClass::Interrupted, code::NOT_STARTED, message)
 }
 
 /// When it does: at once where a worker stops, else soon.

@@ -15,7 +15,7 @@ use crate::{
     batch::Worker,
     clock::{Clock, Deadline},
     config::{self, ApiSettings, AwsSettings, Connections, LedgerSettings, Source},
-    environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
+    environment::{Environment, Heartbeat, Observer, Policy, Ports},
     lease::LedgerError,
     secret::Secrets,
     sweep::{self, Sweep, Swept},
@@ -63,6 +63,7 @@ impl AwsWorker {
         concurrency: usize,
         fallback: Fallback,
         heartbeat: Option<Heartbeat>,
+        observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -86,7 +87,7 @@ impl AwsWorker {
                 .map_err(anyhow::Error::msg)?,
             clock,
             policy,
-            observer: Arc::new(Unobserved),
+            observer,
         };
         let worker = Worker::new(Arc::new(environment), concurrency);
         Ok(Self { worker, secrets, concurrency, longest_job })
@@ -139,7 +140,7 @@ pub struct AwsSweep {
 
 impl AwsSweep {
     /// Makes what passes share: clients, secrets. Neither queue nor tools are needed.
-    pub async fn open(source: Source) -> anyhow::Result<Self> {
+    pub async fn open(source: Source, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = Clock::system();
@@ -153,6 +154,7 @@ impl AwsSweep {
             courier: courier.map_err(anyhow::Error::msg)?,
             clock,
             policy: config::policy(source)?,
+            observer,
         };
         Ok(Self { sweep: Arc::new(sweep), secrets })
     }

@@ -9,6 +9,7 @@ use crate::aws::{dynamo::DynamoLedger, setup::AwsSweep};
 use crate::{
     clock::Clock,
     config::{self, Source},
+    environment::Unobserved,
     job::Namespace,
     local::{Database, SqliteLedger},
     secret::Secrets,
@@ -61,7 +62,7 @@ impl LedgerArgs {
         let source = self.source();
         #[cfg(feature = "aws")]
         if self.table.is_some() || (self.is_file_unnamed(&source) && has_table(&source)) {
-            let sweep = AwsSweep::open(source).await?;
+            let sweep = AwsSweep::open(source, Arc::new(Unobserved)).await?;
             return Ok(OpenLedger::Table(Arc::clone(sweep.sweep())));
         }
         Self::open_file(source).map(OpenLedger::File)
@@ -86,6 +87,7 @@ impl LedgerArgs {
             courier: Courier::new(courier, secrets, clock.clone()).map_err(anyhow::Error::msg)?,
             clock,
             policy,
+            observer: Arc::new(Unobserved),
         }))
     }
 }

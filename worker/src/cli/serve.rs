@@ -5,19 +5,24 @@ mod http;
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use axum::Router;
 use tokio::{net::TcpListener, time::interval};
 
-use super::setup::{self, LlmArgs, LocalPorts, Signals};
+use super::{
+    metrics,
+    setup::{self, LlmArgs, LocalPorts, Signals},
+};
 use crate::{
-    api::{Access, Api},
+    api::{Access, Api, for_readers},
     batch::{Stop, Worker},
     clock::Clock,
     config::{self, ApiSettings, Connections, DEFAULT_CONCURRENCY, Source},
-    environment::{Environment, Policy, Unobserved},
+    environment::{Environment, Policy},
     local::{Database, SqliteLedger, SqliteQueue},
     poller::{Poller, PollerSettings},
     secret::Secrets,
     sweep::{self, sweep_until_stopped},
+    telemetry::{metered::Metered, prometheus::Page},
     tool::{CONNECTIONS_BESIDE_CALLS, Tools},
     webhook::Courier,
 };
@@ -92,6 +97,7 @@ struct Session {
     environment: Arc<Environment<LocalPorts>>,
     database: Database,
     concurrency: usize,
+    metrics: Arc<Metered<Page>>,
     stop: Stop,
 }
 
@@ -126,6 +132,7 @@ impl Session {
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let courier = courier.map_err(anyhow::Error::msg)?;
         let database = Database::open(&config::database(source), clock.clone())?;
+        let metrics = Arc::new(Metered::new(Page::default()));
         let environment = Arc::new(Environment {
             ledger: SqliteLedger::new(database.clone()),
             queue: SqliteQueue::shared(database.clone()),
@@ -133,10 +140,10 @@ impl Session {
             courier,
             clock,
             policy,
-            observer: Arc::new(Unobserved),
+            observer: Arc::clone(&metrics) as _,
         });
         let stop = Stop::default();
-        Ok(Self { listen, settings, access, environment, database, concurrency, stop })
+        Ok(Self { listen, settings, access, environment, database, concurrency, metrics, stop })
     }
 
     fn greet(&self, address: SocketAddr, database: &Path) {
@@ -158,7 +165,8 @@ impl Session {
         let worker = Worker::new(Arc::clone(&environment), self.concurrency);
         let poller = Poller::new(worker, settings);
         let api = Api::new(environment, self.access.clone(), self.concurrency, self.stop.clone());
-        let serving = http::serve(listener, api.router(&self.settings), &self.stop, drain);
+        let router = api.router(&self.settings, self.metrics_page());
+        let serving = http::serve(listener, router, &self.stop, drain);
         let ended = async { tokio::join!(poller.run(&self.stop), serving) };
         tokio::pin!(ended);
         let desk = Arc::clone(&self.environment);
@@ -172,6 +180,15 @@ impl Session {
                 _ = look.tick() => self.free_what_dead_processes_held().await,
             }
         }
+    }
+
+    /// On loopback whoever measures needs no key, whoever else does.
+    fn metrics_page(&self) -> Router {
+        let access = match self.listen.ip().is_loopback() {
+            true => Access::Open(self.environment.policy.namespace.clone()),
+            false => self.access.clone(),
+        };
+        for_readers(metrics::route(Arc::clone(&self.metrics)), access)
     }
 
     /// The first signal lets running jobs end, the second stops them.

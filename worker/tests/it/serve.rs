@@ -8,3 +8,4 @@ mod hostile;
 mod life;
 mod mcp;
 mod rig;
+mod telling;
