@@ -308,7 +308,7 @@ mod tests {
         let specs = Metric::ALL.map(Metric::spec);
         for spec in specs {
             let words = spec.prometheus.trim_start_matches("mcp_batch_").replace('_', "");
-            assert!(words.starts_with(&spec.name.to_lowercase()[..5]), "{spec:?}");
+            assert!(words.starts_with(spec.name.to_lowercase().trim_end_matches('s')), "{spec:?}");
             assert_eq!(
                 spec.prometheus.ends_with("_total"),
                 spec.kind == Kind::Count,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use mcp_batch_testkit::wait_until;
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,8 +13,10 @@ use crate::{
 /// Far longer than any invocation here takes.
 const LONG: Duration = Duration::from_secs(60);
 
-/// The lines of its log, each a JSON object.
-fn lines(rig: &Rig) -> Vec<Value> {
+/// The lines of its log, each a JSON object, once so many invocations have told their metrics.
+async fn lines(rig: &Rig, invocations: usize) -> Vec<Value> {
+    let told = || rig.lambda.logs().matches("\"_aws\"").count() >= invocations;
+    wait_until("the metrics are told", told).await;
     rig.lambda.logs().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
@@ -30,7 +33,7 @@ async fn each_invocation_tells_its_jobs_its_batch_and_its_metrics_once() {
     let records = [Record::new("1", &job("a")), Record::new("2", &failing)];
     rig.lambda.invoke(&event(&records), LONG).await.json();
     rig.lambda.invoke(&event(&[Record::new("3", &job("a"))]), LONG).await.json();
-    let lines = lines(&rig);
+    let lines = lines(&rig, 2).await;
     for line in &lines {
         let has = |name: &str| line[name].is_string();
         assert!(has("timestamp") && has("level") && has("message"), "{line}");
@@ -71,7 +74,7 @@ async fn lambdas_own_control_sets_the_level_and_lets_metrics_pass() {
             return;
         };
         rig.lambda.invoke(&event(&[Record::new("1", &job("a"))]), LONG).await.json();
-        let lines = lines(&rig);
+        let lines = lines(&rig, 1).await;
         let is_told = lines.iter().any(|line| line["outcome"].is_string());
         assert_eq!(is_told, told, "{set}: {lines:#?}");
         assert_eq!(metrics(&lines)[0]["level"], set, "Lambda drops lines below its level");

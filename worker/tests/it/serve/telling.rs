@@ -103,6 +103,8 @@ async fn prometheus_is_told_what_happened_without_a_key_on_loopback() {
 
 #[tokio::test]
 async fn where_others_reach_the_server_metrics_need_a_key() {
+    // A second start in one process keeps the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = Folder::new();
     let run = folder.command("serve").args(["--offline", "--listen", "0.0.0.0:0"]);
     let run = run.env("MCP_BATCH_API_KEYS", "k:default:read:the-key-for-metrics");
