@@ -161,26 +161,14 @@ impl<P: Ports> Run<'_, P> {
         let id = invalid.id.as_ref().map(JobId::as_str);
         let tool = invalid.tool.as_ref().map(ToolName::as_str);
         let rejection = Rejected { key: None, error: &invalid.error(), id, tool };
-        let refused = invalid.membership.as_ref().map(|membership| {
-            let (job_id, tool) = (invalid.id.clone(), invalid.tool.clone());
-            (membership, self.rejection(job_id, tool, &invalid.error(), invalid.metadata.as_ref()))
-        });
+        let now = self.environment.clock.now();
+        let refused = invalid.membership.as_ref();
+        let refused = refused.map(|membership| (membership, Rejection::of_invalid(invalid, now)));
         if let Err(verdict) = Box::pin(self.count_rejection(None, refused)).await {
             return verdict;
         }
         let rejected = self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref());
         Box::pin(rejected).await
-    }
-
-    fn rejection(
-        &self,
-        job_id: Option<JobId>,
-        tool: Option<ToolName>,
-        error: &JobError,
-        metadata: Option<&Value>,
-    ) -> Rejection {
-        let rejected = self.environment.clock.now();
-        Rejection { job_id, tool, error: error.clone(), metadata: metadata.cloned(), rejected }
     }
 
     /// A job that cannot become a run is counted in its batch all the same. Its dead letter is sent
@@ -216,10 +204,9 @@ impl<P: Ports> Run<'_, P> {
     /// A job that cannot become a run, though it can be read.
     pub(super) async fn reject_job(&self, subject: &Subject, error: &JobError) -> Verdict {
         let job = &subject.job;
-        let refused = job.batch().map(|membership| {
-            let (id, tool) = (job.id().clone(), job.tool().clone());
-            (membership, self.rejection(Some(id), Some(tool), error, job.metadata()))
-        });
+        let now = self.environment.clock.now();
+        let rejection = |membership| (membership, Rejection::of_job(job, error.clone(), now));
+        let refused = job.batch().map(rejection);
         if let Err(verdict) = self.count_rejection(Some(subject.key), refused).await {
             return verdict;
         }
