@@ -55,7 +55,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// Nobody's job is killed for it, so it must be told in another way.
-    pub(super) fn refused(&self, job: &Job, reason: &JobError) {
+    fn refused(&self, job: &Job, reason: &JobError) {
         tracing::warn!(error_code = %reason.code, tool = %job.tool(), "the upstream refuses us");
         let observation = Observation::Refused { job, reason };
         self.environment.observer.observe(observation);
