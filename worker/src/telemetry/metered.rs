@@ -88,7 +88,7 @@ impl<M: Meter> Metered<M> {
             (ErrorClass::Busy, code::BUSY) => self.count(Metric::Duplicates, Label::Class(BUSY)),
             (ErrorClass::Busy, code::FENCED) => self.count(Metric::Fenced, Label::None),
             (ErrorClass::Interrupted, code::NOT_STARTED) => {
-                self.count(Metric::NotStarted, Label::None)
+                self.count(Metric::NotStarted, Label::None);
             }
             (ErrorClass::Throttled, code::BUDGET_EXCEEDED | code::QUOTA_EXCEEDED) => {
                 self.count(Metric::Throttled, Label::Class(BUDGET));
