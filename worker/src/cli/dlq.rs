@@ -34,7 +34,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::List(args) => list::main(args).await,
         Command::Show(args) => show::main(args).await,
-        Command::Replay(args) => replay::main(*args).await,
+        // Boxed: the others would keep room for it.
+        Command::Replay(args) => Box::pin(replay::main(*args)).await,
         Command::Purge(args) => purge::main(args).await,
     }
 }
