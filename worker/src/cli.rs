@@ -13,12 +13,16 @@ mod call;
 mod callbacks;
 mod cancel;
 mod completions;
+mod cost;
+mod dlq;
 mod enqueue;
 mod input;
 mod ledger;
+mod metrics;
 mod output;
 #[cfg(feature = "aws")]
 mod poll;
+mod responsible;
 mod results;
 mod run;
 mod secret;
@@ -35,7 +39,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry;
+use crate::telemetry::{self, Level};
 
 /// Some jobs failed, or wait.
 const SOME_FAILED: u8 = 1;
@@ -65,15 +69,29 @@ enum Command {
     Results(results::Args),
     Cancel(cancel::Args),
     Callbacks(callbacks::Args),
+    Cost(cost::Args),
+    Dlq(dlq::Args),
     Secret(secret::Args),
     Sweep(sweep::Args),
     Completions(completions::Args),
 }
 
+impl Command {
+    /// What goes on by itself tells of each job; of what a person waits for, the answer tells.
+    fn log_level(&self) -> Level {
+        match self {
+            Self::Serve(_) => Level::Info,
+            #[cfg(feature = "aws")]
+            Self::Poll(_) => Level::Info,
+            _ => Level::Warn,
+        }
+    }
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init();
+    telemetry::init(cli.command.log_level());
     let result = match cli.command {
         Command::Run(args) => block_on(run::main(args)),
         Command::Tools(args) => block_on(tools::main(args)),
@@ -87,6 +105,8 @@ pub fn main() -> ExitCode {
         Command::Results(args) => block_on(results::main(args)),
         Command::Cancel(args) => block_on(cancel::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Cost(args) => block_on(cost::main(args)),
+        Command::Dlq(args) => block_on(dlq::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
         Command::Completions(args) => completions::main(&args),

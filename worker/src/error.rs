@@ -27,6 +27,23 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Invalid,
+        Self::Permanent,
+        Self::Configuration,
+        Self::Throttled,
+        Self::Transient,
+        Self::Exhausted,
+        Self::Interrupted,
+        Self::Busy,
+    ];
+
+    /// The class of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
+
     /// The name in results, attributes and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -97,4 +114,18 @@ impl JobError {
             ..self
         }
     }
+}
+
+/// Codes that others than people and their programs go by: metrics tell failures apart by them.
+pub mod code {
+    /// Another worker runs the job.
+    pub const BUSY: &str = "busy";
+    /// Another worker took the job over while this one ran it.
+    pub const FENCED: &str = "fenced";
+    /// There was no time left to begin the job.
+    pub const NOT_STARTED: &str = "not_started";
+    /// A budget of the upstream's is spent.
+    pub const BUDGET_EXCEEDED: &str = "budget_exceeded";
+    /// A provider's quota is spent.
+    pub const QUOTA_EXCEEDED: &str = "quota_exceeded";
 }

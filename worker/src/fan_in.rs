@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     clock::Deadline,
-    environment::Post,
+    environment::{Observation, Post},
     job::{BatchId, Namespace},
     lease::{Delivery, Ledger, LedgerError},
     webhook::LEAST_TIME,
@@ -118,6 +118,7 @@ pub async fn deliver_if_over<L: Ledger>(
     };
     let delivery = attempt.delivery.judged(is_last);
     ledger.mark_batch(key, delivery, post.clock.now()).await?;
+    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
     slot.note(delivery);
     match delivery {
         Delivery::Sent => Ok(FanIn::Settled),

@@ -9,13 +9,13 @@ use super::{
     clients::Clients,
     dynamo::{self, DynamoLedger, DynamoSettings},
     secrets,
-    sqs::{self, SqsQueue, SqsSettings},
+    sqs::{self, SqsDeadLetters, SqsQueue, SqsSettings},
 };
 use crate::{
     batch::Worker,
     clock::{Clock, Deadline},
     config::{self, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings, Source},
-    environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
+    environment::{Environment, Heartbeat, Observer, Policy, Ports, Unobserved},
     lease::LedgerError,
     secret::Secrets,
     sweep::{self, Sweep, Swept},
@@ -63,6 +63,7 @@ impl AwsWorker {
         concurrency: usize,
         fallback: Fallback,
         heartbeat: Option<Heartbeat>,
+        observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -86,7 +87,7 @@ impl AwsWorker {
                 .map_err(anyhow::Error::msg)?,
             clock,
             policy,
-            observer: Arc::new(Unobserved),
+            observer,
         };
         let worker = Worker::new(Arc::new(environment), concurrency);
         Ok(Self { worker, secrets, concurrency, longest_job })
@@ -166,6 +167,7 @@ impl AwsStore {
             courier: courier.map_err(anyhow::Error::msg)?,
             clock: self.clock.clone(),
             policy: config::policy(source)?,
+            observer: Arc::new(Unobserved),
         })
     }
 
@@ -174,6 +176,14 @@ impl AwsStore {
         let keys = self.secrets.current();
         let source = keys.source();
         Ok(queue(&self.clients, &config::queue(source)?, &config::policy(source)?))
+    }
+
+    /// The dead letters, of which each is hidden for so long when it is looked at.
+    pub fn dead_letters(&self, hidden_for: Duration) -> anyhow::Result<SqsDeadLetters> {
+        let settings = config::queue(self.secrets.current().source())?;
+        let expected = "MCP_BATCH_DLQ_URL: expected the URL of an SQS queue, found nothing";
+        let letters = settings.dlq_url.context(expected)?;
+        Ok(SqsDeadLetters::new(&self.clients.sqs, &letters, &settings.queue_url, hidden_for))
     }
 }
 
@@ -186,9 +196,10 @@ pub struct AwsSweep {
 
 impl AwsSweep {
     /// Makes what passes share. Neither queue nor tools are needed.
-    pub async fn open(source: Source) -> anyhow::Result<Self> {
+    pub async fn open(source: Source, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         let store = AwsStore::open(source).await?;
-        Ok(Self { sweep: Arc::new(store.desk()?), secrets: store.secrets })
+        let sweep = Sweep { observer, ..store.desk()? };
+        Ok(Self { sweep: Arc::new(sweep), secrets: store.secrets })
     }
 
     /// One pass.

@@ -109,6 +109,11 @@ pub(super) struct LlmArgs {
     #[arg(long, value_name = "URL")]
     llm_url: Option<String>,
 
+    /// What that API understands: litellm, or openai for one that refuses LiteLLM's own fields
+    /// [env: MCP_BATCH_LLM_API] [default: litellm].
+    #[arg(long, value_name = "API")]
+    llm_api: Option<String>,
+
     /// The model where neither job nor tool names one [env: MCP_BATCH_LLM_MODEL] [default: the
     /// catalog's].
     #[arg(long, value_name = "NAME")]
@@ -127,12 +132,13 @@ pub(super) struct LlmArgs {
 impl LlmArgs {
     /// One that was typed.
     pub(super) fn typed(&self) -> Option<&'static str> {
-        let Self { tools, llm_url, llm_model, llm_timeout_s, offline } = self;
+        let Self { tools, llm_url, llm_model, llm_timeout_s, llm_api, offline } = self;
         [
             (tools.is_some(), "--tools"),
             (llm_url.is_some(), "--llm-url"),
             (llm_model.is_some(), "--llm-model"),
             (llm_timeout_s.is_some(), "--llm-timeout-s"),
+            (llm_api.is_some(), "--llm-api"),
             (*offline, "--offline"),
         ]
         .into_iter()
@@ -147,6 +153,7 @@ impl LlmArgs {
         source
             .with("MCP_BATCH_TOOLS", self.tools.as_ref())
             .with("MCP_BATCH_LLM_URL", self.llm_url.as_ref())
+            .with("MCP_BATCH_LLM_API", self.llm_api.as_ref())
             .with("MCP_BATCH_LLM_MODEL", self.llm_model.as_ref())
             .with("MCP_BATCH_LLM_TIMEOUT_S", self.llm_timeout_s.as_ref())
     }

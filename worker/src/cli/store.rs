@@ -1,6 +1,8 @@
 //! Ledger and queue that a command reaches itself: in a file, or on AWS. Each is opened when it is
 //! needed, so that nobody has to name a queue to read the ledger.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 
 #[cfg(feature = "aws")]
@@ -8,9 +10,9 @@ use crate::aws::{dynamo::DynamoLedger, setup::AwsStore, sqs::SqsQueue};
 use crate::{
     clock::Clock,
     config::{self, Source},
-    environment::Policy,
+    environment::{Policy, Unobserved},
     lease::Ledger,
-    local::{Database, SqliteLedger, SqliteQueue},
+    local::{Database, SqliteDeadLetters, SqliteLedger, SqliteQueue},
     queue::Queue,
     secret::Secrets,
     sweep::Sweep,
@@ -59,6 +61,12 @@ impl FileStore {
         let secrets = Secrets::fixed(source)?;
         Ok(Self { database: Database::open(&path, clock.clone())?, clock, secrets })
     }
+
+    /// The dead letters, for one pass.
+    pub(super) fn dead_letters(&self) -> SqliteDeadLetters {
+        let path = config::database(self.secrets.current().source());
+        SqliteDeadLetters::new(self.database.clone(), &path)
+    }
 }
 
 impl Store for FileStore {
@@ -74,6 +82,7 @@ impl Store for FileStore {
             courier: courier.map_err(anyhow::Error::msg)?,
             clock: self.clock.clone(),
             policy: self.policy()?,
+            observer: Arc::new(Unobserved),
         })
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use super::{Run, Subject, Verdict, jitter};
+use super::{Run, Subject, Verdict, jitter, journal};
 use crate::{
     clock::{Deadline, UnixMs},
-    environment::{End, Ports},
+    environment::{End, Observation, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, FanIn, Rejection, deliver_if_over},
     job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, ToolName},
@@ -134,11 +134,15 @@ impl<P: Ports> Run<'_, P> {
     }
 
     async fn bury(&self, letter: DeadLetter, key: Option<JobKey>) -> Result<Burial, Verdict> {
-        self.environment.queue.bury(letter).await.map_err(|error| {
+        let burial = self.environment.queue.bury(letter).await.map_err(|error| {
             tracing::warn!(%error, "a dead letter cannot be sent yet");
             let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
             self.returned(key, &reason, BURY_AGAIN + jitter(BURY_AGAIN))
-        })
+        })?;
+        if burial == Burial::Taken {
+            self.environment.observer.observe(Observation::Buried);
+        }
+        Ok(burial)
     }
 
     pub(super) async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
@@ -153,6 +157,7 @@ impl<P: Ports> Run<'_, P> {
 
     /// A body that is no job: nothing can be claimed, so nothing is remembered but the dead letter.
     pub(super) async fn reject_unreadable(&self, invalid: &InvalidJob) -> Verdict {
+        journal::name_invalid(invalid);
         let id = invalid.id.as_ref().map(JobId::as_str);
         let tool = invalid.tool.as_ref().map(ToolName::as_str);
         let rejection = Rejected { key: None, error: &invalid.error(), id, tool };

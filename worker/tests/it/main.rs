@@ -7,12 +7,15 @@
 //! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
 //! | `enqueue.rs` | `mcp-batch enqueue`, `status`, `batch`, `results`, `cancel` in every world; kills, hostile files |
 //! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
+//! | `cost.rs` | `mcp-batch cost`: what was spent, what a month would cost |
+//! | `dead_letters.rs` | `mcp-batch dlq`: plans, replays that are killed, what stays, in both worlds |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
 //! | `llm_money.rs` | what calls are said to cost |
 //! | `limits.rs` | limits toward an upstream, told or found out |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
 //! | `llm_waits.rs` | pauses and refusals that are not the job's fault |
+//! | `monitoring.rs` | Terraform's alarms and dashboard ask for what is told |
 //! | `mcp.rs` | tools of MCP servers: results, failures, sessions, lists; `tools` and `call` |
 //! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
 //! | `any_job.rs` | what holds for any bytes and any job |
@@ -35,6 +38,8 @@ mod aws;
 mod bad_input;
 mod batch_commands;
 mod callbacks_command;
+mod cost;
+mod dead_letters;
 mod enqueue;
 mod events;
 mod helpers;
@@ -46,6 +51,7 @@ mod llm_money;
 mod llm_prompts;
 mod llm_waits;
 mod mcp;
+mod monitoring;
 mod poll;
 mod run_again;
 mod run_command;

@@ -11,3 +11,4 @@ mod life;
 mod mcp;
 mod page;
 mod rig;
+mod telling;
