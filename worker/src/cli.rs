@@ -63,7 +63,7 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
-    Enqueue(enqueue::Args),
+    Enqueue(Box<enqueue::Args>),
     Status(status::Args),
     Batch(batch::Args),
     Results(results::Args),
@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
-        Command::Enqueue(args) => block_on(enqueue::main(args)),
+        Command::Enqueue(args) => block_on(enqueue::main(*args)),
         Command::Status(args) => block_on(status::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
         Command::Results(args) => block_on(results::main(args)),
@@ -109,7 +109,7 @@ pub fn main() -> ExitCode {
         Command::Dlq(args) => block_on(dlq::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
-        Command::Completions(args) => completions::main(&args),
+        Command::Completions(args) => Ok(completions::main(&args)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

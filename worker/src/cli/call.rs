@@ -65,13 +65,12 @@ pub(super) struct Args {
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let source = args.server.source(args.llm.source(Source::from_env()));
     let input = input(&args.input)?;
-    let caller = match args.server.is_chosen(&source, args.llm.typed())? {
-        true => Caller::Server(Client::new(config::client(&source)?)?),
-        false => {
-            let (offline, clock) = (args.llm.is_offline(), Clock::system());
-            let secrets = Secrets::fixed(source.clone())?;
-            Caller::Catalog(Box::new(setup::catalog(&source, offline, &secrets, &clock)?))
-        }
+    let caller = if args.server.is_chosen(&source, args.llm.typed())? {
+        Caller::Server(Client::new(config::client(&source)?)?)
+    } else {
+        let (offline, clock) = (args.llm.is_offline(), Clock::system());
+        let secrets = Secrets::fixed(source.clone())?;
+        Caller::Catalog(Box::new(setup::catalog(&source, offline, &secrets, &clock)?))
     };
     let began = Instant::now();
     let mut signals = Signals::new()?;

@@ -1,7 +1,6 @@
 //! Jobs as texts, which stay what they are: what one lacks is put at its beginning.
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 /// An object's text with more fields at its beginning.
@@ -17,11 +16,6 @@ pub(crate) fn with_fields(fields: &Map<String, Value>, object: &str) -> Bytes {
     }
     text.push_str(rest);
     text.into()
-}
-
-/// Reads a field as whether it is there: `#[serde(default, deserialize_with = "present")]`.
-pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 #[cfg(test)]

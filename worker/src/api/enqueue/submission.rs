@@ -11,7 +11,7 @@ use serde::{
 use serde_json::{Map, Value, value::RawValue};
 
 use super::super::{idempotency::Identity, problem::Problem};
-use crate::job::{self, Membership, present, with_fields};
+use crate::job::{self, Membership, with_fields};
 
 /// The most jobs of one request.
 pub(in crate::api) const MAX_JOBS: usize = 1_000;
@@ -57,6 +57,10 @@ struct Fields {
     id: bool,
     #[serde(default, deserialize_with = "present")]
     batch: bool,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl<'a> Submission<'a> {

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::rows::{Row, Rows, SharedDigest};
 use crate::{
     error::{ErrorClass, JobError},
-    job::{BatchId, Callback, Job, JobId, ModelName, PayloadHash, ToolName, present, with_fields},
+    job::{BatchId, Callback, Job, JobId, ModelName, PayloadHash, ToolName, with_fields},
 };
 
 /// Refusals that are kept to be told; the others are counted.
@@ -52,18 +51,20 @@ pub(super) struct Ready {
 }
 
 /// What a line says itself.
-#[derive(Default, Deserialize)]
-struct Says {
-    #[serde(default, deserialize_with = "present")]
-    tool: bool,
-    #[serde(default, deserialize_with = "present")]
-    model: bool,
-    #[serde(default, deserialize_with = "present")]
-    callback: bool,
-    #[serde(default, deserialize_with = "present")]
-    batch: bool,
-    #[serde(default)]
-    id: Option<Value>,
+struct Says<'a>(HashMap<String, &'a RawValue>);
+
+impl<'a> Says<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.0.contains_key(field)
+    }
+
+    fn id(&self) -> Option<Value> {
+        self.0.get("id").and_then(|id| serde_json::from_str(id.get()).ok())
+    }
 }
 
 /// The jobs of a file, in order.
@@ -125,18 +126,18 @@ impl Drafts {
         // What is wrong with it is told where it is parsed.
         let Ok(text) = str::from_utf8(text) else { return refused(text) };
         let text = text.trim();
-        let Ok(says) = serde_json::from_str::<Says>(text) else {
+        let Some(says) = Says::of(text) else {
             return refused(&Bytes::copy_from_slice(text.as_bytes()));
         };
-        if says.batch && self.defaults.batch.is_some() {
+        if says.has("batch") && self.defaults.batch.is_some() {
             let message = "batch: expected none in a line, since --batch names one";
             return Err(JobError::new(ErrorClass::Invalid, "invalid_field", message).at("batch"));
         }
         let mut lacks = self.defaults.lacking(&says);
-        let (id, text) = match &says.id {
+        let (id, text) = match says.id() {
             None => (self.made_id(&lacks, text)?, text.to_owned()),
             Some(_) if self.defaults.id_prefix.is_empty() => (None, text.to_owned()),
-            Some(id) => (Some(self.prefixed(id)?), without_id(text)?),
+            Some(id) => (Some(self.prefixed(&id)?), without_id(text)?),
         };
         if let Some(id) = id {
             lacks.insert("id".to_owned(), id.into());
@@ -212,15 +213,15 @@ fn conflict(first: u64) -> JobError {
 
 impl Defaults {
     /// What the line does not say.
-    fn lacking(&self, says: &Says) -> Map<String, Value> {
+    fn lacking(&self, says: &Says<'_>) -> Map<String, Value> {
         let url = |callback: &Callback| callback.expose_url().to_owned();
         let fields = [
-            ("tool", says.tool, self.tool.as_ref().map(ToString::to_string)),
-            ("model", says.model, self.model.as_ref().map(ToString::to_string)),
-            ("callback", says.callback, self.callback.as_ref().map(url)),
+            ("tool", self.tool.as_ref().map(ToString::to_string)),
+            ("model", self.model.as_ref().map(ToString::to_string)),
+            ("callback", self.callback.as_ref().map(url)),
         ];
-        let lacking = fields.into_iter().filter(|(_, is_said, _)| !is_said);
-        lacking.filter_map(|(name, _, value)| Some((name.to_owned(), value?.into()))).collect()
+        let lacking = fields.into_iter().filter(|(name, _)| !says.has(name));
+        lacking.filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
     }
 
     fn place(&self, index: u64) -> Option<Value> {

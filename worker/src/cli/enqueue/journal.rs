@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -46,8 +47,7 @@ impl Work {
             hasher.update(text);
         }
         let digest: [u8; 32] = hasher.finalize().into();
-        let work = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { journal: 1, work }
+        Self { journal: 1, work: URL_SAFE_NO_PAD.encode(digest) }
     }
 }
 
@@ -123,13 +123,12 @@ fn read(file: &File) -> anyhow::Result<Option<(Work, SoFar, u64)>> {
         if !line.ends_with('\n') {
             return Ok(work.map(|work| (work, so_far, end)));
         }
-        match &work {
-            None => work = Some(serde_json::from_str(&line).context("it is no journal")?),
-            Some(_) => {
-                let noted: SoFar = serde_json::from_str(&line).context("it is no journal")?;
-                let told = [so_far.told, noted.told.clone()].concat();
-                so_far = SoFar { told, ..noted };
-            }
+        if work.is_none() {
+            work = Some(serde_json::from_str(&line).context("it is no journal")?);
+        } else {
+            let noted: SoFar = serde_json::from_str(&line).context("it is no journal")?;
+            let told = [so_far.told, noted.told.clone()].concat();
+            so_far = SoFar { told, ..noted };
         }
         end += bytes as u64;
     }

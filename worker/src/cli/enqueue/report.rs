@@ -116,20 +116,19 @@ impl Report {
                 )
             }
         };
-        for (count, what) in [
+        let parts = [
             (*duplicates, "known already"),
             (self.repeated, "repeated in the file"),
             (self.bad, "lines are no jobs"),
             (*refused, "refused"),
-        ] {
-            if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
-            }
+        ];
+        for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
+            text = format!("{text}, {count} {what}");
         }
-        if self.resumed_at > 0 {
-            text.push_str(&format!(" ({} of them by an earlier command)", self.resumed_at));
+        match self.resumed_at {
+            0 => text,
+            earlier => format!("{text} ({earlier} of them by an earlier command)"),
         }
-        text
     }
 
     fn json(&self, elapsed: Duration, how: How) -> Value {

@@ -105,15 +105,16 @@ impl<'a> Sender<'a> {
                     Answer::Failed(why) => failed.push((place, why)),
                 }
             }
-            let pause = PAUSE.delay(tries, fastrand::f64());
             if failed.is_empty() {
                 break;
-            } else if began.elapsed() + pause > PATIENCE {
-                match failed.len() == group.len() {
-                    true => bail!(failed.pop().map(|(_, why)| why).unwrap_or_default()),
-                    false => {
-                        failed.into_iter().for_each(|(it, why)| *it = Some(Sent::Refused(why)))
-                    }
+            }
+            let pause = PAUSE.delay(tries, fastrand::f64());
+            if began.elapsed() + pause > PATIENCE {
+                if failed.len() == group.len() {
+                    bail!(failed.pop().map(|(_, why)| why).unwrap_or_default());
+                }
+                for (place, why) in failed {
+                    *place = Some(Sent::Refused(why));
                 }
                 break;
             }
