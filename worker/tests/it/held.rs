@@ -98,6 +98,10 @@ async fn a_held_job_is_run_again_with_the_job_that_comes_along() {
         let ended = held(&folder, ["retry", "a", "--job", "job.json"]).args(WHY).finish().await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
     }
+    let audit = json_lines(&fs::read_to_string(folder.path("mcp-batch-audit.jsonl")).expect("it"));
+    assert_eq!((audit.len(), &audit[0]["action"]), (2, &json!("held retry")));
+    assert_ne!(audit[0]["payload_hash_before"], audit[0]["payload_hash_after"]);
+    assert_eq!(audit[1]["payload_hash_before"], audit[0]["payload_hash_after"]);
     let serve = folder.command("serve").args(["--listen", "127.0.0.1:0"]).llm(&llm);
     let _serve = serve.env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1").start();
     receiver.wait_for(1).await;

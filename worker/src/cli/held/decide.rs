@@ -23,8 +23,8 @@ use crate::{
     },
     clock::Clock,
     held,
-    job::{Job, JobId, JobKey},
-    lease::Decision,
+    job::{Job, JobId, JobKey, PayloadHash},
+    lease::{Decision, Ledger},
     queue::Queue,
     sweep::Desk,
 };
@@ -92,8 +92,8 @@ enum Verdict {
 
 /// What became of it.
 enum Told {
-    /// It stands, and so the job.
-    Done(Value),
+    /// It stands, and so the job; with what it was called with before, as far as that is known here.
+    Done(Value, Option<PayloadHash>),
     /// The job is not one that can be decided about.
     Refused(String),
 }
@@ -104,6 +104,8 @@ struct Entry<'a> {
     action: &'static str,
     job_id: &'a str,
     tool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_hash_before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_hash_after: Option<String>,
 }
@@ -169,15 +171,21 @@ impl Of {
             World::Aws(store) => in_store(&store, &self.id, verdict).await?,
             World::Server(client) => at_server(&client, &self.id, verdict).await?,
         };
-        let job = match told {
-            Told::Done(job) => job,
+        let (job, before) = match told {
+            Told::Done(job, before) => (job, before),
             Told::Refused(why) => {
                 eprintln!("{}: {why}", self.id);
                 return Ok(ExitCode::from(SOME_FAILED));
             }
         };
         let (job_id, tool) = (self.id.as_str(), job["tool"].as_str());
-        let entry = Entry { action, job_id, tool, payload_hash_after: after };
+        let entry = Entry {
+            action,
+            job_id,
+            tool,
+            payload_hash_before: before.map(|hash| hash.to_string()),
+            payload_hash_after: after,
+        };
         audit.append(Clock::system().now(), &[entry])?;
         let mut out = io::stdout().lock();
         match self.json {
@@ -195,7 +203,7 @@ async fn at_server(client: &Client, id: &JobId, verdict: Verdict) -> anyhow::Res
         Verdict::Succeed(result) => ("succeed", json!({"result": result}).to_string()),
     };
     match client.post(&format!("/v1/held/{id}/{decision}"), &body).await {
-        Ok(job) => Ok(Told::Done(job)),
+        Ok(job) => Ok(Told::Done(job, None)),
         Err(Refused::Problem { status, document }) if matches!(status.as_u16(), 404 | 409) => {
             Ok(Told::Refused(document["detail"].as_str().unwrap_or("it is not held").to_owned()))
         }
@@ -206,6 +214,8 @@ async fn at_server(client: &Client, id: &JobId, verdict: Verdict) -> anyhow::Res
 async fn in_store<S: Store>(store: &S, id: &JobId, verdict: Verdict) -> anyhow::Result<Told> {
     let desk = store.desk()?;
     let (key, now) = (JobKey::of(&desk.policy.namespace, id), desk.clock.now());
+    let before = desk.ledger.read(vec![key]).await?.into_iter().next().flatten();
+    let before = before.and_then(|record| record.payload_hash);
     let decided = match verdict {
         Verdict::Retry(job, body) => {
             let queue = store.queue()?;
@@ -221,7 +231,7 @@ async fn in_store<S: Store>(store: &S, id: &JobId, verdict: Verdict) -> anyhow::
         Verdict::Succeed(result) => held::end(desk.post(), key, Decision::Succeed(result)).await?,
     };
     Ok(match decided {
-        Ok(record) => Told::Done(serde_json::to_value(JobView::from(&record))?),
+        Ok(record) => Told::Done(serde_json::to_value(JobView::from(&record))?, before),
         Err(refusal) => Told::Refused(refusal.to_string()),
     })
 }
