@@ -55,12 +55,12 @@ impl<P: Ports> Environment<P> {
             courier: &self.courier,
             clock: &self.clock,
             policy: &self.policy,
+            observer: &*self.observer,
         }
     }
 }
 
 /// What it takes to tell outcomes: neither a queue nor a tool.
-#[derive(Debug)]
 pub struct Post<'a, L> {
     /// Who is owed what.
     pub ledger: &'a L,
@@ -70,6 +70,8 @@ pub struct Post<'a, L> {
     pub clock: &'a Clock,
     /// When to give up.
     pub policy: &'a Policy,
+    /// Who is told what becomes of them.
+    pub observer: &'a dyn Observer,
 }
 
 impl<L> Clone for Post<'_, L> {
@@ -155,9 +157,9 @@ pub enum Observation<'a> {
         /// How long the call took.
         latency: Duration,
     },
-    /// A try to deliver a callback.
+    /// A try to deliver a callback, of a job or of a batch.
     Delivered {
-        /// How it ended, if it was the last: sent or dead.
+        /// How it ended.
         delivery: Delivery,
     },
     /// Its message needs no more work.

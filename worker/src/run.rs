@@ -7,6 +7,7 @@ mod attempt;
 mod callback;
 mod failure;
 mod handoff;
+mod rejection;
 
 use std::{sync::Arc, time::Duration};
 
@@ -90,8 +91,8 @@ impl<P: Ports> Run<'_, P> {
     /// The job and what is known of it; the verdict on its message if its tool can say nothing now.
     async fn subject(&self, job: Job) -> Result<Subject, Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
-        let plan = match self.prepare(&job).await {
-            Ok(()) => self.check(&job),
+        let plan = match self.plan(key, &job).await {
+            Ok(plan) => plan,
             Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
             Err(failure) => return Err(self.unprepared(key, &failure)),
         };
@@ -102,6 +103,38 @@ impl<P: Ports> Run<'_, P> {
             plan,
             job,
         })
+    }
+
+    /// The job's call, or why the job fails; the outer error says why neither is known now.
+    async fn plan(&self, key: JobKey, job: &Job) -> Result<Result<CallPlan, JobError>, ToolError> {
+        self.prepare(job).await?;
+        let plan = match self.check(job) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Err(error)),
+        };
+        match self.check_names(key, job).await {
+            Ok(()) => Ok(Ok(plan)),
+            Err(error) if error.class.is_retryable() => Err(ToolError::free(error)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Where its callbacks lead. Once the job has ended, its callbacks' own schedule counts what they
+    /// do not reach.
+    async fn check_names(&self, key: JobKey, job: &Job) -> Result<(), JobError> {
+        match self.environment.courier.check_names(job).await {
+            Err(error) if error.class.is_retryable() && self.has_ended(key).await => Ok(()),
+            checked => checked,
+        }
+    }
+
+    async fn has_ended(&self, key: JobKey) -> bool {
+        if self.message.receive_count <= 1 {
+            return false;
+        }
+        let records = Box::pin(self.environment.ledger.read(vec![key])).await;
+        let record = records.ok().and_then(|records| records.into_iter().next().flatten());
+        record.is_some_and(|record| record.state.is_counted())
     }
 
     /// Within the time of the batch.

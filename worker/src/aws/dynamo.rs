@@ -56,6 +56,7 @@ use self::{
 use super::clients::Clients;
 use crate::{
     clock::UnixMs,
+    error::JobError,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
@@ -270,6 +271,16 @@ impl Ledger for DynamoLedger {
         now: UnixMs,
     ) -> Result<(), LedgerError> {
         self.note_delivery(key, delivery, now).await
+    }
+
+    async fn refuse(&self, request: ClaimRequest, error: JobError) -> Result<Record, LedgerError> {
+        let _turn = self.turn().await?;
+        let known = match request.redelivered {
+            true => self.look(request.key).await?,
+            false => None,
+        };
+        let rule = |old| Record::refuse(old, &request, &error);
+        Ok(Box::pin(self.step("refuse", known, rule)).await?)
     }
 
     async fn reject(

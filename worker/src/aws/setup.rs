@@ -153,6 +153,7 @@ impl AwsSweep {
             courier: courier.map_err(anyhow::Error::msg)?,
             clock,
             policy: config::policy(source)?,
+            observer: Arc::new(Unobserved),
         };
         Ok(Self { sweep: Arc::new(sweep), secrets })
     }

@@ -131,7 +131,7 @@ impl Close {
         let mut batch = post.ledger.close_batch(key, self.size, now).await??;
         if batch.is_over() && batch.callback.state == CallbackState::Pending {
             let deadline = Deadline::after(DELIVERY_TIME);
-            fan_in::deliver_if_over(post, key, deadline, false).await?;
+            fan_in::deliver_if_over(post, key, deadline).await?;
             batch = post.ledger.batch(key).await?.unwrap_or(batch);
         }
         print(&batch, self.json)?;

@@ -9,6 +9,7 @@ use crate::aws::{dynamo::DynamoLedger, setup::AwsSweep};
 use crate::{
     clock::Clock,
     config::{self, Source},
+    environment::Unobserved,
     job::Namespace,
     local::{Database, SqliteLedger},
     secret::Secrets,
@@ -86,6 +87,7 @@ impl LedgerArgs {
             courier: Courier::new(courier, secrets, clock.clone()).map_err(anyhow::Error::msg)?,
             clock,
             policy,
+            observer: Arc::new(Unobserved),
         }))
     }
 }

@@ -266,8 +266,8 @@ impl Session {
         for key in &entries.batches {
             loop {
                 let deadline = Deadline::after(DELIVERY_TIME);
-                let again_after = match deliver_if_over(post, *key, deadline, false).await? {
-                    FanIn::Settled => break,
+                let again_after = match deliver_if_over(post, *key, deadline).await? {
+                    FanIn::Settled | FanIn::Sent | FanIn::Dead(_) => break,
                     FanIn::NoTime => TICK,
                     FanIn::NotTaken { again_after }
                     | FanIn::NoTurn { again_after }

@@ -16,11 +16,12 @@ use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
 
 /// What makes each version of the tables out of the one before.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
 ];
 
 /// The version of the tables that this program knows.

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::DynamoStore;
-use crate::lease_helpers::{BATCH_URL, START, Store, TestJob, completed};
+use crate::lease_helpers::{BATCH_URL, LEASE_S, START, Store, TestJob, after_s, completed};
 
 const JOBS: u64 = 30;
 
@@ -71,4 +71,36 @@ async fn jobs_that_join_a_batch_of_known_size_at_once_are_all_counted() {
 async fn jobs_of_which_one_brings_the_size_are_all_counted() {
     let Some(store) = DynamoStore::open().await else { return };
     assert_all_are_counted(store, |index| (index == JOBS / 2).then_some(JOBS)).await;
+}
+
+#[tokio::test]
+async fn a_fenced_job_is_taken_out_of_the_transaction_and_those_beside_it_are_counted() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let job = |index| TestJob::new(&format!("job-{index}")).member_of("batch", index, 5);
+    let mut leases = Vec::new();
+    for index in 0..5 {
+        leases.push(worker.own(job(index).claim()).await);
+    }
+    let elsewhere = store.worker();
+    let new_owner = elsewhere.own(job(2).claim_at(after_s(LEASE_S))).await;
+    proxy.forget();
+
+    let mut settling = JoinSet::new();
+    for (index, lease) in (0..5).zip(leases) {
+        let worker = worker.clone();
+        settling.spawn(async move {
+            let settled = worker.settle(&lease, completed("yes"), START).await;
+            (index, matches!(settled, Settled::Saved(_)))
+        });
+    }
+    let mut saved = settling.join_all().await;
+
+    saved.sort_unstable();
+    assert_eq!(saved, [(0, true), (1, true), (2, false), (3, true), (4, true)]);
+    let transactions = proxy.tally().get("TransactWriteItems").copied();
+    assert_eq!(transactions, Some(2), "all five, and all but the fenced one: {:?}", proxy.tally());
+    assert_eq!(worker.batch("batch").await.counted, 4);
+    elsewhere.save(&new_owner, completed("mine"), after_s(LEASE_S)).await;
+    assert!(worker.batch("batch").await.is_complete());
 }

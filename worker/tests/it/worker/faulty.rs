@@ -1,9 +1,10 @@
 //! A ledger whose reads of a batch's members fail as often as asked.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use mcp_batch::{
     clock::UnixMs,
+    error::JobError,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
@@ -19,11 +20,17 @@ type Answer<T> = Result<T, LedgerError>;
 pub(super) struct Faulty {
     ledger: SqliteLedger,
     failing_reads: AtomicUsize,
+    hanging: AtomicBool,
 }
 
 impl Faulty {
     pub(super) fn new(ledger: SqliteLedger) -> Self {
-        Self { ledger, failing_reads: AtomicUsize::new(0) }
+        Self { ledger, failing_reads: AtomicUsize::new(0), hanging: AtomicBool::new(false) }
+    }
+
+    /// Lets reads of members hang, or not any more.
+    pub(super) fn hang_when_reading_members(&self, hangs: bool) {
+        self.hanging.store(hangs, SeqCst);
     }
 
     /// Lets the next reads of members fail.
@@ -76,6 +83,9 @@ impl Ledger for Faulty {
     }
 
     async fn members(&self, key: BatchKey, from: u64, limit: usize) -> Answer<Vec<Member>> {
+        if self.hanging.load(SeqCst) {
+            return std::future::pending().await;
+        }
         let fewer = |times: usize| times.checked_sub(1);
         if self.failing_reads.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
             return Err(LedgerError("it fails as told".to_owned()));
@@ -85,6 +95,10 @@ impl Ledger for Faulty {
 
     async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
         self.ledger.mark_batch(key, delivery, now).await
+    }
+
+    async fn refuse(&self, request: ClaimRequest, error: JobError) -> Answer<Record> {
+        self.ledger.refuse(request, error).await
     }
 
     async fn reject(

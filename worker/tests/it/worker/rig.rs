@@ -17,12 +17,14 @@ use mcp_batch::{
     environment::{Environment, Observation, Observer, Policy, Ports},
     error::{ErrorClass, JobError},
     job::{Job, JobKey, Namespace},
-    lease::{Claim, ClaimRequest, Ledger, Lost, Outcome, OwnerToken, Record, Repeat, Usage},
+    lease::{
+        Claim, ClaimRequest, Delivery, Ledger, Lost, Outcome, OwnerToken, Record, Repeat, Usage,
+    },
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
     tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
-    webhook::{AllowedHosts, Courier, CourierSettings},
+    webhook::{AllowedHosts, Courier, CourierSettings, Lookup, SystemLookup},
 };
 use mcp_batch_testkit::wait_until;
 use rusqlite::Connection;
@@ -172,12 +174,15 @@ pub(super) struct Returned {
 }
 
 #[derive(Default)]
-pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize);
+pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize, AtomicUsize);
 
 impl Observer for Returns {
     fn observe(&self, observation: Observation<'_>) {
         if let Observation::Ended { .. } = observation {
             self.1.fetch_add(1, SeqCst);
+        }
+        if let Observation::Delivered { delivery: Delivery::Dead(_) } = observation {
+            self.2.fetch_add(1, SeqCst);
         }
         if let Observation::Returned { reason, after, .. } = observation {
             let returned = Returned { code: reason.code.to_string(), after };
@@ -221,7 +226,7 @@ impl Rig {
     /// Behind this gate.
     pub(super) fn limited(concurrency: usize, gate: Gate) -> Self {
         let plan = CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe };
-        Self::made(concurrency, plan, allowing_loopback(), gate, |_| {})
+        Self::made(concurrency, plan, allowing_loopback(), SystemLookup, gate, |_| {})
     }
 
     pub(super) fn sending(
@@ -230,13 +235,22 @@ impl Rig {
         callbacks: CourierSettings,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
-        Self::made(concurrency, plan, callbacks, Gate::default(), change)
+        Self::made(concurrency, plan, callbacks, SystemLookup, Gate::default(), change)
+    }
+
+    /// Without an allow-list, and with names that are looked up so.
+    pub(super) fn finding(lookup: impl Lookup) -> Self {
+        let plan = CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe };
+        let connect_timeout = Duration::from_millis(300);
+        let callbacks = CourierSettings { connect_timeout, ..CourierSettings::default() };
+        Self::made(16, plan, callbacks, lookup, Gate::default(), |_| {})
     }
 
     fn made(
         concurrency: usize,
         plan: CallPlan,
         callbacks: CourierSettings,
+        lookup: impl Lookup,
         gate: Gate,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
@@ -248,7 +262,7 @@ impl Rig {
         let database = database.expect("a new ledger");
         let source = Source::default().with("MCP_BATCH_CALLBACK_SECRETS", Some(SECRET));
         let secrets = Secrets::fixed(source).expect("a sound secret");
-        let courier = Courier::new(callbacks, secrets, clock.clone());
+        let courier = Courier::looking_up(lookup, callbacks, secrets, clock.clone());
         let mut policy = Policy::default();
         policy.callbacks.backoff.base = NOT_HERE;
         change(&mut policy);
@@ -371,7 +385,7 @@ impl Rig {
             tool: job.tool().clone(),
             tenant: None,
             payload_hash: job.payload_hash(),
-            callback: None,
+            callback: job.callback().cloned(),
             membership: None,
             metadata: None,
             token: OwnerToken::fresh(),
@@ -408,6 +422,11 @@ impl Rig {
 
     pub(super) fn returned(&self) -> Vec<Returned> {
         self.returns.0.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Callbacks that were given up, of jobs and of batches.
+    pub(super) fn dead_callbacks(&self) -> usize {
+        self.returns.2.load(SeqCst)
     }
 
     /// Messages that need no more work.
