@@ -210,6 +210,9 @@ pub enum Settled {
     Saved(Box<Record>),
     /// Somebody else owns the job by now: drop the result, send nothing.
     Fenced,
+    /// There is no place for its result at the moment, and nothing was changed. The same again may
+    /// be saved; whoever gives up settles the job as failed for this reason.
+    Unkept(JobError),
 }
 
 /// What became of a hand-off of the outcome.

@@ -214,8 +214,8 @@ impl<P: Ports> Run<'_, P> {
         Ok(())
     }
 
-    /// The jobs of a lost worker run one at a time: should one of them have killed it, it will not
-    /// take the others with it again.
+    /// The jobs of a lost worker run one at a time, and nothing beside them: should one of them have
+    /// killed it, it will not take others with it.
     async fn run_alone(&self, subject: &Subject) -> After {
         let alone = tokio::select! {
             biased;
@@ -228,10 +228,38 @@ impl<P: Ports> Run<'_, P> {
             Ok(admitted) => admitted,
             Err(verdict) => return verdict.into(),
         };
+        let admitted = match self.wait_for_others(subject, admitted).await {
+            Ok(admitted) => admitted,
+            Err(verdict) => return verdict.into(),
+        };
         let claim = self.claim(subject, Lost::RunAlone).await;
         let after = self.after_claim(subject, claim, admitted).await;
         drop(alone);
         after
+    }
+
+    /// Takes all other permits as well, as soon as they are free: in the order in which jobs ask for
+    /// them, so that those that come later wait. What will never be called endangers nobody.
+    async fn wait_for_others(
+        &self,
+        subject: &Subject,
+        mut admitted: Admitted,
+    ) -> Result<Admitted, Verdict> {
+        let Ok(plan) = &subject.plan else { return Ok(admitted) };
+        let others = self.bounds.concurrency - admitted.permit.num_permits();
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let all = tokio::select! {
+            biased;
+            () = self.stop.draining() => None,
+            () = self.deadline.reached() => None,
+            all = Arc::clone(&self.bounds.permits).acquire_many_owned(others) => all.ok(),
+        };
+        let needed = plan.timeout + self.environment.policy.settle_margin;
+        match all.filter(|_| self.deadline.time_left() >= needed) {
+            Some(all) => admitted.permit.merge(all),
+            None => return Err(self.not_begun(subject)),
+        }
+        Ok(admitted)
     }
 
     async fn after_claim(

@@ -206,12 +206,15 @@ impl Ledger for DynamoLedger {
             Ok(settled) => return Ok(settled),
             Err(failure) => failure,
         };
-        match (failure.of_result(), settlement) {
-            (Some(error), Settlement::Complete(outcome)) => {
-                let failed = Settlement::Fail(error, outcome.usage);
+        match (failure, settlement) {
+            (Failure::ResultNotStored(bytes), _) => {
+                Ok(Settled::Unkept(failure::result_not_stored(bytes)))
+            }
+            (Failure::ResultTooLarge(bytes), Settlement::Complete(outcome)) => {
+                let failed = Settlement::Fail(failure::result_too_large(bytes), outcome.usage);
                 Ok(Box::pin(self.settle_as(lease, &failed, now)).await?)
             }
-            _ => Err(failure.into()),
+            (failure, _) => Err(failure.into()),
         }
     }
 

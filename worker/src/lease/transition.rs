@@ -450,6 +450,14 @@ impl Record {
 }
 
 impl Settlement {
+    /// What becomes of a result that nothing can keep: its job fails, its cost is known.
+    pub(crate) fn given_up(self, error: JobError) -> Self {
+        match self {
+            Self::Complete(outcome) => Self::Fail(error, outcome.usage),
+            other => other,
+        }
+    }
+
     fn leads_to(&self, state: &State) -> bool {
         match self {
             Self::Complete(_) => matches!(state, State::Done(_)),

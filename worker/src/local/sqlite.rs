@@ -25,7 +25,7 @@ const MIGRATIONS: [&str; 5] = [
 ];
 
 /// The version of the tables that this program knows.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// The most operations one transaction carries: bounds how long the first one waits for the last.
 const MAX_GROUP: usize = 256;

@@ -154,7 +154,7 @@ impl<L: Ledger> Worker<L> {
     pub(crate) async fn save(&self, lease: &Lease, how: Settlement, now: UnixMs) -> Record {
         match self.settle(lease, how, now).await {
             Settled::Saved(record) => *record,
-            Settled::Fenced => panic!("expected the settlement to be saved, it was fenced"),
+            other => panic!("expected the settlement to be saved, found {other:?}"),
         }
     }
 

@@ -151,7 +151,7 @@ async fn a_run_with_more_connections_than_files_does_not_begin() {
 #[test]
 fn an_empty_text_in_place_of_the_callback_secrets_is_refused() {
     for given in ["", " ", "\t\n"] {
-        let error = Keys::read(source([("MCP_BATCH_CALLBACK_SECRETS", given)]));
+        let error = Keys::read(source([("CALLBACK_SECRETS", given)]));
         let error = error.expect_err("nobody would notice that nothing is signed").to_string();
         assert!(error.starts_with("MCP_BATCH_CALLBACK_SECRETS: expected whsec_"), "{error}");
     }

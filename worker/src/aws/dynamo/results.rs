@@ -18,9 +18,9 @@ use crate::lease::{LedgerError, Record, Settlement, State};
 /// What one write unit pays for.
 const WRITE_UNIT: usize = 1024;
 
-/// The largest item with its result: DynamoDB's 400 KB, less what may come to it later, such as
-/// another callback and places in batches.
-const MAX_ITEM: usize = 400 * 1024 - 6 * 1024;
+/// The largest compressed result in an item: DynamoDB's 400 KB, less what the other attributes may come
+/// to, with the longest callback, metadata, twenty places in batches and a past.
+const MAX_IN_ITEM: usize = 400 * 1024 - 24 * 1024;
 
 /// A bucket's PUT costs what eight write units do.
 const WRITES_A_PUT_COSTS: usize = 8;
@@ -80,7 +80,7 @@ impl ResultStore {
             return Ok(());
         }
         let packed = zstd::bulk::compress(json.as_bytes(), LEVEL).map_err(LedgerError::of)?;
-        let fits_item = weight(item) + packed.len().min(json.len()) <= MAX_ITEM;
+        let fits_item = packed.len().min(json.len()) <= MAX_IN_ITEM;
         let (name, value) = match self.put_outside(record, &packed).await {
             Outside::Stored(key) => (RESULT_OBJECT, text(key)),
             Outside::NotWanted if !fits_item => return Err(Failure::ResultTooLarge(json.len())),

@@ -1,9 +1,12 @@
 //! Batches whose jobs come and end all at once: their transactions meet on the batch's item.
 
+use std::time::Duration;
+
 use mcp_batch::{
     error::ErrorClass,
     lease::{Claim, Settled},
 };
+use mcp_batch_testkit::{AwsProxy, Rule};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -103,4 +106,40 @@ async fn a_fenced_job_is_taken_out_of_the_transaction_and_those_beside_it_are_co
     assert_eq!(worker.batch("batch").await.counted, 4);
     elsewhere.save(&new_owner, completed("mine"), after_s(LEASE_S)).await;
     assert!(worker.batch("batch").await.is_complete());
+}
+
+/// What one batch carries: its item takes 1,000 write units a second, and each transaction on it two.
+#[tokio::test]
+async fn jobs_that_end_together_in_several_processes_need_few_transactions_on_their_batch() {
+    const PROCESSES: u64 = 4;
+    const AT_ONCE: u64 = 64;
+    let Some(store) = DynamoStore::open().await else { return };
+    let mut processes = Vec::new();
+    for _ in 0..PROCESSES {
+        let (proxy, worker) = store.behind_proxy().await;
+        // About what DynamoDB takes.
+        proxy.rule(Rule::before("TransactWriteItems").delay(Duration::from_millis(10)));
+        processes.push((proxy, worker));
+    }
+    let size = PROCESSES * AT_ONCE;
+    let mut jobs = JoinSet::new();
+    for index in 0..size {
+        let worker = processes[usize::try_from(index / AT_ONCE).expect("few")].1.clone();
+        let job = TestJob::new(&format!("job-{index}")).member_of("crowd", index, size);
+        jobs.spawn(async move {
+            let lease = worker.own(job.claim()).await;
+            worker.save(&lease, completed("yes"), START).await
+        });
+    }
+    jobs.join_all().await;
+
+    let sum = |of: fn(&AwsProxy) -> u64| processes.iter().map(|(proxy, _)| of(proxy)).sum::<u64>();
+    let transactions = sum(|proxy| {
+        let count = proxy.tally().get("TransactWriteItems").copied().unwrap_or_default();
+        u64::try_from(count).expect("few")
+    });
+    let units = sum(|proxy| proxy.units().write);
+    assert!(processes[0].1.batch("crowd").await.is_complete());
+    assert!(transactions <= size / 8, "{transactions} transactions for {size} jobs");
+    assert!(units <= 4 * size, "{units} write units for {size} jobs");
 }

@@ -143,7 +143,7 @@ impl Bench {
                 let settled = worker.settle(&lease, end_of(index, lease.attempts), self.now());
                 match settled.await {
                     Settled::Saved(record) if record.state.is_counted() => true,
-                    Settled::Saved(_) | Settled::Fenced => return false,
+                    Settled::Saved(_) | Settled::Fenced | Settled::Unkept(_) => return false,
                 }
             }
             Claim::Finished(_) | Claim::Held(_) => false,

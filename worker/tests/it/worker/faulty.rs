@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use mcp_batch::{
     clock::UnixMs,
-    error::JobError,
+    error::{ErrorClass, JobError},
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
@@ -21,11 +21,22 @@ pub(super) struct Faulty {
     ledger: SqliteLedger,
     failing_reads: AtomicUsize,
     hanging: AtomicBool,
+    unkept: AtomicUsize,
 }
 
 impl Faulty {
     pub(super) fn new(ledger: SqliteLedger) -> Self {
-        Self { ledger, failing_reads: AtomicUsize::new(0), hanging: AtomicBool::new(false) }
+        Self {
+            ledger,
+            failing_reads: AtomicUsize::new(0),
+            hanging: AtomicBool::new(false),
+            unkept: AtomicUsize::new(0),
+        }
+    }
+
+    /// Has no place for the next results.
+    pub(super) fn keep_no_results(&self, times: usize) {
+        self.unkept.store(times, SeqCst);
     }
 
     /// Lets reads of members hang, or not any more.
@@ -49,6 +60,14 @@ impl Ledger for Faulty {
     }
 
     async fn settle(&self, lease: &Lease, how: Settlement, now: UnixMs) -> Answer<Settled> {
+        let fewer = |times: usize| times.checked_sub(1);
+        if matches!(how, Settlement::Complete(_))
+            && self.unkept.fetch_update(SeqCst, SeqCst, fewer).is_ok()
+        {
+            let why = "the bucket does not take it";
+            let error = JobError::new(ErrorClass::Permanent, "result_not_stored", why);
+            return Ok(Settled::Unkept(error));
+        }
         self.ledger.settle(lease, how, now).await
     }
 

@@ -278,16 +278,16 @@ async fn a_name_that_leads_to_private_addresses_alone_is_refused_before_anything
     let private = vec![LOOPBACK, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(169, 254, 169, 254)];
     let names = NameServer::start([private]).await;
     let rig = Rig::finding(By(names.address()));
-    let mut jobs: Vec<_> =
-        (0..30).map(|n| with_callback(job(&format!("job-{n}"), "answer"), NAMED)).collect();
-    jobs.push(in_batch("member"));
+    let mut jobs: Vec<_> = (0..30).map(|n| in_batch(&format!("member-{n}"))).collect();
+    jobs.push(with_callback(job("own", "answer"), NAMED));
 
     let answer = rig.process(&jobs).await;
 
     assert_eq!((answer.finished.len(), answer.returned.len(), rig.calls()), (31, 0, 0));
-    assert_eq!(names.asked(), 1, "once for all of them, and nothing is dialled");
-    for (id, field) in [("job-0", "callback"), ("job-29", "callback"), ("member", "batch.callback")]
-    {
+    assert_eq!(names.asked(), 2, "once for all of them, and to tell the one with its own callback");
+    let refused =
+        [("own", "callback"), ("member-0", "batch.callback"), ("member-29", "batch.callback")];
+    for (id, field) in refused {
         let record = rig.record(id).await.expect("a record");
         let State::Failed(error) = &record.state else { panic!("{id}: {record:?}") };
         assert_eq!((error.class, &*error.code), (ErrorClass::Permanent, "callback_refused"));

@@ -76,17 +76,16 @@ async fn every_kind_of_rejection_outlives_its_first_tries() {
     no_id["tool"] = json!(7);
     let misplaced = member("second", 0);
     receiver.set_default(Reply::status(503));
-    let early = [conflict, no_id, misplaced];
-    assert_eq!(rig.process(&early).await.returned.len(), 3);
+    let early = rig.messages(&[conflict, no_id, misplaced]).await;
+    let late = rig.messages(&[member("late", 4)]).await;
+    assert_eq!(rig.work_off(early.clone(), LONG).await.returned.len(), 3);
     rig.let_pass(3_601);
-    let late = [member("late", 4)];
-    receiver.set_default(Reply::status(503));
-    assert_eq!(rig.process(&late).await.returned.len(), 1);
+    assert_eq!(rig.work_off(late.clone(), LONG).await.returned.len(), 1);
     assert_eq!(letters(&rig), 0);
 
     receiver.set_default(Reply::status(204));
-    assert_eq!(rig.process(&early).await.finished.len(), 3, "{:?}", rig.returned());
-    assert_eq!(rig.process(&late).await.finished.len(), 1, "{:?}", rig.returned());
+    assert_eq!(rig.work_off(early, LONG).await.finished.len(), 3, "{:?}", rig.returned());
+    assert_eq!(rig.work_off(late, LONG).await.finished.len(), 1, "{:?}", rig.returned());
 
     assert_eq!((letters(&rig), rig.calls()), (4, 1));
     let deliveries = receiver.deliveries();
@@ -112,8 +111,9 @@ async fn a_rejection_whose_message_is_gone_is_told_by_the_sweep_and_counted_when
     receiver.set_default(Reply::status(503));
     assert_eq!(rig.process(&[broken(&receiver)]).await.returned.len(), 1);
     let mut swept = mcp_batch::sweep::Swept::default();
-    for _ in 0..40 {
-        rig.let_pass(2 * 3_600);
+    // Seldom enough that its host is not left alone.
+    for _ in 0..9 {
+        rig.let_pass(9 * 3_600);
         swept = sweep(&rig.worker.shared(), Deadline::after(LONG)).await.expect("an answer");
         if swept.callbacks_dead > 0 {
             break;

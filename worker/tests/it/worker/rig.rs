@@ -73,6 +73,9 @@ pub(super) struct Scripted {
     pub(super) calls: AtomicUsize,
     pub(super) running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
+    lost_running: AtomicUsize,
+    /// Calls that began while a lost worker's job ran, or that were such a job's beside others.
+    pub(super) beside_suspects: AtomicUsize,
     began: Mutex<Vec<String>>,
     releases: Semaphore,
     window: Window,
@@ -100,11 +103,12 @@ impl Window {
 }
 
 /// One call under way, over when dropped.
-struct Running<'a>(&'a Scripted);
+struct Running<'a>(&'a Scripted, usize);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, SeqCst);
+        self.0.lost_running.fetch_sub(self.1, SeqCst);
     }
 }
 
@@ -114,7 +118,12 @@ impl Scripted {
         self.calls.fetch_add(1, SeqCst);
         let running = self.running.fetch_add(1, SeqCst) + 1;
         self.most_running.fetch_max(running, SeqCst);
-        Running(self)
+        let lost = usize::from(job.id().as_str().starts_with("lost-"));
+        let lost_running = self.lost_running.fetch_add(lost, SeqCst) + lost;
+        if lost_running > 0 && running > 1 {
+            self.beside_suspects.fetch_add(1, SeqCst);
+        }
+        Running(self, lost)
     }
 
     #[expect(clippy::panic, reason = "it is asked to")]
@@ -271,6 +280,8 @@ impl Rig {
             calls: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
+            lost_running: AtomicUsize::new(0),
+            beside_suspects: AtomicUsize::new(0),
             began: Mutex::default(),
             releases: Semaphore::new(0),
             window: Window::default(),
