@@ -24,7 +24,7 @@ pub(super) enum Failure {
 /// Why a job fails whose result of so many bytes nothing can keep.
 pub(super) fn result_too_large(bytes: usize) -> JobError {
     let message = format!(
-        "the result has {bytes} bytes: expected one that fits the ledger (400 KB compressed), or a \
+        "the result has {bytes} bytes: expected one that fits the ledger (376 KB compressed), or a \
          bucket for larger ones"
     );
     JobError::new(ErrorClass::Permanent, "result_too_large", message)
