@@ -6,6 +6,7 @@
 //! | `access.rs` | whose key it is, and what that allows |
 //! | `enqueue.rs` | `POST /v1/jobs` |
 //! | `jobs.rs`, `batches.rs` | what became of a job, of a batch; closing and cancelling |
+//! | `held.rs` | what waits for a person, and the decision |
 //! | `call.rs` | a tool's answer at once |
 //! | `tools.rs` | what there is to call |
 //! | `mcp.rs` | all of that for agents |
@@ -19,14 +20,14 @@ mod enqueue;
 mod front;
 mod held;
 mod idempotency;
-mod jobs;
+pub(crate) mod jobs;
 mod mcp;
 #[cfg(test)]
 mod openapi;
 mod problem;
 mod rate;
 mod tools;
-mod view;
+pub(crate) mod view;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -123,14 +124,17 @@ impl<P: Ports> Api<P> {
             .route("/openapi.json", get(openapi))
             .route("/v1/jobs", enqueue(post(enqueue::post)))
             .route("/v1/jobs/{id}", read(get(jobs::get)).merge(enqueue(delete(jobs::cancel))))
-            .route("/v1/batches/{id}", read(get(batches::get)))
+            .route(
+                "/v1/batches/{id}",
+                read(get(batches::get)).merge(enqueue(delete(batches::cancel))),
+            )
+            .route("/v1/batches/{id}/close", enqueue(post(batches::close)))
             .route("/v1/batches/{id}/results", read(get(batches::results)))
             .route("/v1/tools", any(get(tools::list)))
             .route("/v1/tools/{*tool}", call(post(call::tool)))
             .route("/v1/call", call(post(call::call)))
-            .route("/v1/held/{id}/retry", admin(post(held::retry)))
-            .route("/v1/held/{id}/fail", admin(post(held::fail)))
-            .route("/v1/held/{id}/succeed", admin(post(held::succeed)))
+            .route("/v1/held", admin(get(held::list)))
+            .route("/v1/held/{id}/{decision}", admin(post(held::decide)))
             .route("/mcp", any(mcp::methods(&self, settings)))
             .fallback(async || Problem::not_found("route"))
             .method_not_allowed_fallback(async || {

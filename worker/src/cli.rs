@@ -11,15 +11,22 @@
 mod batch;
 mod call;
 mod callbacks;
+mod cancel;
 mod ledger;
+mod output;
 #[cfg(feature = "aws")]
 mod poll;
+mod results;
 mod run;
 mod secret;
 mod serve;
 mod setup;
+mod show;
+mod status;
+mod store;
 mod sweep;
 mod tools;
+mod world;
 
 use std::process::ExitCode;
 
@@ -49,7 +56,10 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Status(status::Args),
     Batch(batch::Args),
+    Results(results::Args),
+    Cancel(cancel::Args),
     Callbacks(callbacks::Args),
     Secret(secret::Args),
     Sweep(sweep::Args),
@@ -66,7 +76,10 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Status(args) => block_on(status::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
+        Command::Results(args) => block_on(results::main(args)),
+        Command::Cancel(args) => block_on(cancel::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),

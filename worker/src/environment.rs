@@ -180,10 +180,10 @@ pub enum Observation<'a> {
         /// For about how long.
         about: Duration,
     },
-    /// An upstream refused us rather than the job (class `configuration`): a person has to act, so
-    /// this is worth an alarm. The job's message comes back as well.
+    /// An upstream refused us rather than the job (class `configuration`), by a call or before one:
+    /// a person has to act, so this is worth an alarm. The job's message comes back as well.
     Refused {
-        /// The job whose call was refused.
+        /// The job that waits for it.
         job: &'a Job,
         /// Why.
         reason: &'a JobError,

@@ -4,6 +4,7 @@
 
 mod event;
 mod member;
+mod patience;
 mod record;
 
 use std::{fmt, time::Duration};
@@ -15,6 +16,7 @@ use self::event::Account;
 pub use self::{
     event::member_data,
     member::{Holder, Member, MemberKind, Place, Rejection},
+    patience::deliver_patiently,
     record::{BatchRecord, CloseRefusal, Places},
 };
 use crate::{

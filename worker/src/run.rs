@@ -9,7 +9,13 @@ mod failure;
 mod handoff;
 mod rejection;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
@@ -77,8 +83,8 @@ impl<P: Ports> Run<'_, P> {
                 return self.reject_unreadable(&invalid).await;
             }
         };
-        let subject = match self.subject(job).await {
-            Ok(subject) => subject,
+        let (subject, permit) = match self.subject(job, permit).await {
+            Ok(prepared) => prepared,
             Err(verdict) => return verdict,
         };
         match self.try_once(&subject, permit).await {
@@ -89,25 +95,61 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The job and what is known of it; the verdict on its message if its tool can say nothing now.
-    async fn subject(&self, job: Job) -> Result<Subject, Verdict> {
+    async fn subject(
+        &self,
+        job: Job,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(Subject, OwnedSemaphorePermit), Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
-        let plan = match self.plan(key, &job).await {
+        let (plan, permit) = self.plan(key, &job, permit).await;
+        let plan = match plan {
             Ok(plan) => plan,
             Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
-            Err(failure) => return Err(self.unprepared(key, &failure)),
+            Err(failure) => return Err(self.unprepared(&job, key, &failure)),
         };
-        Ok(Subject {
+        let subject = Subject {
             gates: self.environment.tools.gates(&job),
             is_known: self.message.receive_count > 1,
             key,
             plan,
             job,
-        })
+        };
+        let permit = match permit {
+            Some(permit) => permit,
+            None => self.permit().await.ok_or_else(|| self.not_begun(&subject))?,
+        };
+        Ok((subject, permit))
     }
 
-    /// The job's call, or why the job fails; the outer error says why neither is known now.
-    async fn plan(&self, key: JobKey, job: &Job) -> Result<Result<CallPlan, JobError>, ToolError> {
-        self.prepare(job).await?;
+    /// The job's call, or why the job fails, within the time of the batch; the outer error says why
+    /// neither is known now. The permit is given up if that takes a moment: an upstream that is silent
+    /// must not hold up the jobs of all others.
+    async fn plan(
+        &self,
+        key: JobKey,
+        job: &Job,
+        permit: OwnedSemaphorePermit,
+    ) -> (Result<Result<CallPlan, JobError>, ToolError>, Option<OwnedSemaphorePermit>) {
+        let mut planning = pin!(self.plan_in_time(key, job));
+        if let Poll::Ready(plan) = poll_once(planning.as_mut()).await {
+            return (plan, Some(permit));
+        }
+        drop(permit);
+        let plan = tokio::select! {
+            biased;
+            plan = planning => plan,
+            () = self.stop.draining() => Err(ToolError::free(not_started())),
+            () = self.deadline.reached() => Err(ToolError::free(not_started())),
+        };
+        (plan, None)
+    }
+
+    async fn plan_in_time(
+        &self,
+        key: JobKey,
+        job: &Job,
+    ) -> Result<Result<CallPlan, JobError>, ToolError> {
+        self.environment.tools.prepare(job).await?;
         let plan = match self.check(job) {
             Ok(plan) => plan,
             Err(error) => return Ok(Err(error)),
@@ -137,26 +179,20 @@ impl<P: Ports> Run<'_, P> {
         record.is_some_and(|record| record.state.is_counted())
     }
 
-    /// Within the time of the batch.
-    async fn prepare(&self, job: &Job) -> Result<(), ToolError> {
-        tokio::select! {
-            biased;
-            prepared = self.environment.tools.prepare(job) => prepared,
-            () = self.stop.draining() => Err(ToolError::free(not_started())),
-            () = self.deadline.reached() => Err(ToolError::free(not_started())),
-        }
-    }
-
     /// Nothing was claimed, and no attempt is counted.
-    fn unprepared(&self, key: JobKey, failure: &ToolError) -> Verdict {
-        if failure.error.class == ErrorClass::Interrupted {
-            return self.returned(key, &failure.error, not_started_after(self.stop));
+    fn unprepared(&self, job: &Job, key: JobKey, failure: &ToolError) -> Verdict {
+        let reason = &failure.error;
+        if reason.class == ErrorClass::Interrupted {
+            return self.returned(key, reason, not_started_after(self.stop));
+        }
+        if reason.class == ErrorClass::Configuration {
+            self.environment.observer.observe(Observation::Refused { job, reason });
         }
         let backoff = &self.environment.policy.backoff;
         let delay = backoff.delay(self.message.receive_count, fastrand::f64());
         // Whoever names a pause lets it grow: how often the message was received says nothing of it.
         let after = failure.retry_after.unwrap_or(delay);
-        self.returned(key, &failure.error, after + jitter(SPREAD))
+        self.returned(key, reason, after + jitter(SPREAD))
     }
 
     /// Whose job it is: the message says so, or it is of the worker's own.
@@ -386,6 +422,11 @@ pub(crate) fn not_started() -> JobError {
 /// When it does: at once where a worker stops, else soon.
 pub(crate) fn not_started_after(stop: &Stop) -> Duration {
     if stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED) }
+}
+
+/// What a future comes to without waiting.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 /// An even share of `most`.
