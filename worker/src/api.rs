@@ -42,7 +42,7 @@ use axum::{
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
-pub use self::access::Access;
+pub use self::access::{Access, for_readers};
 use self::{access::Guard, problem::Problem, rate::Rate};
 use crate::{
     batch::Stop,
@@ -106,8 +106,8 @@ impl<P: Ports> Api<P> {
         self.environment.check(job)
     }
 
-    /// Every route, with what goes before it.
-    pub fn router(self, settings: &ApiSettings) -> Router {
+    /// Every route, and those that stand `beside`, with what goes before them.
+    pub fn router(self, settings: &ApiSettings, beside: Router) -> Router {
         let (access, rate) = (self.access.clone(), Rate::new(settings.rate_per_second));
         let guarded = |scopes, methods: MethodRouter<Self>| {
             let guard = Guard { access: access.clone(), rate: rate.clone(), scopes };
@@ -141,7 +141,8 @@ impl<P: Ports> Api<P> {
                 let detail = "this route has other methods";
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
             })
-            .with_state(self);
+            .with_state(self)
+            .merge(beside);
         front::before(routes, settings)
     }
 }

@@ -13,6 +13,7 @@ mod call;
 mod callbacks;
 mod cancel;
 mod ledger;
+mod metrics;
 mod output;
 #[cfg(feature = "aws")]
 mod poll;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry;
+use crate::telemetry::{self, Level};
 
 /// Some jobs failed, or wait.
 const SOME_FAILED: u8 = 1;
@@ -65,10 +66,22 @@ enum Command {
     Sweep(sweep::Args),
 }
 
+impl Command {
+    /// What goes on by itself tells of each job; of what a person waits for, the answer tells.
+    fn log_level(&self) -> Level {
+        match self {
+            Self::Serve(_) => Level::Info,
+            #[cfg(feature = "aws")]
+            Self::Poll(_) => Level::Info,
+            _ => Level::Warn,
+        }
+    }
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init();
+    telemetry::init(cli.command.log_level());
     let result = match cli.command {
         Command::Run(args) => block_on(run::main(args)),
         Command::Tools(args) => block_on(tools::main(args)),

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
     clock::Clock,
     error::JobError,
     job::{Job, JobKey, Namespace},
-    lease::{Delivery, Ledger, Lost, Record},
+    lease::{Delivery, Ledger, Lost, Record, Usage},
     queue::Queue,
     retry::Backoff,
     tool::{CallPlan, Tools},
@@ -70,7 +72,7 @@ pub struct Post<'a, L> {
     pub clock: &'a Clock,
     /// When to give up.
     pub policy: &'a Policy,
-    /// Who is told what becomes of them.
+    /// Who is told what happens.
     pub observer: &'a dyn Observer,
 }
 
@@ -148,6 +150,21 @@ pub trait Observer: Send + Sync + 'static {
 /// What happens in the life of a job.
 #[derive(Debug)]
 pub enum Observation<'a> {
+    /// Messages were taken in together.
+    BatchBegan {
+        /// How many.
+        messages: usize,
+    },
+    /// The ledger answered a claim or a settlement, or failed to.
+    LedgerAnswered {
+        /// How long it took.
+        latency: Duration,
+    },
+    /// The job's worker was lost, and it is another's now.
+    TakenOver {
+        /// It waits for a person instead of being run again.
+        is_held: bool,
+    },
     /// Its tool is called.
     CallBegan,
     /// The call is over, however it ended.
@@ -156,12 +173,18 @@ pub enum Observation<'a> {
         job: &'a Job,
         /// How long the call took.
         latency: Duration,
+        /// What it used.
+        usage: &'a Usage,
     },
     /// A try to deliver a callback, of a job or of a batch.
     Delivered {
         /// How it ended.
         delivery: Delivery,
+        /// How long the receiver took.
+        latency: Duration,
     },
+    /// A job lies with the dead letters.
+    Buried,
     /// Its message needs no more work.
     Ended {
         /// The queue's id for the message.
@@ -210,6 +233,41 @@ pub enum End<'a> {
     Duplicate(&'a Record),
     /// Without a record: it is no job, or another job has its id.
     Rejected(&'a JobError),
+}
+
+/// A call that runs. Its end is told however it comes, also if it is dropped in the middle.
+pub(crate) struct RunningCall<'a> {
+    observer: &'a dyn Observer,
+    job: &'a Job,
+    began: Instant,
+    is_over: bool,
+}
+
+impl<'a> RunningCall<'a> {
+    /// The job's tool is called.
+    pub(crate) fn begin(observer: &'a dyn Observer, job: &'a Job) -> Self {
+        observer.observe(Observation::CallBegan);
+        Self { observer, job, began: Instant::now(), is_over: false }
+    }
+
+    /// The call ended, and used that.
+    pub(crate) fn end(mut self, usage: &Usage) {
+        self.tell(usage);
+    }
+
+    fn tell(&mut self, usage: &Usage) {
+        self.is_over = true;
+        let (job, latency) = (self.job, self.began.elapsed());
+        self.observer.observe(Observation::CallEnded { job, latency, usage });
+    }
+}
+
+impl Drop for RunningCall<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.tell(&Usage::unknown());
+        }
+    }
 }
 
 /// An observer that looks away.

@@ -166,7 +166,7 @@ async fn deliver<L: Ledger>(
     let now = post.clock.now();
     let delivery = slot.judged(attempt.delivery, now, post.policy.callbacks.max_age);
     post.ledger.mark_batch(key, delivery, now).await?;
-    post.observer.observe(Observation::Delivered { delivery });
+    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
     slot.note(delivery, now);
     Ok(match delivery {
         Delivery::Sent => FanIn::Sent,

@@ -7,6 +7,7 @@ mod attempt;
 mod callback;
 mod failure;
 mod handoff;
+mod journal;
 mod rejection;
 
 use std::{
@@ -17,15 +18,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
 
-pub(crate) use self::attempt::catching_panics;
 use self::{admission::Admitted, attempt::After};
+pub(crate) use self::{attempt::catching_panics, journal::span};
 use crate::{
     batch::{Bounds, Stop},
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, code},
     job::{Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
@@ -83,6 +87,7 @@ impl<P: Ports> Run<'_, P> {
                 return self.reject_unreadable(&invalid).await;
             }
         };
+        journal::name(&job);
         let (subject, permit) = match self.subject(job, permit).await {
             Ok(prepared) => prepared,
             Err(verdict) => return verdict,
@@ -324,7 +329,7 @@ impl<P: Ports> Run<'_, P> {
                 let left = until.since(self.environment.clock.now());
                 let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
-                let reason = JobError::new(ErrorClass::Busy, "busy", message);
+                let reason = JobError::new(ErrorClass::Busy, code::BUSY, message);
                 self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
             }
             Err(error) => self.unclaimed(subject, &error).into(),
@@ -374,7 +379,30 @@ impl<P: Ports> Run<'_, P> {
             lost,
             redelivered: subject.is_known,
         };
-        self.environment.ledger.claim(request).await
+        let (token, began) = (request.token, Instant::now());
+        let claim = self.environment.ledger.claim(request).await;
+        self.ledger_answered(began);
+        if let Ok(claim) = &claim {
+            self.note_takeover(claim, token);
+        }
+        claim
+    }
+
+    fn ledger_answered(&self, began: Instant) {
+        let latency = began.elapsed();
+        self.environment.observer.observe(Observation::LedgerAnswered { latency });
+    }
+
+    fn note_takeover(&self, claim: &Claim, token: OwnerToken) {
+        let is_held = match claim {
+            Claim::Owned(lease) => match lease.record.state {
+                State::Running { alone: true, .. } => false,
+                _ => return,
+            },
+            Claim::Held(record) if record.token == token => true,
+            _ => return,
+        };
+        self.environment.observer.observe(Observation::TakenOver { is_held });
     }
 
     fn not_begun(&self, subject: &Subject) -> Verdict {
@@ -394,6 +422,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     fn ended(&self, key: Option<JobKey>, end: End<'_>, burial: Burial) -> Verdict {
+        journal::ended(&end);
         let message_id = self.message.id.as_str();
         self.environment.observer.observe(Observation::Ended { message_id, key, end });
         match burial {
@@ -416,7 +445,7 @@ impl<P: Ports> Run<'_, P> {
 /// Why a job that was not begun comes back.
 pub(crate) fn not_started() -> JobError {
     let message = "there was no time left to begin the job";
-    JobError::new(ErrorClass::Interrupted, "not_started", message)
+    JobError::new(ErrorClass::Interrupted, code::NOT_STARTED, message)
 }
 
 /// When it does: at once where a worker stops, else soon.

@@ -30,7 +30,7 @@ pub(crate) async fn tell<L: Ledger>(
     let delivery = slot.judged(attempt.delivery, now, post.policy.callbacks.max_age);
     let mark = Mark::Callback(slot.callback.clone(), delivery);
     post.ledger.mark(record.key, record.epoch, mark, now).await.map_err(Untold::Unnoted)?;
-    post.observer.observe(Observation::Delivered { delivery });
+    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
     slot.note(delivery, now);
     if let Delivery::Dead(why) = delivery {
         let (job_id, host, why) = (&record.job_id, slot.callback.host(), why.name());

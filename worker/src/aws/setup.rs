@@ -15,7 +15,7 @@ use crate::{
     batch::Worker,
     clock::{Clock, Deadline},
     config::{self, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings, Source},
-    environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
+    environment::{Environment, Heartbeat, Observer, Policy, Ports, Unobserved},
     lease::LedgerError,
     secret::Secrets,
     sweep::{self, Sweep, Swept},
@@ -63,6 +63,7 @@ impl AwsWorker {
         concurrency: usize,
         fallback: Fallback,
         heartbeat: Option<Heartbeat>,
+        observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -86,7 +87,7 @@ impl AwsWorker {
                 .map_err(anyhow::Error::msg)?,
             clock,
             policy,
-            observer: Arc::new(Unobserved),
+            observer,
         };
         let worker = Worker::new(Arc::new(environment), concurrency);
         Ok(Self { worker, secrets, concurrency, longest_job })
@@ -166,6 +167,7 @@ impl AwsStore {
             courier: courier.map_err(anyhow::Error::msg)?,
             clock: self.clock.clone(),
             policy: config::policy(source)?,
+            observer: Arc::new(Unobserved),
         })
     }
 
@@ -186,9 +188,10 @@ pub struct AwsSweep {
 
 impl AwsSweep {
     /// Makes what passes share. Neither queue nor tools are needed.
-    pub async fn open(source: Source) -> anyhow::Result<Self> {
+    pub async fn open(source: Source, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
         let store = AwsStore::open(source).await?;
-        Ok(Self { sweep: Arc::new(store.desk()?), secrets: store.secrets })
+        let sweep = Sweep { observer, ..store.desk()? };
+        Ok(Self { sweep: Arc::new(sweep), secrets: store.secrets })
     }
 
     /// One pass.

@@ -7,7 +7,6 @@ use crate::aws::{dynamo::DynamoLedger, setup::AwsStore};
 use crate::{
     cli::store::{FileStore, Store},
     config::{self, Source},
-    environment::Unobserved,
     job::Namespace,
     local::SqliteLedger,
     sweep::Sweep,

@@ -5,18 +5,23 @@ mod http;
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use axum::Router;
 use tokio::{net::TcpListener, time::interval};
 
-use super::setup::{Embedded, LOOK_FOR_DEAD, LlmArgs, Plan, Signals};
+use super::{
+    metrics,
+    setup::{Embedded, LOOK_FOR_DEAD, LlmArgs, Plan, Signals},
+};
 use crate::{
-    api::{Access, Api},
+    api::{Access, Api, for_readers},
     batch::{Stop, Worker},
     config::{self, ApiSettings, Source},
-    environment::{Policy, Unobserved},
+    environment::Policy,
     local::SqliteQueue,
     poller::{Poller, PollerSettings},
     secret::Secrets,
     sweep::{self, sweep_until_stopped},
+    telemetry::{metered::Metered, prometheus::Page},
 };
 
 /// The names by which a server on a loopback address is called.
@@ -81,6 +86,7 @@ struct Session {
     settings: ApiSettings,
     access: Access,
     embedded: Embedded,
+    metrics: Arc<Metered<Page>>,
     stop: Stop,
 }
 
@@ -98,18 +104,19 @@ impl Session {
             config::required_llm(source)
                 .context("for a first try, --offline answers without one")?;
         }
+        let metrics = Arc::new(Metered::new(Page::default()));
         let plan = Plan {
             policy,
             secrets,
             is_offline: args.llm.is_offline(),
             queue: SqliteQueue::shared,
-            observer: Arc::new(Unobserved),
+            observer: Arc::clone(&metrics) as _,
             // A job's, and one that somebody waits for.
             calls_per_job: 2,
             clients: http::MAX_CONNECTIONS,
         };
         let embedded = Embedded::open(source, plan)?;
-        Ok(Self { listen, settings, access, embedded, stop: Stop::default() })
+        Ok(Self { listen, settings, access, embedded, metrics, stop: Stop::default() })
     }
 
     fn greet(&self, address: SocketAddr, database: &Path) {
@@ -132,7 +139,8 @@ impl Session {
         let poller = Poller::new(worker, settings);
         let access = self.access.clone();
         let api = Api::new(Arc::clone(environment), access, *concurrency, self.stop.clone());
-        let serving = http::serve(listener, api.router(&self.settings), &self.stop, drain);
+        let router = api.router(&self.settings, self.metrics_page());
+        let serving = http::serve(listener, router, &self.stop, drain);
         let ended = async { tokio::join!(poller.run(&self.stop), serving) };
         tokio::pin!(ended);
         let desk = Arc::clone(environment);
@@ -146,6 +154,15 @@ impl Session {
                 _ = look.tick() => self.embedded.free_what_dead_processes_held().await,
             }
         }
+    }
+
+    /// On loopback whoever measures needs no key, whoever else does.
+    fn metrics_page(&self) -> Router {
+        let access = match self.listen.ip().is_loopback() {
+            true => Access::Open(self.embedded.environment.policy.namespace.clone()),
+            false => self.access.clone(),
+        };
+        for_readers(metrics::route(Arc::clone(&self.metrics)), access)
     }
 
     /// The first signal lets running jobs end, the second stops them.

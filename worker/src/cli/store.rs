@@ -1,6 +1,8 @@
 //! Ledger and queue that a command reaches itself: in a file, or on AWS. Each is opened when it is
 //! needed, so that nobody has to name a queue to read the ledger.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 
 #[cfg(feature = "aws")]
@@ -8,7 +10,7 @@ use crate::aws::{dynamo::DynamoLedger, setup::AwsStore, sqs::SqsQueue};
 use crate::{
     clock::Clock,
     config::{self, Source},
-    environment::Policy,
+    environment::{Policy, Unobserved},
     lease::Ledger,
     local::{Database, SqliteLedger, SqliteQueue},
     queue::Queue,
@@ -71,6 +73,7 @@ impl Store for FileStore {
             courier: courier.map_err(anyhow::Error::msg)?,
             clock: self.clock.clone(),
             policy: self.policy()?,
+            observer: Arc::new(Unobserved),
         })
     }
 

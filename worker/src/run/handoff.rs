@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Run, Subject, Verdict, jitter};
 use crate::{
     clock::Deadline,
-    environment::{End, Ports},
+    environment::{End, Observation, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, FanIn, deliver_if_over},
     job::{Job, JobKey, Membership},
@@ -136,11 +136,15 @@ impl<P: Ports> Run<'_, P> {
         letter: DeadLetter,
         key: Option<JobKey>,
     ) -> Result<Burial, Verdict> {
-        self.environment.queue.bury(letter).await.map_err(|error| {
+        let burial = self.environment.queue.bury(letter).await.map_err(|error| {
             tracing::warn!(%error, "a dead letter cannot be sent yet");
             let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
             self.returned(key, &reason, BURY_AGAIN + jitter(BURY_AGAIN))
-        })
+        })?;
+        if burial == Burial::Taken {
+            self.environment.observer.observe(Observation::Buried);
+        }
+        Ok(burial)
     }
 
     pub(super) async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {

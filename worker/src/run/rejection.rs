@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Run, Subject, Verdict, jitter};
+use super::{Run, Subject, Verdict, jitter, journal};
 use crate::{
     environment::{End, Ports},
     error::{ErrorClass, JobError},
@@ -33,6 +33,7 @@ struct Rejected<'a> {
 impl<P: Ports> Run<'_, P> {
     /// A body that is no job.
     pub(super) async fn reject_unreadable(&self, invalid: &InvalidJob) -> Verdict {
+        journal::name_invalid(invalid);
         let rejected = Rejected {
             key: None,
             error: &invalid.error(),

@@ -10,3 +10,4 @@ mod hostile;
 mod life;
 mod mcp;
 mod rig;
+mod telling;

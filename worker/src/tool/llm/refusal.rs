@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{ApiKey, ToolError, head::cost_usd, shown::shown};
 use crate::{
     clock::UnixMs,
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, code},
     http::Response,
     lease::Usage,
     retry::retry_after,
@@ -101,9 +101,9 @@ impl Refusal {
     fn judge(&self, details: &Details) -> Verdict {
         use ErrorClass::{Configuration, Permanent, Throttled, Transient};
         match self.status.as_u16() {
-            _ if details.is_budget_spent() => parked("budget_exceeded", BUDGET_PAUSE),
+            _ if details.is_budget_spent() => parked(code::BUDGET_EXCEEDED, BUDGET_PAUSE),
             400 | 402 | 403 | 429 if details.is_quota_spent() => {
-                parked("quota_exceeded", LONGEST_PAUSE)
+                parked(code::QUOTA_EXCEEDED, LONGEST_PAUSE)
             }
             400 | 401 | 403 | 500 if details.refuses_our_key() => Configuration.with("api_key"),
             300..=399 | 401 | 402 | 403 => Configuration.with(self.code()),
