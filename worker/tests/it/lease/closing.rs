@@ -17,6 +17,8 @@ use crate::lease_helpers::{
 /// A day: when a batch is closed that says nothing else.
 const EXPIRY_S: i64 = 24 * 3600;
 
+const DAY_S: i64 = 86_400;
+
 async fn complete<L: Ledger>(worker: &Worker<L>, job: &TestJob) {
     let lease = worker.own(job.claim()).await;
     worker.save(&lease, completed("yes"), START).await;
@@ -236,7 +238,6 @@ pub(super) async fn a_batch_may_wait_for_its_size_as_long_as_it_is_open<S: Store
 
 pub(super) async fn a_batch_that_would_be_open_too_long_is_refused<S: Store>(store: S) {
     let worker = store.worker();
-    const DAY_S: i64 = 86_400;
     let job = |days: i64, extra_s: i64| {
         let expires_at = after_s(days * DAY_S + extra_s).rfc3339();
         let place =

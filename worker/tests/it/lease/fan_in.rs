@@ -88,15 +88,12 @@ impl Bench {
 
     /// Whether the process that works off this job dies at this moment.
     fn dies(&self, index: u64, moment: Moment) -> bool {
-        let dies = match OF_THE_DELIVERY.contains(&moment) {
-            true => {
-                let mut next = self.of_the_delivery.lock().expect("nobody panics with it");
-                next.pop_front_if(|next| *next == moment).is_some()
-            }
-            false => {
-                let has_killed = &self.has_killed[usize::try_from(index).expect("a small number")];
-                kills_at(index) == moment && !has_killed.swap(true, SeqCst)
-            }
+        let dies = if OF_THE_DELIVERY.contains(&moment) {
+            let mut next = self.of_the_delivery.lock().expect("nobody panics with it");
+            next.pop_front_if(|next| *next == moment).is_some()
+        } else {
+            let has_killed = &self.has_killed[usize::try_from(index).expect("a small number")];
+            kills_at(index) == moment && !has_killed.swap(true, SeqCst)
         };
         if dies {
             *self.deaths.lock().expect("nobody panics with it").entry(moment).or_default() += 1;
