@@ -159,7 +159,7 @@ fn maybe_moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<UnixMs>>
     Ok(row.get::<_, Option<i64>>(column)?.map(UnixMs))
 }
 
-fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
+pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
     row.get(column).map(UnixMs)
 }
 
@@ -175,7 +175,7 @@ fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| malformed(column, error.to_string()))
 }
