@@ -49,6 +49,7 @@ pub mod secret;
 pub mod spending;
 pub mod sweep;
 pub mod telemetry;
+mod tell;
 
 #[cfg(feature = "api")]
 pub mod api;
