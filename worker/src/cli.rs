@@ -16,6 +16,7 @@ mod completions;
 mod cost;
 mod dlq;
 mod enqueue;
+mod held;
 mod input;
 mod ledger;
 mod metrics;
@@ -71,6 +72,7 @@ enum Command {
     Callbacks(callbacks::Args),
     Cost(cost::Args),
     Dlq(dlq::Args),
+    Held(Box<held::Args>),
     Secret(secret::Args),
     Sweep(sweep::Args),
     Completions(completions::Args),
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Cost(args) => block_on(cost::main(args)),
         Command::Dlq(args) => block_on(dlq::main(args)),
+        Command::Held(args) => block_on(held::main(*args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
         Command::Completions(args) => Ok(completions::main(&args)),
