@@ -141,20 +141,21 @@ impl<R: BufRead> Table<R> {
         let id = mapping.id.as_deref().map(column).transpose()?;
         let metadata = mapping.metadata.iter().map(|name| Ok((name.clone(), column(name)?)));
         let metadata = metadata.collect::<anyhow::Result<Vec<_>>>()?;
-        let is_used = |place| Some(place) == id || metadata.iter().any(|(_, it)| *it == place);
         let fields = match mapping.fields.is_empty() {
-            false => mapping
-                .fields
-                .iter()
-                .map(|Field { name, column: wanted, kind }| {
-                    Ok((name.clone(), column(wanted)?, *kind))
-                })
-                .collect::<anyhow::Result<_>>()?,
-            true => (0..names.len())
-                .filter(|place| !is_used(*place))
-                .map(|place| Ok((names[place].clone(), column(&names[place])?, Kind::Text)))
-                .collect::<anyhow::Result<_>>()?,
+            false => mapping.fields.clone(),
+            true => {
+                let is_used = |name: &&String| {
+                    mapping.id.as_ref() == Some(*name) || mapping.metadata.contains(name)
+                };
+                names
+                    .iter()
+                    .filter(|name| !is_used(name))
+                    .map(|name| Field::of_column(name))
+                    .collect()
+            }
         };
+        let field = |Field { name, column: wanted, kind }| Ok((name, column(&wanted)?, kind));
+        let fields = fields.into_iter().map(field).collect::<anyhow::Result<_>>()?;
         let input = mapping.input.clone();
         Ok(Self { records, columns: names.len(), id, fields, metadata, input })
     }
@@ -162,35 +163,30 @@ impl<R: BufRead> Table<R> {
     /// The next row as the text of a job that lacks its tool.
     pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
         let Some(Record { line, cells }) = self.records.next()? else { return Ok(None) };
-        let text = cells.and_then(|cells| self.job(cells));
+        let text = cells.and_then(|cells| self.job(&cells));
         Ok(Some(Row { line, text: text.map(|job| Value::Object(job).to_string().into()) }))
     }
 
-    fn job(&self, mut cells: Vec<String>) -> Result<Map<String, Value>, JobError> {
+    fn job(&self, cells: &[String]) -> Result<Map<String, Value>, JobError> {
         if cells.len() != self.columns {
             let message = format!("expected {} cells, found {}", self.columns, cells.len());
             return Err(invalid("cells", message));
         }
-        let mut take = |place: usize| cells.get_mut(place).map(std::mem::take).unwrap_or_default();
+        let cell = |place: usize| cells.get(place).map_or("", String::as_str);
         let mut job = Map::new();
         if let Some(place) = self.id {
-            job.insert("id".to_owned(), take(place).trim().into());
+            job.insert("id".to_owned(), cell(place).trim().into());
         }
-        // One column may be both.
-        let metadata = self.metadata.iter();
-        let metadata: Map<_, _> =
-            metadata.map(|(name, place)| (name.clone(), take(*place).into())).collect();
         let mut input = self.input.clone();
-        for (name, place, kind) in &self.fields {
-            let kept = self.metadata.iter().find(|(_, it)| it == place);
-            let kept = kept.and_then(|(name, _)| metadata.get(name)?.as_str());
-            let cell = kept.map_or_else(|| cells_at(&cells, *place), str::to_owned);
-            // An empty cell is a field that is left out.
-            if !cell.is_empty() {
-                input.insert(name.clone(), value(name, cell, *kind)?);
-            }
+        // An empty cell is a field that is left out.
+        let given = self.fields.iter().filter(|(_, place, _)| !cell(*place).is_empty());
+        for (name, place, kind) in given {
+            input.insert(name.clone(), value(name, cell(*place), *kind)?);
         }
         job.insert("input".to_owned(), input.into());
+        let metadata = self.metadata.iter();
+        let metadata: Map<_, _> =
+            metadata.map(|(name, place)| (name.clone(), cell(*place).into())).collect();
         if !metadata.is_empty() {
             job.insert("metadata".to_owned(), metadata.into());
         }
@@ -198,14 +194,10 @@ impl<R: BufRead> Table<R> {
     }
 }
 
-fn cells_at(cells: &[String], place: usize) -> String {
-    cells.get(place).cloned().unwrap_or_default()
-}
-
-fn value(name: &str, cell: String, kind: Kind) -> Result<Value, JobError> {
+fn value(name: &str, cell: &str, kind: Kind) -> Result<Value, JobError> {
     match kind {
         Kind::Text => Ok(cell.into()),
-        Kind::Json => serde_json::from_str(&cell).map_err(|_| {
+        Kind::Json => serde_json::from_str(cell).map_err(|_| {
             let field = format!("input.{name}");
             invalid("not_json", format!("{field}: expected JSON, found another text")).at(&field)
         }),

@@ -58,6 +58,13 @@ pub(super) struct Mapping {
     pub(super) delimiter: u8,
 }
 
+impl Field {
+    /// A column that is a field under its own name.
+    pub(super) fn of_column(name: &str) -> Self {
+        Self { name: name.to_owned(), column: name.to_owned(), kind: Kind::Text }
+    }
+}
+
 impl FromStr for Field {
     type Err = &'static str;
 

@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between the tries.
 const PAUSE: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(10) };
 
+/// Body and attributes share SQS's 1 MiB.
+#[cfg(feature = "aws")]
+const MAX_SQS_BODY_BYTES: usize = crate::job::MAX_BODY_BYTES - 1_024;
+
 /// Where jobs are sent.
 pub(super) enum Sender<'a> {
     File {
@@ -93,7 +97,7 @@ impl<'a> Sender<'a> {
     /// Sends a group; one answer a job, in their order.
     pub(super) async fn send(&self, group: &[Ready]) -> anyhow::Result<Vec<Sent>> {
         let began = Instant::now();
-        let mut sent: Vec<Option<Sent>> = group.iter().map(|_| None).collect();
+        let mut sent: Vec<_> = group.iter().map(|job| self.refusal(job)).collect();
         for tries in 1.. {
             let left: Vec<_> = group.iter().zip(&mut sent).filter(|(_, it)| it.is_none()).collect();
             let jobs: Vec<_> = left.iter().map(|(job, _)| *job).collect();
@@ -121,6 +125,20 @@ impl<'a> Sender<'a> {
             sleep(pause).await;
         }
         Ok(sent.into_iter().flatten().collect())
+    }
+
+    /// Why a job can never be sent there.
+    fn refusal(&self, job: &Ready) -> Option<Sent> {
+        #[cfg(feature = "aws")]
+        if let Self::Aws { .. } = self
+            && job.body.len() > MAX_SQS_BODY_BYTES
+        {
+            let found = job.body.len();
+            let expected = format!("expected at most {MAX_SQS_BODY_BYTES} bytes for SQS");
+            return Some(Sent::Refused(format!("{expected}, found {found}")));
+        }
+        let _ = job;
+        None
     }
 
     async fn try_once(&self, jobs: &[&Ready]) -> anyhow::Result<Vec<Answer>> {

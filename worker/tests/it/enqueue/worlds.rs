@@ -169,6 +169,19 @@ async fn a_file_of_jobs_is_sent_worked_off_shown_and_written_in_every_world() {
 }
 
 #[tokio::test]
+async fn a_job_that_sqs_has_no_room_for_is_named_and_the_others_sent() {
+    let Some(world) = World::aws().await else { return };
+    let large = summarize("large", &"x".repeat(1_048_400));
+    world.folder.jobs(&[summarize("a", "One."), large, summarize("b", "Two.")]);
+    let sent = world.command("enqueue").args(["jobs.jsonl"]).summary().await;
+    assert_eq!(
+        (&sent["accepted"], &sent["refused"], &sent["exit"]),
+        (&2.into(), &1.into(), &1.into())
+    );
+    assert_eq!(sent["refused_lines"][0]["line"], 2);
+}
+
+#[tokio::test]
 async fn on_aws_each_command_needs_just_the_part_it_uses() {
     let Some(world) = World::aws().await else { return };
     let Kind::Aws(aws) = &world.kind else { return };
