@@ -46,6 +46,7 @@ pub mod retry;
 pub mod secret;
 pub mod sweep;
 pub mod telemetry;
+pub mod trace;
 
 #[cfg(feature = "api")]
 pub mod api;

@@ -1,5 +1,5 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`FakeMcp`] and [`ModernMcp`] for MCP servers, [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS with an [`AwsProxy`] in front
+//! [`FakeMcp`] and [`ModernMcp`] for MCP servers, [`Receiver`] for whoever gets the callbacks, [`Collector`] for traces, [`MiniStack`] for AWS with an [`AwsProxy`] in front
 //! of it, [`FakeAws`] where AWS has to be fast and need not be right, and [`RuntimeApi`] with
 //! [`EventSource`] for what no emulator of Lambda gets right.
 //!
@@ -34,6 +34,7 @@
 //! | `aws_proxy.rs` | what goes to AWS: seen, priced, and made to fail |
 //! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
 //! | `event_source.rs` | the mapping from SQS to Lambda, rule by rule |
+//! | `collector.rs` | a collector of traces |
 //! | `cpu.rs` | which CPU a thread runs on |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
@@ -45,6 +46,8 @@
 use std::time::{Duration, Instant};
 
 mod aws_proxy;
+
+mod collector;
 
 mod cpu;
 
@@ -74,6 +77,7 @@ pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
 pub use crate::aws_proxy::{AwsCall, AwsProxy, Fault, Rule, Units, Watch};
+pub use crate::collector::{CollectedSpan, Collector};
 pub use crate::cpu::run_on_cpu;
 pub use crate::event_source::{
     EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,

@@ -68,7 +68,10 @@ impl Folder {
     pub(crate) fn command(&self, name: &str) -> Run<'_> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-batch"));
         for (name, _) in std::env::vars_os() {
-            if ["MCP_BATCH_", "AWS_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+            if ["MCP_BATCH_", "AWS_", "OTEL_"]
+                .iter()
+                .any(|ours| name.to_string_lossy().starts_with(ours))
+            {
                 command.env_remove(name);
             }
         }

@@ -11,3 +11,4 @@ mod life;
 mod mcp;
 mod rig;
 mod telling;
+mod traces;

@@ -22,6 +22,7 @@ use mcp_batch::{
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
     tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
+    trace::Tracer,
     webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::wait_until;
@@ -285,6 +286,7 @@ impl Rig {
             clock,
             policy,
             observer: Arc::<Returns>::clone(&returns),
+            tracer: Tracer::default(),
         });
         let worker = Worker::new(environment, concurrency);
         Self { worker, returns, ahead_ms, folder }
