@@ -29,6 +29,7 @@
 //! | `mcp.rs` | MCP servers: one that fails by the name of the tool, one of the newest revision |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
+//! | `logbook.rs` | logs, and what must not be in them, kept for `scripts/logs` |
 //! | `litellm.rs` | the real `LiteLLM`, in front of providers of ours |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
 //! | `aws_proxy.rs` | what goes to AWS: seen, priced, and made to fail |
@@ -59,6 +60,8 @@ mod litellm;
 
 mod llm;
 
+mod logbook;
+
 mod mcp;
 
 mod ministack;
@@ -84,6 +87,7 @@ pub use crate::event_source::{
 };
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::litellm::LiteLlm;
+pub use crate::logbook::log_of;
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, RateLimit, Status};
 pub use crate::mcp::{FakeMcp, FakeMcpBuilder, LostSession, McpEra, ModernMcp};
 pub use crate::ministack::MiniStack;

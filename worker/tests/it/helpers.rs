@@ -6,9 +6,11 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, Once},
 };
 
-use mcp_batch_testkit::{FakeLlm, wait_until};
+use mcp_batch::telemetry::{self, Level};
+use mcp_batch_testkit::{FakeLlm, log_of, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -240,7 +242,16 @@ impl Drop for Running {
         // It has ended already, or a test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Its folder may be gone already.
+        let log = fs::read(&self.err_path).unwrap_or_default();
+        log_of("command").write_all(&log).expect("the folder of logs takes it");
     }
+}
+
+/// Keeps what the library logs in this process, at every level there is.
+pub(crate) fn log_this_process() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| telemetry::init_to(Mutex::new(log_of("process")), Level::Trace));
 }
 
 /// An address that nobody listens on.

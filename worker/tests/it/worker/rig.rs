@@ -257,6 +257,7 @@ impl Rig {
     ) -> Self {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        log_this_process();
         let folder = tempfile::tempdir().expect("a folder");
         let (clock, ahead_ms) = movable_clock();
         let database = Database::open(&folder.path().join("a.db"), clock.clone());
