@@ -12,11 +12,14 @@ mod batch;
 mod call;
 mod callbacks;
 mod cancel;
+mod cost;
+mod dlq;
 mod ledger;
 mod metrics;
 mod output;
 #[cfg(feature = "aws")]
 mod poll;
+mod responsible;
 mod results;
 mod run;
 mod secret;
@@ -62,6 +65,8 @@ enum Command {
     Results(results::Args),
     Cancel(cancel::Args),
     Callbacks(callbacks::Args),
+    Cost(cost::Args),
+    Dlq(dlq::Args),
     Secret(secret::Args),
     Sweep(sweep::Args),
 }
@@ -94,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Results(args) => block_on(results::main(args)),
         Command::Cancel(args) => block_on(cancel::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Cost(args) => block_on(cost::main(args)),
+        Command::Dlq(args) => block_on(dlq::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
     };

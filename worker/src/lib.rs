@@ -35,6 +35,7 @@ pub mod webhook;
 
 pub mod clock;
 pub mod config;
+pub mod dead_letter;
 pub mod environment;
 pub mod error;
 pub mod fan_in;
@@ -44,6 +45,7 @@ pub mod queue;
 pub mod resend;
 pub mod retry;
 pub mod secret;
+pub mod spending;
 pub mod sweep;
 pub mod telemetry;
 pub mod trace;

@@ -32,6 +32,7 @@ mod requests;
 mod reserve;
 mod results;
 mod schema;
+mod spending;
 mod step;
 mod table;
 

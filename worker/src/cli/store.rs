@@ -12,7 +12,7 @@ use crate::{
     config::{self, Source},
     environment::{Policy, Unobserved},
     lease::Ledger,
-    local::{Database, SqliteLedger, SqliteQueue},
+    local::{Database, SqliteDeadLetters, SqliteLedger, SqliteQueue},
     queue::Queue,
     secret::Secrets,
     sweep::Sweep,
@@ -57,6 +57,12 @@ impl FileStore {
         let path = config::database(&source);
         let secrets = Secrets::fixed(source)?;
         Ok(Self { database: Database::open(&path, clock.clone())?, clock, secrets })
+    }
+
+    /// The dead letters, for one pass.
+    pub(super) fn dead_letters(&self) -> SqliteDeadLetters {
+        let path = config::database(self.secrets.current().source());
+        SqliteDeadLetters::new(self.database.clone(), &path)
     }
 }
 

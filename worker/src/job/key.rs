@@ -48,6 +48,16 @@ macro_rules! digest {
             pub fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(bytes)
             }
+
+            /// A digest as it is displayed.
+            pub fn from_hex(text: &str) -> Option<Self> {
+                let mut bytes = [0; 32];
+                let is_whole = text.len() == 64 && text.is_ascii();
+                for (index, byte) in bytes.iter_mut().enumerate().filter(|_| is_whole) {
+                    *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+                }
+                is_whole.then_some(Self(bytes))
+            }
         }
 
         impl fmt::Display for $name {

@@ -21,7 +21,7 @@ use crate::{
 /// One record per job, in the table `jobs`.
 #[derive(Clone)]
 pub struct SqliteLedger {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteLedger {

@@ -141,7 +141,7 @@ pub(super) fn callback_slot(row: &Row<'_>) -> rusqlite::Result<Option<CallbackSl
     }))
 }
 
-fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
+pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
     row.get(column).map(UnixMs)
 }
 
@@ -157,7 +157,7 @@ fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| malformed(column, error.to_string()))
 }

@@ -6,6 +6,8 @@
 //! | `run_command.rs` | `mcp-batch run`: what goes in, what comes out, what cannot be used |
 //! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
 //! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
+//! | `cost.rs` | `mcp-batch cost`: what was spent, what a month would cost |
+//! | `dead_letters.rs` | `mcp-batch dlq`: plans, replays that are killed, what stays, in both worlds |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
 //! | `llm_money.rs` | what calls are said to cost |
@@ -35,6 +37,8 @@ mod aws;
 mod bad_input;
 mod batch_commands;
 mod callbacks_command;
+mod cost;
+mod dead_letters;
 mod events;
 mod helpers;
 mod job_schema;

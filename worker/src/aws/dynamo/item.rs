@@ -24,11 +24,11 @@ use crate::{
     },
 };
 
-const STATE: &str = "job_state";
+pub(super) const STATE: &str = "job_state";
 const TOKEN: &str = "owner_token";
 const EPOCH: &str = "epoch";
 pub(super) const VERSION: &str = "version";
-const PLACES: &str = "places";
+pub(super) const PLACES: &str = "places";
 
 const JOB: &str = "job";
 const METADATA: &str = "metadata";
@@ -245,7 +245,7 @@ pub(super) fn put_places(item: &mut Item, places: &[Place]) {
     }
 }
 
-fn to_place(stored: &str) -> Option<Place> {
+pub(super) fn to_place(stored: &str) -> Option<Place> {
     let (batch, index) = stored.split_once('#')?;
     let uncounted = index.strip_suffix('+');
     Some(Place {
