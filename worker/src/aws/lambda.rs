@@ -100,7 +100,12 @@ async fn sweep(source: Source, metrics: Metrics) -> anyhow::Result<()> {
         let (sweep, metrics) = (sweep.clone(), metrics.clone());
         async move {
             let (id, deadline) = (&*event.context.request_id, deadline(event.context.deadline()));
-            let swept = sweep.pass(deadline).instrument(span(id)).await;
+            let swept = async {
+                let swept = sweep.pass(deadline).await?;
+                tracing::info!(?swept, "swept");
+                Ok::<_, LedgerError>(swept)
+            };
+            let swept = swept.instrument(span(id)).await;
             metrics.tell(id);
             swept
         }

@@ -10,6 +10,9 @@ pub struct TraceContext {
     pub(super) span_id: u64,
     /// Whether its trace is kept by whoever began it.
     pub(super) is_sampled: bool,
+    /// Whether that holds for others: where X-Ray keeps nothing, Lambda says of every trace that it is
+    /// not kept.
+    pub(super) is_decided: bool,
 }
 
 impl TraceContext {
@@ -26,6 +29,7 @@ impl TraceContext {
             trace_id: hex::<32>(trace_id)?,
             span_id: hex::<16>(span_id)?.try_into().ok()?,
             is_sampled: flags & 1 == 1,
+            is_decided: true,
         };
         (is_whole && is_known).then_some(context).filter(Self::is_sound)
     }
@@ -41,7 +45,8 @@ impl TraceContext {
         let trace_id = (hex::<8>(time)? << 96) | hex::<24>(random)?;
         let span_id = hex::<16>(field("Parent")?)?.try_into().ok()?;
         let is_sampled = field("Sampled") == Some("1");
-        Some(Self { trace_id, span_id, is_sampled }).filter(Self::is_sound)
+        let is_decided = is_sampled;
+        Some(Self { trace_id, span_id, is_sampled, is_decided }).filter(Self::is_sound)
     }
 
     fn is_sound(&self) -> bool {
@@ -118,6 +123,7 @@ mod tests {
         let expected = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
         assert_eq!(context.to_string(), expected);
         let unsure = header.replace("Sampled=1", "Sampled=?;Lineage=a:0");
-        assert!(TraceContext::parse_xray(&unsure).is_some_and(|context| !context.is_sampled));
+        let unsure = TraceContext::parse_xray(&unsure).expect("sound");
+        assert!(!unsure.is_sampled && !unsure.is_decided);
     }
 }

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_span_is_what_collectors_read() {
-        let context = TraceContext { trace_id: 0xabc, span_id: 0xde, is_sampled: true };
+        let context =
+            TraceContext { trace_id: 0xabc, span_id: 0xde, is_sampled: true, is_decided: true };
         let mut ended = Ended {
             context,
             parent: Some(0xf),

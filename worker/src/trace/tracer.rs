@@ -37,7 +37,7 @@ pub struct Sampling {
 
 impl Sampling {
     fn keeps(self, trace_id: u128, parent: Option<TraceContext>) -> bool {
-        if let Some(parent) = parent.filter(|_| self.is_parent_based) {
+        if let Some(parent) = parent.filter(|it| self.is_parent_based && it.is_decided) {
             return parent.is_sampled;
         }
         // 53 of the random bits, which all programs take alike from the trace's end.
@@ -115,7 +115,7 @@ impl Trace {
     /// The ids of a new span of it.
     pub(super) fn context(&self) -> TraceContext {
         let Self { id: trace_id, is_sampled, .. } = *self;
-        TraceContext { trace_id, span_id: fastrand::u64(1..), is_sampled }
+        TraceContext { trace_id, span_id: fastrand::u64(1..), is_sampled, is_decided: true }
     }
 
     /// A span has ended.
@@ -150,11 +150,15 @@ mod tests {
         let kept = (0..100_000).filter(|_| sampling.keeps(fastrand::u128(1..), None)).count();
         assert!((4_000..6_000).contains(&kept), "{kept}");
         for is_sampled in [true, false] {
-            let parent = TraceContext { trace_id: u128::MAX, span_id: 1, is_sampled };
+            let parent =
+                TraceContext { trace_id: u128::MAX, span_id: 1, is_sampled, is_decided: true };
             assert_eq!(sampling.keeps(u128::MAX, Some(parent)), is_sampled);
             let alone = Sampling { is_parent_based: false, ..sampling };
             assert!(!alone.keeps(u128::MAX, Some(parent)));
         }
+        let undecided =
+            TraceContext { trace_id: 1, span_id: 1, is_sampled: false, is_decided: false };
+        assert!(sampling.keeps(1, Some(undecided)), "it is one of the share");
         assert!(Sampling { ratio: 1.0, ..sampling }.keeps(u128::MAX, None));
         assert!(!Sampling { ratio: 0.0, ..sampling }.keeps(1 << 60, None));
     }

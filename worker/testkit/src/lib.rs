@@ -87,8 +87,8 @@ pub use crate::event_source::{
 };
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::litellm::LiteLlm;
-pub use crate::logbook::log_of;
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, RateLimit, Status};
+pub use crate::logbook::log_of;
 pub use crate::mcp::{FakeMcp, FakeMcpBuilder, LostSession, McpEra, ModernMcp};
 pub use crate::ministack::MiniStack;
 pub use crate::name_server::{NameServer, ask};

@@ -60,8 +60,10 @@ pub(crate) fn note(request: &Received) {
         let results = body["data"]["results"].as_array().into_iter().flatten();
         results.for_each(|it| texts(&it["result"], "result", &mut secrets));
     }
-    let lines: String =
-        secrets.iter().map(|(kind, text)| format!("{}\n", json!({"kind": kind, "text": text}))).collect();
+    let lines: String = secrets
+        .iter()
+        .map(|(kind, text)| format!("{}\n", json!({"kind": kind, "text": text})))
+        .collect();
     if !lines.is_empty() {
         lock(file).write_all(lines.as_bytes()).expect("the folder of logs takes it");
     }

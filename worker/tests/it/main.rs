@@ -10,6 +10,7 @@
 //! | `dead_letters.rs` | `mcp-batch dlq`: plans, replays that are killed, what stays, in both worlds |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
+//! | `logs.rs` | logs of each kind are kept, and searched by `make test` |
 //! | `llm_money.rs` | what calls are said to cost |
 //! | `limits.rs` | limits toward an upstream, told or found out |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
@@ -48,6 +49,7 @@ mod llm_answers;
 mod llm_money;
 mod llm_prompts;
 mod llm_waits;
+mod logs;
 mod mcp;
 mod monitoring;
 mod poll;

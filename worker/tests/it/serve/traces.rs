@@ -72,7 +72,7 @@ async fn one_trace_tells_of_a_job_from_its_enqueue_to_its_callback() {
         (message, "mcp_batch.job.id", "a"),
         (chat, "gen_ai.operation.name", "chat"),
         (callback, "server.address", "127.0.0.1"),
-        (callback, "http.response.status_code", "200"),
+        (callback, "http.response.status_code", "204"),
     ] {
         assert_eq!(span.attribute(attribute).as_deref(), Some(value), "{attribute}");
     }

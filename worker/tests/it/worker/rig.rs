@@ -32,6 +32,7 @@ use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{faulty::Faulty, graves::Graves};
+use crate::helpers::log_this_process;
 
 /// What callbacks are signed with.
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
