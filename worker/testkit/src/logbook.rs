@@ -60,12 +60,13 @@ pub(crate) fn note(request: &Received) {
         let results = body["data"]["results"].as_array().into_iter().flatten();
         results.for_each(|it| texts(&it["result"], "result", &mut secrets));
     }
-    let lines: String = secrets
-        .iter()
-        .map(|(kind, text)| format!("{}\n", json!({"kind": kind, "text": text})))
-        .collect();
+    let mut lines = Vec::new();
+    for (kind, text) in secrets {
+        lines.extend(json!({"kind": kind, "text": text}).to_string().into_bytes());
+        lines.push(b'\n');
+    }
     if !lines.is_empty() {
-        lock(file).write_all(lines.as_bytes()).expect("the folder of logs takes it");
+        lock(file).write_all(&lines).expect("the folder of logs takes it");
     }
 }
 
