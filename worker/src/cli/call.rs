@@ -165,6 +165,9 @@ fn told(usage: &Usage, took: Duration) -> String {
     if usage.input_tokens + usage.output_tokens > 0 {
         parts.push(format!("{} + {} tokens", usage.input_tokens, usage.output_tokens));
     }
+    if usage.truncated_results > 0 {
+        parts.push("cut off at max_tokens".to_owned());
+    }
     match usage.cost_usd {
         Some(cost) => parts.push(format!("{cost} USD")),
         None if usage.unpriced_calls > 0 => parts.push("cost unknown".to_owned()),

@@ -90,6 +90,17 @@ impl JobKey {
     }
 }
 
+impl JobKey {
+    /// The key of a message that cannot become a run: its own, whatever id it names.
+    pub fn of_refused(namespace: &Namespace, body: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hash_text(&mut hasher, "mcp-batch refused message v1");
+        hash_text(&mut hasher, namespace.as_str());
+        hasher.update(Sha256::digest(body));
+        Self(hasher.finalize().into())
+    }
+}
+
 digest! {
     /// SHA-256 over tool, input and model, independent of the order of the input's fields.
     PayloadHash
