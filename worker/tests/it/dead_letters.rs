@@ -2,6 +2,7 @@
 
 mod details;
 mod rig;
+mod standings;
 mod yard;
 
 use serde_json::{Value, json};
