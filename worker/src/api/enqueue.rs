@@ -16,7 +16,6 @@ use axum::{
 use serde::Serialize;
 use serde_json::Map;
 
-pub(super) use self::submission::with;
 use self::submission::{Batch, Draft, Submission};
 use super::{
     Api,
@@ -32,7 +31,7 @@ use crate::{
     environment::Ports,
     error::{ErrorClass, JobError},
     fan_in::Rejection,
-    job::{BodyHash, InvalidJob, Job, JobKey, MAX_BODY_BYTES, Membership, Tenant},
+    job::{BodyHash, InvalidJob, Job, JobKey, MAX_BODY_BYTES, Membership, Tenant, with_fields},
     lease::Ledger,
     queue::{NewMessage, Queue},
     trace::{self, TraceContext},
@@ -258,7 +257,7 @@ pub(super) fn traced(body: Bytes, job: &Job, sending: Option<TraceContext>) -> B
     let Some(context) = sending.filter(|_| has_room && !job.has_traceparent()) else { return body };
     let field = ("traceparent".to_owned(), context.to_string().into());
     let text = str::from_utf8(&body).map(str::trim_start);
-    text.map_or(body.clone(), |text| with(&Map::from_iter([field]), text))
+    text.map_or(body.clone(), |text| with_fields(&Map::from_iter([field]), text))
 }
 
 /// An id that comes twice is one job, or two that cannot have it both.
