@@ -23,7 +23,8 @@ async fn what_was_spent_is_added_up_by_tool_batch_tenant_day_and_model() {
             job
         })
         .collect();
-    let ran = folder.run(folder.jobs(&jobs)).args(["--offline"]).finish().await;
+    let run = folder.run(folder.jobs(&jobs)).args(["--offline"]);
+    let ran = run.env("MCP_BATCH_CALLBACK_HOSTS", "n8n.example.com").finish().await;
     assert!(ran.code.is_some(), "{ran:?}");
 
     for (by, groups) in [
