@@ -14,6 +14,7 @@ mod callbacks;
 mod cancel;
 mod cost;
 mod dlq;
+mod held;
 mod ledger;
 mod metrics;
 mod output;
@@ -67,6 +68,7 @@ enum Command {
     Callbacks(callbacks::Args),
     Cost(cost::Args),
     Dlq(dlq::Args),
+    Held(Box<held::Args>),
     Secret(secret::Args),
     Sweep(sweep::Args),
 }
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Cost(args) => block_on(cost::main(args)),
         Command::Dlq(args) => block_on(dlq::main(args)),
+        Command::Held(args) => block_on(held::main(*args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
     };

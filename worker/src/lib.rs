@@ -39,6 +39,7 @@ pub mod dead_letter;
 pub mod environment;
 pub mod error;
 pub mod fan_in;
+pub mod held;
 mod http;
 pub mod poller;
 pub mod queue;

@@ -8,6 +8,7 @@
 //! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
 //! | `cost.rs` | `mcp-batch cost`: what was spent, what a month would cost |
 //! | `dead_letters.rs` | `mcp-batch dlq`: plans, replays that are killed, what stays, in both worlds |
+//! | `held.rs` | `mcp-batch held`: what waits for a person, and the decision |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
 //! | `llm_money.rs` | what calls are said to cost |
@@ -40,6 +41,7 @@ mod callbacks_command;
 mod cost;
 mod dead_letters;
 mod events;
+mod held;
 mod helpers;
 mod job_schema;
 mod limits;
