@@ -9,10 +9,12 @@ mod key;
 mod membership;
 mod names;
 mod raw;
+mod text;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub(crate) use self::text::with_fields;
 pub use self::{
     callback::Callback,
     fields::Problem,

@@ -10,15 +10,13 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{
-    Api, access::Caller, answer, body::JsonBody, enqueue::with, problem::Problem, view::JobView,
-};
+use super::{Api, access::Caller, answer, body::JsonBody, problem::Problem, view::JobView};
 use crate::{
     clock::UnixMs,
     environment::Ports,
     error::JobError,
     held,
-    job::{Job, JobId, JobKey},
+    job::{Job, JobId, JobKey, with_fields},
     lease::{Attention, Decision, Found, Ledger, Record, Refusal},
     queue::Queue,
 };
@@ -156,7 +154,7 @@ fn job_text(id: &JobId, body: Bytes) -> Bytes {
     if has_id || !text.starts_with('{') {
         return body;
     }
-    with(&Map::from_iter([("id".to_owned(), id.as_str().into())]), text)
+    with_fields(&Map::from_iter([("id".to_owned(), id.as_str().into())]), text)
 }
 
 impl<P: Ports> Api<P> {

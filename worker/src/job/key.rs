@@ -115,6 +115,12 @@ impl PayloadHash {
         hash_value(&mut hasher, input);
         Self(hasher.finalize().into())
     }
+
+    /// An id for the job number `nth` (from 0) of several with this payload: the same each time, a
+    /// UUID of version 8.
+    pub fn job_id(&self, nth: u64) -> JobId {
+        derived(&self.0, nth)
+    }
 }
 
 digest! {
@@ -135,11 +141,16 @@ impl RequestKey {
 
     /// The id of the job at place `index` of the request: the same each time, a UUID of version 8.
     pub fn job_id(&self, index: usize) -> JobId {
-        let digest = Sha256::new().chain_update(self.0).chain_update((index as u64).to_be_bytes());
-        let digest: [u8; 32] = digest.finalize().into();
-        let (bytes, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-        JobId::of_uuid(uuid::Uuid::new_v8(*bytes))
+        derived(&self.0, index as u64)
     }
+}
+
+/// An id that follows from a digest and a number.
+fn derived(digest: &[u8; 32], number: u64) -> JobId {
+    let digest = Sha256::new().chain_update(digest).chain_update(number.to_be_bytes());
+    let digest: [u8; 32] = digest.finalize().into();
+    let (bytes, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    JobId::of_uuid(uuid::Uuid::new_v8(*bytes))
 }
 
 digest! {

@@ -6,9 +6,10 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
-use mcp_batch_testkit::{FakeLlm, wait_until};
+use mcp_batch_testkit::{FakeLlm, PATIENCE, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -217,13 +218,19 @@ impl Running {
         self.child.wait().expect("it ends");
     }
 
-    pub(crate) async fn finish(mut self) -> Ended {
+    pub(crate) async fn finish(self) -> Ended {
+        self.finish_within(PATIENCE).await
+    }
+
+    /// The same for a command that has much to do.
+    pub(crate) async fn finish_within(mut self, patience: Duration) -> Ended {
         let mut status: Option<ExitStatus> = None;
-        wait_until("the command ends", || {
+        let began = Instant::now();
+        while status.is_none() {
+            assert!(began.elapsed() < patience, "waited {patience:?} in vain until it ends");
+            tokio::time::sleep(Duration::from_millis(5)).await;
             status = self.child.try_wait().expect("its status");
-            status.is_some()
-        })
-        .await;
+        }
         Ended {
             code: status.and_then(|status| status.code()),
             stdout: fs::read_to_string(&self.out_path).expect("what it printed"),

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `run_command.rs` | `mcp-batch run`: what goes in, what comes out, what cannot be used |
 //! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
+//! | `enqueue.rs` | `mcp-batch enqueue`, `status`, `batch`, `results`, `cancel` in every world; kills, hostile files |
 //! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
 //! | `cost.rs` | `mcp-batch cost`: what was spent, what a month would cost |
 //! | `dead_letters.rs` | `mcp-batch dlq`: plans, replays that are killed, what stays, in both worlds |
@@ -40,6 +41,7 @@ mod batch_commands;
 mod callbacks_command;
 mod cost;
 mod dead_letters;
+mod enqueue;
 mod events;
 mod held;
 mod helpers;
