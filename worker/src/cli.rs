@@ -12,8 +12,12 @@ mod batch;
 mod call;
 mod callbacks;
 mod cancel;
+mod completions;
 mod cost;
 mod dlq;
+mod enqueue;
+mod held;
+mod input;
 mod ledger;
 mod metrics;
 mod output;
@@ -60,6 +64,7 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Enqueue(Box<enqueue::Args>),
     Status(status::Args),
     Batch(batch::Args),
     Results(results::Args),
@@ -67,8 +72,10 @@ enum Command {
     Callbacks(callbacks::Args),
     Cost(cost::Args),
     Dlq(dlq::Args),
+    Held(Box<held::Args>),
     Secret(secret::Args),
     Sweep(sweep::Args),
+    Completions(completions::Args),
 }
 
 impl Command {
@@ -94,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Enqueue(args) => block_on(enqueue::main(*args)),
         Command::Status(args) => block_on(status::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
         Command::Results(args) => block_on(results::main(args)),
@@ -101,8 +109,10 @@ pub fn main() -> ExitCode {
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Cost(args) => block_on(cost::main(args)),
         Command::Dlq(args) => block_on(dlq::main(args)),
+        Command::Held(args) => block_on(held::main(*args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
+        Command::Completions(args) => Ok(completions::main(&args)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -9,22 +9,25 @@ mod key;
 mod membership;
 mod names;
 mod raw;
+mod text;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub(crate) use self::text::with_fields;
 pub use self::{
     callback::Callback,
     fields::Problem,
     input::Input,
     key::{BodyHash, JobKey, Namespace, PayloadHash, RequestKey},
-    membership::{MAX_BATCH_JOBS, Membership},
+    membership::{LONGEST_BATCH, MAX_BATCH_JOBS, Membership},
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
 };
 use self::{fields::Fields, raw::RawJob};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
+    trace::TraceContext,
 };
 
 /// The largest body that is read, in bytes: what SQS carries.
@@ -47,6 +50,8 @@ pub struct Job {
     expires_at: Option<UnixMs>,
     max_cost_usd: Option<f64>,
     tenant: Option<Tenant>,
+    trace: Option<TraceContext>,
+    has_traceparent: bool,
 }
 
 impl Job {
@@ -73,6 +78,7 @@ impl Job {
         let expires_at = fields.optional("expires_at", fields::timestamp);
         let max_cost_usd = fields.optional("max_cost_usd", |value| fields::positive_number(&value));
         let tenant = fields.optional("tenant", Tenant::parse);
+        let trace = fields.optional("traceparent", traceparent);
 
         match (id, tool, input, fields.finish()) {
             (Some(id), Some(tool), Some((input, value)), problems) if problems.is_empty() => {
@@ -88,6 +94,8 @@ impl Job {
                     expires_at,
                     max_cost_usd,
                     tenant,
+                    has_traceparent: trace.is_some(),
+                    trace: trace.flatten(),
                 })
             }
             (id, tool, _, problems) => {
@@ -137,8 +145,9 @@ impl Job {
         self.expires_at
     }
 
-    /// Whether that moment is still ahead of `now`.
+    /// Whether that moment is still ahead of `now`, and its batch's not too far.
     pub fn check_expiry(&self, now: UnixMs) -> Result<(), JobError> {
+        self.batch.as_ref().map_or(Ok(()), |batch| batch.check_lifetime(now))?;
         let Some(moment) = self.expires_at.filter(|end| *end <= now) else { return Ok(()) };
         let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
         Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"))
@@ -154,10 +163,26 @@ impl Job {
         self.tenant.as_ref()
     }
 
+    /// The span of whoever sent it.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    /// Whether its text has one, sound or not.
+    pub(crate) fn has_traceparent(&self) -> bool {
+        self.has_traceparent
+    }
+
     /// The hash over tool, input and model: the same id with another one is a conflict.
     pub fn payload_hash(&self) -> PayloadHash {
         self.payload_hash
     }
+}
+
+/// A text that names no span is no reason to refuse a job: whoever traces may be older or newer.
+fn traceparent(value: Value) -> Result<Option<TraceContext>, Problem> {
+    let text = fields::string(value, "a traceparent, as in W3C's Trace Context")?;
+    Ok(TraceContext::parse(&text))
 }
 
 fn metadata(value: Value) -> Result<Value, Problem> {

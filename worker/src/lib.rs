@@ -39,6 +39,7 @@ pub mod dead_letter;
 pub mod environment;
 pub mod error;
 pub mod fan_in;
+pub mod held;
 mod http;
 pub mod poller;
 pub mod queue;
@@ -48,6 +49,8 @@ pub mod secret;
 pub mod spending;
 pub mod sweep;
 pub mod telemetry;
+mod tell;
+pub mod trace;
 
 #[cfg(feature = "api")]
 pub mod api;

@@ -19,7 +19,7 @@ use super::{
     access::Caller,
     answer,
     body::{JsonBody, named},
-    enqueue::with,
+    enqueue::traced,
     idempotency::{self, Identity},
     problem::Problem,
     view::JobState,
@@ -27,11 +27,12 @@ use super::{
 use crate::{
     environment::{Ports, RunningCall},
     error::{ErrorClass, JobError},
-    job::{self, BodyHash, Job, JobKey, ToolName},
+    job::{self, BodyHash, Job, JobKey, ToolName, with_fields},
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
     run::catching_panics,
     tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools},
+    trace,
 };
 
 /// The longest that a call may take: API Gateway waits 30 s for an answer.
@@ -124,7 +125,7 @@ impl<P: Ports> Api<P> {
         let hash = BodyHash::of("/v1/call", call.as_bytes());
         let identity = self.identity(caller, key.as_deref(), hash).await?;
         let id = Map::from_iter([("id".to_owned(), identity.job_id(0).as_str().into())]);
-        let body = with(&id, call);
+        let body = with_fields(&id, call);
         let job = Job::parse(&body).map_err(|invalid| Problem::of_failure(&invalid.error()))?;
         self.check(&job).await.map_err(|error| Problem::of_failure(&error))?;
         match identity {
@@ -150,10 +151,12 @@ impl<P: Ports> Api<P> {
         let within = plan.timeout.min(CALLED_WITHIN);
         let context = CallContext { timeout: within, attempt: 1, epoch: 1 };
         let running = RunningCall::begin(&*self.environment.observer, job);
-        let called =
-            timeout(within + TOOL_GRACE, catching_panics(Box::pin(tools.call(job, &context))))
-                .await;
-        match called.unwrap_or_else(|_| Err(too_slow(within))) {
+        let mut span = trace::call(job);
+        let call = catching_panics(Box::pin(span.scope(tools.call(job, &context))));
+        let called = timeout(within + TOOL_GRACE, call).await;
+        let called = called.unwrap_or_else(|_| Err(too_slow(within)));
+        trace::called(&mut span, job, called.as_ref());
+        match called {
             Ok(Outcome { result, usage, .. }) => {
                 running.end(&usage);
                 gates.upstream.succeeded();
@@ -211,15 +214,16 @@ impl<P: Ports> Api<P> {
         if self.environment.queue.holds(key).await? == Some(true) {
             return Ok(());
         }
+        let span = trace::enqueue(&self.environment.tracer, 1);
         let message = NewMessage {
-            body,
+            body: traced(body, job, span.context()),
             namespace: Some(caller.namespace.clone()),
             job: Some(key),
             group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
             first_seen: self.environment.clock.now(),
             delay: Duration::ZERO,
         };
-        self.environment.queue.send(vec![message]).await?;
+        span.scope(self.environment.queue.send(vec![message])).await?;
         Ok(())
     }
 }

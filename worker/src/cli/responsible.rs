@@ -24,6 +24,11 @@ pub(super) struct ResponsibleArgs {
 }
 
 impl ResponsibleArgs {
+    /// Why.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.reason.clone()
+    }
+
     /// The file, for somebody who said why.
     pub(super) fn open(&self) -> anyhow::Result<Audit> {
         let why = self.reason.clone().unwrap_or_default();

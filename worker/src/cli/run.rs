@@ -1,7 +1,6 @@
 //! `mcp-batch run FILE`: a file of jobs as one concurrent batch, each paid once.
 
 mod entry;
-mod input;
 mod intake;
 mod progress;
 mod results;
@@ -29,6 +28,7 @@ use self::{
     tally::{SharedTally, Tally},
 };
 use super::{
+    input::open,
     output::Output,
     setup::{self, Embedded, LOOK_FOR_DEAD, LlmArgs, LocalPorts, Plan},
 };
@@ -141,6 +141,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let results =
         results::write(&out, &entries, &tally, &session.embedded.environment.ledger).await;
     results.with_context(unwritable)?;
+    session.embedded.environment.tracer.flush(setup::LAST_FLUSH).await;
     let summary = Summary::of(&entries, &tally, began.elapsed(), out);
     summary.print(args.json)?;
     Ok(summary.exit_code())
@@ -177,8 +178,8 @@ impl Session {
     }
 
     fn intake(&self, args: &Args) -> anyhow::Result<Intake> {
-        let reader = intake::open(&args.file)
-            .with_context(|| format!("{}: cannot be read", args.file.display()))?;
+        let reader =
+            open(&args.file).with_context(|| format!("{}: cannot be read", args.file.display()))?;
         Ok(Intake {
             reader,
             environment: Arc::clone(&self.embedded.environment),
@@ -198,6 +199,7 @@ impl Session {
         let mut look = interval_at(tokio::time::Instant::now() + LOOK_FOR_DEAD, LOOK_FOR_DEAD);
         let mut signals = setup::Signals::new()?;
         let environment = Arc::clone(&self.embedded.environment);
+        tokio::spawn(environment.tracer.clone().flush_until_stopped(self.stop.clone()));
         tokio::spawn(sweep_until_stopped(environment, sweep::EVERY, self.stop.clone()));
         let poller = self.poller.run(&self.stop);
         tokio::pin!(poller);

@@ -12,6 +12,7 @@ use crate::{
     local::{Database, SqliteLedger, SqliteQueue},
     secret::Secrets,
     tool::{CONNECTIONS_BESIDE_CALLS, Catalog, LlmClient, Tools},
+    trace::{Destination, Tracer},
     webhook::Courier,
 };
 
@@ -20,6 +21,9 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// How often processes on the same file that died are looked for.
 pub(super) const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// How long the last spans may take on their way to a collector, when a command ends.
+pub(super) const LAST_FLUSH: Duration = Duration::from_secs(2);
 
 /// Queue and ledger in one file, tools from the catalog.
 pub(super) struct LocalPorts;
@@ -76,6 +80,9 @@ impl Embedded {
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let courier = courier.map_err(anyhow::Error::msg)?;
         let database = Database::open(&config::database(source), clock.clone())?;
+        let queue_name = Destination { system: "sqlite", name: "jobs".to_owned() };
+        let tracer = Tracer::open(config::traces(source)?, queue_name);
+        let tracer = tracer.map_err(anyhow::Error::msg)?;
         let environment = Environment {
             ledger: SqliteLedger::new(database.clone()),
             queue: queue(database.clone()),
@@ -84,6 +91,7 @@ impl Embedded {
             clock,
             policy: Policy { busy_wait: BUSY_WAIT, ..policy },
             observer,
+            tracer,
         };
         Ok(Self { environment: Arc::new(environment), concurrency, database })
     }
@@ -130,6 +138,21 @@ pub(super) struct LlmArgs {
 }
 
 impl LlmArgs {
+    /// One that was typed.
+    pub(super) fn typed(&self) -> Option<&'static str> {
+        let Self { tools, llm_url, llm_model, llm_timeout_s, llm_api, offline } = self;
+        [
+            (tools.is_some(), "--tools"),
+            (llm_url.is_some(), "--llm-url"),
+            (llm_model.is_some(), "--llm-model"),
+            (llm_timeout_s.is_some(), "--llm-timeout-s"),
+            (llm_api.is_some(), "--llm-api"),
+            (*offline, "--offline"),
+        ]
+        .into_iter()
+        .find_map(|(is_typed, flag)| is_typed.then_some(flag))
+    }
+
     pub(super) fn is_offline(&self) -> bool {
         self.offline
     }

@@ -32,6 +32,9 @@ pub(super) trait Store: Send + Sync {
 
     /// Whose jobs these are, and when they are given up.
     fn policy(&self) -> anyhow::Result<Policy>;
+
+    /// Where the queue is.
+    fn place(&self) -> anyhow::Result<String>;
 }
 
 /// Both in one file.
@@ -90,6 +93,11 @@ impl Store for FileStore {
     fn policy(&self) -> anyhow::Result<Policy> {
         Ok(config::policy(self.secrets.current().source())?)
     }
+
+    fn place(&self) -> anyhow::Result<String> {
+        let path = config::database(self.secrets.current().source());
+        Ok(path.canonicalize()?.display().to_string())
+    }
 }
 
 #[cfg(feature = "aws")]
@@ -107,5 +115,9 @@ impl Store for AwsStore {
 
     fn policy(&self) -> anyhow::Result<Policy> {
         Ok(config::policy(self.secrets().current().source())?)
+    }
+
+    fn place(&self) -> anyhow::Result<String> {
+        Ok(config::queue(self.secrets().current().source())?.queue_url)
     }
 }

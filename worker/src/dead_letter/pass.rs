@@ -8,7 +8,10 @@ use std::{
 use tokio::time::Instant;
 
 use super::{DeadLetters, Letter, LetterId};
-use crate::queue::{QueueError, Receipt};
+use crate::{
+    batch::Stop,
+    queue::{QueueError, Receipt},
+};
 
 /// Letters that are taken at once.
 const PAGE: usize = 100;
@@ -18,8 +21,9 @@ pub(super) struct Pass<'a, S> {
     source: &'a S,
     /// The most letters that are looked at.
     limit: usize,
-    /// Until when letters that somebody else hides are waited for.
-    patience: Duration,
+    /// For how long letters that somebody else hides are waited for, and who may end that.
+    patience: Option<(Duration, Stop)>,
+    was_told: bool,
     seen: HashSet<LetterId>,
     held: HashMap<LetterId, Receipt>,
     /// Letters that came again since the last new one.
@@ -32,7 +36,8 @@ impl<'a, S: DeadLetters> Pass<'a, S> {
         Self {
             source,
             limit,
-            patience: Duration::ZERO,
+            patience: None,
+            was_told: false,
             seen: HashSet::new(),
             held: HashMap::new(),
             again: 0,
@@ -40,13 +45,14 @@ impl<'a, S: DeadLetters> Pass<'a, S> {
     }
 
     /// The same, which waits for letters that somebody else hides, a process that was killed perhaps.
-    pub(super) fn patient(self) -> Self {
-        Self { patience: self.source.hidden_for() + Duration::from_secs(1), ..self }
+    pub(super) fn patient(self, stop: &Stop) -> Self {
+        let patience = self.source.hidden_for() + Duration::from_secs(1);
+        Self { patience: Some((patience, stop.clone())), ..self }
     }
 
     /// Letters that were not seen before; none at the end.
     pub(super) async fn next(&mut self) -> Result<Vec<Letter>, QueueError> {
-        let give_up = Instant::now() + self.patience;
+        let began = Instant::now();
         loop {
             let most = PAGE.min(self.limit.saturating_sub(self.seen.len()));
             let taken = self.source.take(most).await?;
@@ -59,7 +65,7 @@ impl<'a, S: DeadLetters> Pass<'a, S> {
             }
             self.again += count;
             let is_round = was_empty || self.again > self.held.len();
-            if most == 0 || (is_round && !self.waits(give_up).await?) {
+            if most == 0 || (is_round && !self.waits(began).await?) {
                 return Ok(new);
             }
         }
@@ -77,8 +83,21 @@ impl<'a, S: DeadLetters> Pass<'a, S> {
         new
     }
 
-    async fn waits(&self, give_up: Instant) -> Result<bool, QueueError> {
-        Ok(Instant::now() < give_up && self.hidden_elsewhere().await? > 0)
+    async fn waits(&mut self, began: Instant) -> Result<bool, QueueError> {
+        let Some((patience, stop)) = &self.patience else { return Ok(false) };
+        if began.elapsed() >= *patience || stop.is_draining() {
+            return Ok(false);
+        }
+        let letters = self.hidden_elsewhere().await?;
+        if letters > 0 && !self.was_told {
+            let most_s = patience.as_secs();
+            tracing::warn!(
+                letters,
+                "waiting up to {most_s} s for letters that somebody else hides"
+            );
+            self.was_told = true;
+        }
+        Ok(letters > 0)
     }
 
     /// About how many letters somebody else hides.

@@ -28,13 +28,13 @@ pub async fn purge<S: DeadLetters, L: Ledger>(
     audit: &mut Audit,
 ) -> anyhow::Result<Purged> {
     let name = source.name();
-    let mut pass = Pass::of(source, limit).patient();
+    let mut pass = Pass::of(source, limit).patient(stop);
     let mut done = Purged::default();
     let result = async {
         loop {
-            done.is_stopped = stop.is_draining();
-            let letters = if done.is_stopped { Vec::new() } else { pass.next().await? };
+            let letters = if stop.is_draining() { Vec::new() } else { pass.next().await? };
             if letters.is_empty() {
+                done.is_stopped = stop.is_draining();
                 return anyhow::Ok(());
             }
             let cases = desk.cases(letters, filter, &Edits::default()).await?;

@@ -128,7 +128,7 @@ pub async fn replay<S: DeadLetters, L: Ledger>(
     journal: &mut Journal,
     audit: &mut Audit,
 ) -> anyhow::Result<Replayed> {
-    let pass = Pass::of(source, asked.limit).patient();
+    let pass = Pass::of(source, asked.limit).patient(asked.stop);
     let outlook = Outlook::new(asked.failures);
     let (name, done) = (source.name(), Replayed::default());
     let refused_in_a_row = 0;
@@ -170,6 +170,8 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
         while self.done.stopped_by.is_none() {
             let letters = self.pass.next().await?;
             if letters.is_empty() {
+                let is_asked = self.asked.stop.is_draining();
+                self.done.stopped_by = is_asked.then_some(StoppedBy::Request);
                 break;
             }
             let (sent, new): (Vec<_>, Vec<_>) =
@@ -197,7 +199,14 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
                 return Ok(());
             }
             let chunk: Vec<_> = outbound.by_ref().take(self.asked.pace.at_once()).collect();
-            self.asked.pace.take(chunk.len()).await;
+            tokio::select! {
+                biased;
+                () = self.asked.stop.draining() => {
+                    self.done.stopped_by = Some(StoppedBy::Request);
+                    return Ok(());
+                }
+                () = self.asked.pace.take(chunk.len()) => {}
+            }
             self.send(chunk).await?;
         }
         Ok(())

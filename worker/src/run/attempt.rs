@@ -18,6 +18,7 @@ use crate::{
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
     retry::Backoff,
     tool::{CallContext, CallPlan, Passes, ToolError, Tools},
+    trace::{self, Span},
 };
 
 /// A tool keeps its own timeout; this much later its future is dropped.
@@ -51,12 +52,21 @@ enum CallEnd {
 }
 
 impl CallEnd {
-    fn told(self, running: RunningCall<'_>) -> Self {
+    fn told(self, running: RunningCall<'_>, span: &mut Span, job: &Job) -> Self {
         match &self {
-            Self::Answered(outcome) => running.end(&outcome.usage),
-            Self::Failed(failure) => running.end(&failure.usage),
+            Self::Answered(outcome) => {
+                running.end(&outcome.usage);
+                trace::called(span, job, Ok(outcome));
+            }
+            Self::Failed(failure) => {
+                running.end(&failure.usage);
+                trace::called(span, job, Err(failure));
+            }
             // As when it is dropped: nobody knows what it used.
-            Self::Stopped => drop(running),
+            Self::Stopped => {
+                drop(running);
+                trace::failed(span, "stopped");
+            }
         }
         self
     }
@@ -96,7 +106,9 @@ impl<P: Ports> Run<'_, P> {
             CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
         let running = RunningCall::begin(&*self.environment.observer, job);
         // Boxed: what a call needs is there while it lasts.
-        let call = catching_panics(Box::pin(self.environment.tools.call(job, &context)));
+        let mut span = trace::call(job);
+        let call =
+            catching_panics(Box::pin(span.scope(self.environment.tools.call(job, &context))));
         let end = tokio::select! {
             ended = timeout(plan.timeout + TOOL_GRACE, call) => match ended {
                 Ok(Ok(outcome)) => CallEnd::Answered(outcome),
@@ -109,7 +121,7 @@ impl<P: Ports> Run<'_, P> {
             () = self.stop.interrupting() => CallEnd::Stopped,
             () = self.lease_lost(lease) => CallEnd::Stopped,
         };
-        end.told(running)
+        end.told(running, &mut span, job)
     }
 
     /// Returns once somebody else has the job, where hearts beat.
@@ -139,7 +151,7 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         lease: &Lease,
-        settlement: Settlement,
+        mut settlement: Settlement,
     ) -> Result<Box<Record>, Verdict> {
         let mut failures = 0;
         loop {
@@ -150,6 +162,12 @@ impl<P: Ports> Run<'_, P> {
             match settled {
                 Ok(Settled::Saved(record)) => return Ok(record),
                 Ok(Settled::Fenced) => return Err(self.fenced(subject)),
+                Ok(Settled::Unkept(error)) => {
+                    failures += 1;
+                    if !self.waits_for_room(lease, &error, failures).await {
+                        settlement = settlement.given_up(error);
+                    }
+                }
                 Err(error) => {
                     failures += 1;
                     let time_left = self.deadline.time_left();
@@ -163,6 +181,24 @@ impl<P: Ports> Run<'_, P> {
                     sleep(pause).await;
                 }
             }
+        }
+    }
+
+    /// Waits until a result may find its place, as long as there is time: the call is paid, and would
+    /// be paid again if the job were given back.
+    async fn waits_for_room(&self, lease: &Lease, error: &JobError, failures: u32) -> bool {
+        let policy = &self.environment.policy;
+        let time_left = self.deadline.time_left().saturating_sub(policy.settle_margin);
+        let Some(pause) = save_again(failures, time_left, fastrand::f64()) else { return false };
+        tracing::warn!(%error, "a result cannot be stored yet");
+        if let Some(heartbeat) = policy.heartbeat {
+            let ends = self.environment.clock.now().plus(heartbeat.lasts + policy.lease_grace);
+            // Whether it still is the owner, the next settlement tells.
+            let _ = self.environment.ledger.extend(lease, ends).await;
+        }
+        tokio::select! {
+            () = self.stop.interrupting() => false,
+            () = sleep(pause) => true,
         }
     }
 

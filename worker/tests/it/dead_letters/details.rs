@@ -190,3 +190,24 @@ async fn one_journal_is_one_replay_at_a_time() {
     let left = rig.lying().await;
     assert!(left > 0 && left < 40, "{left}");
 }
+
+#[tokio::test]
+async fn letters_that_somebody_else_hides_are_waited_for_until_a_signal_comes() {
+    let Some(yard) = AwsYard::open().await else { return };
+    let rig = Rig::new(yard).await;
+    rig.fill(&[(Kind::NeverStarted, 3)]).await;
+    let hidden = rig.yard.sqs().receive_message().queue_url(&rig.yard.letters_url);
+    let hidden = hidden.max_number_of_messages(1).visibility_timeout(120).send().await;
+    assert_eq!(hidden.expect("SQS answers").messages.unwrap_or_default().len(), 1);
+
+    let running = rig.apply(&["--hide-s", "100"]).start();
+    running.wait_until_it_says("waiting up to 101 s").await;
+    running.interrupt();
+    let ended = running.finish().await;
+
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let told: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
+    assert_eq!((&told["replayed"], &told["hidden"]), (&json!(2), &json!(1)), "{told}");
+    assert_eq!(told["stopped_by"], "request");
+    assert!(rig.journal().exists(), "the same command goes on");
+}
