@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
         Command::Held(args) => block_on(held::main(*args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
-        Command::Completions(args) => Ok(completions::main(&args)),
+        Command::Completions(args) => completions::main(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

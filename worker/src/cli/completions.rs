@@ -1,6 +1,9 @@
 //! `mcp-batch completions`: what a shell needs to complete commands and flags.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
@@ -18,7 +21,10 @@ pub(super) struct Args {
 }
 
 /// Runs the command.
-pub(super) fn main(args: &Args) -> ExitCode {
-    generate(args.shell, &mut Cli::command(), "mcp-batch", &mut io::stdout().lock());
-    ExitCode::SUCCESS
+pub(super) fn main(args: &Args) -> anyhow::Result<ExitCode> {
+    // Written at once: the generator itself panics where nobody reads to the end.
+    let mut script = Vec::new();
+    generate(args.shell, &mut Cli::command(), "mcp-batch", &mut script);
+    io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
 }
