@@ -141,19 +141,13 @@ impl<R: BufRead> Table<R> {
         let id = mapping.id.as_deref().map(column).transpose()?;
         let metadata = mapping.metadata.iter().map(|name| Ok((name.clone(), column(name)?)));
         let metadata = metadata.collect::<anyhow::Result<Vec<_>>>()?;
-        let fields = match mapping.fields.is_empty() {
-            false => mapping.fields.clone(),
-            true => {
-                let is_used = |name: &&String| {
-                    mapping.id.as_ref() == Some(*name) || mapping.metadata.contains(name)
-                };
-                names
-                    .iter()
-                    .filter(|name| !is_used(name))
-                    .map(|name| Field::of_column(name))
-                    .collect()
-            }
-        };
+        let is_used =
+            |name: &String| mapping.id.as_ref() == Some(name) || mapping.metadata.contains(name);
+        let mut fields = mapping.fields.clone();
+        if fields.is_empty() {
+            let left = names.iter().filter(|name| !is_used(name));
+            fields.extend(left.map(|name| Field::of_column(name)));
+        }
         let field = |Field { name, column: wanted, kind }| Ok((name, column(&wanted)?, kind));
         let fields = fields.into_iter().map(field).collect::<anyhow::Result<_>>()?;
         let input = mapping.input.clone();
