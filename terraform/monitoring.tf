@@ -75,6 +75,12 @@ locals {
     }
   }
 
+  sweep_alarms = { for name, function in { sweep-dead-callbacks = lookup(local.function_names, "sweep", null) } : name => {
+    description = "The sweep gave callbacks up whose messages were gone: their receiver is gone or refuses them."
+    metric      = "CallbacksDead"
+    dimensions  = { function = function }
+  } if var.sweep_enabled }
+
   cost_alarms = { for name, budget in { cost = var.cost_budget_usd_per_day } : name => {
     description = "LLM calls of this day have cost more than ${budget} USD."
     metric      = "EstimatedCostUSD"
@@ -114,7 +120,7 @@ locals {
   }) if var.litellm_enabled }
 
   alarms = { for name, alarm in merge(
-    local.queue_alarms, local.function_alarms, local.job_alarms, local.cost_alarms, local.api_alarms, local.litellm_alarms,
+    local.queue_alarms, local.function_alarms, local.job_alarms, local.sweep_alarms, local.cost_alarms, local.api_alarms, local.litellm_alarms,
     ) : name => merge(
     { namespace = local.metrics_namespace, dimensions = local.worker_metrics }, local.alarm_defaults, alarm,
   ) if var.alarms_enabled }
@@ -175,8 +181,9 @@ resource "aws_sns_topic_subscription" "email" {
 # What a person asks the logs first.
 resource "aws_cloudwatch_query_definition" "this" {
   for_each = { for name, query in {
-    "errors and warnings" = "fields @timestamp, level, message, error, job_id | filter level in [\"ERROR\", \"WARN\"] | sort @timestamp desc | limit 200"
-    "the life of one job" = "fields @timestamp, level, message, job_id, tool, attempt, epoch, error | filter job_id = \"ID\" | sort @timestamp asc"
+    "errors and warnings" = "fields @timestamp, level, message, error, job_id | filter level in [\"ERROR\", \"WARN\"] and not ispresent(_aws.Timestamp) | sort @timestamp desc | limit 200"
+    "jobs that failed"    = "fields @timestamp, outcome, job_id, batch_id, tool, attempt, error_class, error_code, error | filter outcome in [\"failed\", \"held\", \"rejected\"] | sort @timestamp desc | limit 200"
+    "the life of one job" = "fields @timestamp, level, message, outcome, tool, attempt, epoch, error, request_id, trace_id | filter job_id = \"ID\" | sort @timestamp asc"
     "starts"              = "filter @type = \"platform.report\" or type = \"platform.report\" | fields @timestamp, record.metrics.initDurationMs, record.metrics.durationMs, record.metrics.maxMemoryUsedMB | sort @timestamp desc | limit 200"
   } : name => query if var.saved_queries_enabled }
 

@@ -6,6 +6,7 @@
 //! | `access.rs` | whose key it is, and what that allows |
 //! | `enqueue.rs` | `POST /v1/jobs` |
 //! | `jobs.rs`, `batches.rs` | what became of a job, of a batch; closing and cancelling |
+//! | `held.rs` | what waits for a person, and the decision |
 //! | `call.rs` | a tool's answer at once |
 //! | `tools.rs` | what there is to call |
 //! | `mcp.rs` | all of that for agents |
@@ -19,14 +20,14 @@ mod enqueue;
 mod front;
 mod held;
 mod idempotency;
-mod jobs;
+pub(crate) mod jobs;
 mod mcp;
 #[cfg(test)]
 mod openapi;
 mod problem;
 mod rate;
 mod tools;
-mod view;
+pub(crate) mod view;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -41,7 +42,7 @@ use axum::{
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
-pub use self::access::Access;
+pub use self::access::{Access, for_readers};
 use self::{access::Guard, problem::Problem, rate::Rate};
 use crate::{
     batch::Stop,
@@ -105,8 +106,8 @@ impl<P: Ports> Api<P> {
         self.environment.check(job)
     }
 
-    /// Every route, with what goes before it.
-    pub fn router(self, settings: &ApiSettings) -> Router {
+    /// Every route, and those that stand `beside`, with what goes before them.
+    pub fn router(self, settings: &ApiSettings, beside: Router) -> Router {
         let (access, rate) = (self.access.clone(), Rate::new(settings.rate_per_second));
         let guarded = |scopes, methods: MethodRouter<Self>| {
             let guard = Guard { access: access.clone(), rate: rate.clone(), scopes };
@@ -123,21 +124,25 @@ impl<P: Ports> Api<P> {
             .route("/openapi.json", get(openapi))
             .route("/v1/jobs", enqueue(post(enqueue::post)))
             .route("/v1/jobs/{id}", read(get(jobs::get)).merge(enqueue(delete(jobs::cancel))))
-            .route("/v1/batches/{id}", read(get(batches::get)))
+            .route(
+                "/v1/batches/{id}",
+                read(get(batches::get)).merge(enqueue(delete(batches::cancel))),
+            )
+            .route("/v1/batches/{id}/close", enqueue(post(batches::close)))
             .route("/v1/batches/{id}/results", read(get(batches::results)))
             .route("/v1/tools", any(get(tools::list)))
             .route("/v1/tools/{*tool}", call(post(call::tool)))
             .route("/v1/call", call(post(call::call)))
-            .route("/v1/held/{id}/retry", admin(post(held::retry)))
-            .route("/v1/held/{id}/fail", admin(post(held::fail)))
-            .route("/v1/held/{id}/succeed", admin(post(held::succeed)))
+            .route("/v1/held", admin(get(held::list)))
+            .route("/v1/held/{id}/{decision}", admin(post(held::decide)))
             .route("/mcp", any(mcp::methods(&self, settings)))
             .fallback(async || Problem::not_found("route"))
             .method_not_allowed_fallback(async || {
                 let detail = "this route has other methods";
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
             })
-            .with_state(self);
+            .with_state(self)
+            .merge(beside);
         front::before(routes, settings)
     }
 }

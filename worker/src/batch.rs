@@ -3,6 +3,7 @@
 //! or an endless call is the failure of that message alone.
 
 mod finished;
+mod journal;
 mod returns;
 mod room;
 mod waiting;
@@ -15,10 +16,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::{CancellationToken, PollSemaphore};
+use tracing::Instrument;
 
 pub use self::waiting::Order;
 use self::{
     finished::{Deletion, Finished},
+    journal::Tally,
     returns::Returns,
     room::{Place, Room},
     waiting::{Entry, Waiting},
@@ -154,6 +157,8 @@ impl<P: Ports> Worker<P> {
     }
 
     fn take_in(&self, messages: Vec<Message>, order: Order) -> Waiting {
+        let began = Observation::BatchBegan { messages: messages.len() };
+        self.environment.observer.observe(began);
         let room = &self.bounds.room;
         let entry = |message| Entry { message: Arc::new(message), place: Place::take(room) };
         Waiting::new(messages.into_iter().map(entry), order)
@@ -173,6 +178,7 @@ struct Batch<'a, P: Ports> {
     next_beat: Option<Instant>,
     beats: JoinSet<()>,
     finished: Finished,
+    tally: Tally,
 }
 
 impl<'a, P: Ports> Batch<'a, P> {
@@ -196,10 +202,12 @@ impl<'a, P: Ports> Batch<'a, P> {
             next_beat: heartbeat.map(|heartbeat| Instant::now() + heartbeat.every),
             beats: JoinSet::new(),
             finished: Finished::new(deletion),
+            tally: Tally::default(),
         }
     }
 
     async fn work_off(mut self) -> BatchAnswer {
+        let began = Instant::now();
         let mut is_late = false;
         while !(self.tasks.is_empty() && self.waiting.is_empty()) {
             tokio::select! {
@@ -221,7 +229,9 @@ impl<'a, P: Ports> Batch<'a, P> {
         self.returns.send(&self.worker.environment);
         self.finished.delete(&self.worker.environment);
         let finished = self.finished.end().await;
-        self.returns.end(finished, self.deadline).await
+        let answer = self.returns.end(finished, self.deadline).await;
+        self.tally.note(began.elapsed());
+        answer
     }
 
     /// Tasks that only deliver hold no permit; they are as many again at most.
@@ -247,6 +257,7 @@ impl<'a, P: Ports> Batch<'a, P> {
             .to_verdict(permit)
             .await
         };
+        let task = task.instrument(run::span(&entry.message));
         let id = self.tasks.spawn(task).id();
         self.running.insert(id, entry);
     }
@@ -259,6 +270,7 @@ impl<'a, P: Ports> Batch<'a, P> {
             (error.id(), Verdict::Return(AFTER_PANIC))
         });
         let Some(entry) = self.running.remove(&id) else { return };
+        self.tally.count(verdict);
         match verdict {
             Verdict::Finished => {
                 self.waiting.finished(&entry.message);
@@ -293,6 +305,7 @@ impl<'a, P: Ports> Batch<'a, P> {
         let message_id = entry.message.id.as_str();
         let returned = Observation::Returned { message_id, key: None, reason, after };
         self.worker.environment.observer.observe(returned);
+        self.tally.count(Verdict::Return(after));
         self.returns.push(&entry.message, after);
     }
 

@@ -11,21 +11,29 @@
 mod batch;
 mod call;
 mod callbacks;
+mod cancel;
 mod ledger;
+mod metrics;
+mod output;
 #[cfg(feature = "aws")]
 mod poll;
+mod results;
 mod run;
 mod secret;
 mod serve;
 mod setup;
+mod show;
+mod status;
+mod store;
 mod sweep;
 mod tools;
+mod world;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry;
+use crate::telemetry::{self, Level};
 
 /// Some jobs failed, or wait.
 const SOME_FAILED: u8 = 1;
@@ -49,16 +57,31 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Status(status::Args),
     Batch(batch::Args),
+    Results(results::Args),
+    Cancel(cancel::Args),
     Callbacks(callbacks::Args),
     Secret(secret::Args),
     Sweep(sweep::Args),
 }
 
+impl Command {
+    /// What goes on by itself tells of each job; of what a person waits for, the answer tells.
+    fn log_level(&self) -> Level {
+        match self {
+            Self::Serve(_) => Level::Info,
+            #[cfg(feature = "aws")]
+            Self::Poll(_) => Level::Info,
+            _ => Level::Warn,
+        }
+    }
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init();
+    telemetry::init(cli.command.log_level());
     let result = match cli.command {
         Command::Run(args) => block_on(run::main(args)),
         Command::Tools(args) => block_on(tools::main(args)),
@@ -66,7 +89,10 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Status(args) => block_on(status::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
+        Command::Results(args) => block_on(results::main(args)),
+        Command::Cancel(args) => block_on(cancel::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),

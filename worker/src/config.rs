@@ -5,6 +5,7 @@ mod access_keys;
 mod api;
 mod aws;
 mod callbacks;
+mod client;
 mod connections;
 mod keys;
 mod llm;
@@ -16,8 +17,12 @@ use std::path::PathBuf;
 pub use self::{
     access_keys::{AccessKey, Scope},
     api::{ApiSettings, api, listen},
-    aws::{AwsSettings, LedgerSettings, Role, aws, ledger, role, secret_arn, visibility_timeout},
+    aws::{
+        AwsSettings, LedgerSettings, QueueSettings, Role, aws, ledger, queue, role, secret_arn,
+        visibility_timeout,
+    },
     callbacks::courier,
+    client::{ClientKey, ClientSettings, client},
     connections::Connections,
     keys::Keys,
     llm::{llm, required_llm},

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
     clock::Clock,
     error::JobError,
     job::{Job, JobKey, Namespace},
-    lease::{Delivery, Ledger, Lost, Record},
+    lease::{Delivery, Ledger, Lost, Record, Usage},
     queue::Queue,
     retry::Backoff,
     tool::{CallPlan, Tools},
@@ -55,12 +57,12 @@ impl<P: Ports> Environment<P> {
             courier: &self.courier,
             clock: &self.clock,
             policy: &self.policy,
+            observer: &*self.observer,
         }
     }
 }
 
 /// What it takes to tell outcomes: neither a queue nor a tool.
-#[derive(Debug)]
 pub struct Post<'a, L> {
     /// Who is owed what.
     pub ledger: &'a L,
@@ -70,6 +72,8 @@ pub struct Post<'a, L> {
     pub clock: &'a Clock,
     /// When to give up.
     pub policy: &'a Policy,
+    /// Who is told what happens.
+    pub observer: &'a dyn Observer,
 }
 
 impl<L> Clone for Post<'_, L> {
@@ -146,6 +150,21 @@ pub trait Observer: Send + Sync + 'static {
 /// What happens in the life of a job.
 #[derive(Debug)]
 pub enum Observation<'a> {
+    /// Messages were taken in together.
+    BatchBegan {
+        /// How many.
+        messages: usize,
+    },
+    /// The ledger answered a claim or a settlement, or failed to.
+    LedgerAnswered {
+        /// How long it took.
+        latency: Duration,
+    },
+    /// The job's worker was lost, and it is another's now.
+    TakenOver {
+        /// It waits for a person instead of being run again.
+        is_held: bool,
+    },
     /// Its tool is called.
     CallBegan,
     /// The call is over, however it ended.
@@ -154,12 +173,18 @@ pub enum Observation<'a> {
         job: &'a Job,
         /// How long the call took.
         latency: Duration,
+        /// What it used.
+        usage: &'a Usage,
     },
-    /// A try to deliver a callback.
+    /// A try to deliver a callback, of a job or of a batch.
     Delivered {
         /// How it ended, if it was the last: sent or dead.
         delivery: Delivery,
+        /// How long the receiver took.
+        latency: Duration,
     },
+    /// A job lies with the dead letters.
+    Buried,
     /// Its message needs no more work.
     Ended {
         /// The queue's id for the message.
@@ -178,10 +203,10 @@ pub enum Observation<'a> {
         /// For about how long.
         about: Duration,
     },
-    /// An upstream refused us rather than the job (class `configuration`): a person has to act, so
-    /// this is worth an alarm. The job's message comes back as well.
+    /// An upstream refused us rather than the job (class `configuration`), by a call or before one:
+    /// a person has to act, so this is worth an alarm. The job's message comes back as well.
     Refused {
-        /// The job whose call was refused.
+        /// The job that waits for it.
         job: &'a Job,
         /// Why.
         reason: &'a JobError,
@@ -208,6 +233,41 @@ pub enum End<'a> {
     Duplicate(&'a Record),
     /// Without a record: it is no job, or another job has its id.
     Rejected(&'a JobError),
+}
+
+/// A call that runs. Its end is told however it comes, also if it is dropped in the middle.
+pub(crate) struct RunningCall<'a> {
+    observer: &'a dyn Observer,
+    job: &'a Job,
+    began: Instant,
+    is_over: bool,
+}
+
+impl<'a> RunningCall<'a> {
+    /// The job's tool is called.
+    pub(crate) fn begin(observer: &'a dyn Observer, job: &'a Job) -> Self {
+        observer.observe(Observation::CallBegan);
+        Self { observer, job, began: Instant::now(), is_over: false }
+    }
+
+    /// The call ended, and used that.
+    pub(crate) fn end(mut self, usage: &Usage) {
+        self.tell(usage);
+    }
+
+    fn tell(&mut self, usage: &Usage) {
+        self.is_over = true;
+        let (job, latency) = (self.job, self.began.elapsed());
+        self.observer.observe(Observation::CallEnded { job, latency, usage });
+    }
+}
+
+impl Drop for RunningCall<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.tell(&Usage::unknown());
+        }
+    }
 }
 
 /// An observer that looks away.

@@ -98,3 +98,17 @@ impl JobError {
         }
     }
 }
+
+/// Codes that others than people and their programs go by: metrics tell failures apart by them.
+pub mod code {
+    /// Another worker runs the job.
+    pub const BUSY: &str = "busy";
+    /// Another worker took the job over while this one ran it.
+    pub const FENCED: &str = "fenced";
+    /// There was no time left to begin the job.
+    pub const NOT_STARTED: &str = "not_started";
+    /// A budget of the upstream's is spent.
+    pub const BUDGET_EXCEEDED: &str = "budget_exceeded";
+    /// A provider's quota is spent.
+    pub const QUOTA_EXCEEDED: &str = "quota_exceeded";
+}

@@ -4,6 +4,7 @@
 
 mod event;
 mod member;
+mod patience;
 mod record;
 
 use std::{fmt, time::Duration};
@@ -14,11 +15,12 @@ use self::event::Account;
 pub use self::{
     event::member_data,
     member::{Holder, Member, MemberKind, Place, Rejection},
+    patience::deliver_patiently,
     record::{BatchRecord, CloseRefusal, Places},
 };
 use crate::{
     clock::Deadline,
-    environment::Post,
+    environment::{Observation, Post},
     job::{BatchId, Namespace},
     lease::{Delivery, Ledger, LedgerError},
     webhook::LEAST_TIME,
@@ -116,6 +118,7 @@ pub async fn deliver_if_over<L: Ledger>(
     };
     let delivery = attempt.delivery.judged(is_last);
     ledger.mark_batch(key, delivery, post.clock.now()).await?;
+    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
     slot.note(delivery);
     match delivery {
         Delivery::Sent => Ok(FanIn::Settled),

@@ -105,6 +105,39 @@ pub struct ClaimRequest {
     pub redelivered: bool,
 }
 
+impl ClaimRequest {
+    /// A wish to cancel, which names nothing but the job: where the ledger has none, it leaves a
+    /// tombstone that lives as long as a record.
+    pub fn to_cancel(
+        namespace: &Namespace,
+        id: &JobId,
+        record_lives: Duration,
+        now: UnixMs,
+    ) -> Self {
+        Self {
+            key: JobKey::of(namespace, id),
+            namespace: namespace.clone(),
+            job_id: id.clone(),
+            tool: ToolName::unknown(),
+            tenant: None,
+            payload_hash: PayloadHash::from_bytes([0; 32]),
+            callback: None,
+            membership: None,
+            metadata: None,
+            token: OwnerToken::fresh(),
+            now,
+            lease_ends: now,
+            first_seen: now,
+            record_lives,
+            max_attempts: 0,
+            repeat: Repeat::Safe,
+            supersedes_offline: false,
+            lost: Lost::TakeOver,
+            redelivered: true,
+        }
+    }
+}
+
 /// What a claim does about a job whose worker was lost: whoever took over all jobs of a process
 /// that one of them killed would be killed as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Deadline,
-    environment::Post,
+    environment::{Observation, Post},
     fan_in::{BatchKey, FanIn, deliver_if_over},
     job::JobKey,
     lease::{CallbackState, Decision, Ledger, LedgerError, Mark, Record, Refusal},
@@ -46,6 +46,8 @@ async fn deliver<L: Ledger>(
     };
     let mark = Mark::Callback(slot.callback.clone(), attempt.delivery);
     post.ledger.mark(record.key, record.epoch, mark, post.clock.now()).await?;
+    let (delivery, latency) = (attempt.delivery, attempt.took);
+    post.observer.observe(Observation::Delivered { delivery, latency });
     slot.note(attempt.delivery);
     Ok(Resent::Tried(slot.state))
 }

@@ -7,18 +7,28 @@ mod attempt;
 mod callback;
 mod failure;
 mod handoff;
+mod journal;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
 
-pub(crate) use self::attempt::catching_panics;
 use self::{admission::Admitted, attempt::After};
+pub(crate) use self::{attempt::catching_panics, journal::span};
 use crate::{
     batch::{Bounds, Stop},
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, code},
     job::{Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
@@ -76,8 +86,9 @@ impl<P: Ports> Run<'_, P> {
                 return self.reject_unreadable(&invalid).await;
             }
         };
-        let subject = match self.subject(job).await {
-            Ok(subject) => subject,
+        journal::name(&job);
+        let (subject, permit) = match self.subject(job, permit).await {
+            Ok(prepared) => prepared,
             Err(verdict) => return verdict,
         };
         match self.try_once(&subject, permit).await {
@@ -88,42 +99,67 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The job and what is known of it; the verdict on its message if its tool can say nothing now.
-    async fn subject(&self, job: Job) -> Result<Subject, Verdict> {
+    async fn subject(
+        &self,
+        job: Job,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(Subject, OwnedSemaphorePermit), Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
-        let plan = match self.prepare(&job).await {
+        let (prepared, permit) = self.prepare(&job, permit).await;
+        let plan = match prepared {
             Ok(()) => self.check(&job),
             Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
-            Err(failure) => return Err(self.unprepared(key, &failure)),
+            Err(failure) => return Err(self.unprepared(&job, key, &failure)),
         };
-        Ok(Subject {
+        let subject = Subject {
             gates: self.environment.tools.gates(&job),
             is_known: self.message.receive_count > 1,
             key,
             plan,
             job,
-        })
+        };
+        let permit = match permit {
+            Some(permit) => permit,
+            None => self.permit().await.ok_or_else(|| self.not_begun(&subject))?,
+        };
+        Ok((subject, permit))
     }
 
-    /// Within the time of the batch.
-    async fn prepare(&self, job: &Job) -> Result<(), ToolError> {
-        tokio::select! {
+    /// Within the time of the batch. The permit is given up if that takes a moment: an upstream that
+    /// is silent must not hold up the jobs of all others.
+    async fn prepare(
+        &self,
+        job: &Job,
+        permit: OwnedSemaphorePermit,
+    ) -> (Result<(), ToolError>, Option<OwnedSemaphorePermit>) {
+        let mut preparing = pin!(self.environment.tools.prepare(job));
+        if let Poll::Ready(prepared) = poll_once(preparing.as_mut()).await {
+            return (prepared, Some(permit));
+        }
+        drop(permit);
+        let prepared = tokio::select! {
             biased;
-            prepared = self.environment.tools.prepare(job) => prepared,
+            prepared = preparing => prepared,
             () = self.stop.draining() => Err(ToolError::free(not_started())),
             () = self.deadline.reached() => Err(ToolError::free(not_started())),
-        }
+        };
+        (prepared, None)
     }
 
     /// Nothing was claimed, and no attempt is counted.
-    fn unprepared(&self, key: JobKey, failure: &ToolError) -> Verdict {
-        if failure.error.class == ErrorClass::Interrupted {
-            return self.returned(key, &failure.error, not_started_after(self.stop));
+    fn unprepared(&self, job: &Job, key: JobKey, failure: &ToolError) -> Verdict {
+        let reason = &failure.error;
+        if reason.class == ErrorClass::Interrupted {
+            return self.returned(key, reason, not_started_after(self.stop));
+        }
+        if reason.class == ErrorClass::Configuration {
+            self.environment.observer.observe(Observation::Refused { job, reason });
         }
         let backoff = &self.environment.policy.backoff;
         let delay = backoff.delay(self.message.receive_count, fastrand::f64());
         // Whoever names a pause lets it grow: how often the message was received says nothing of it.
         let after = failure.retry_after.unwrap_or(delay);
-        self.returned(key, &failure.error, after + jitter(SPREAD))
+        self.returned(key, reason, after + jitter(SPREAD))
     }
 
     /// Whose job it is: the message says so, or it is of the worker's own.
@@ -227,7 +263,7 @@ impl<P: Ports> Run<'_, P> {
                 let left = until.since(self.environment.clock.now());
                 let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
-                let reason = JobError::new(ErrorClass::Busy, "busy", message);
+                let reason = JobError::new(ErrorClass::Busy, code::BUSY, message);
                 self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
             }
             Err(error) => self.unclaimed(subject, &error).into(),
@@ -277,7 +313,30 @@ impl<P: Ports> Run<'_, P> {
             lost,
             redelivered: subject.is_known,
         };
-        self.environment.ledger.claim(request).await
+        let (token, began) = (request.token, Instant::now());
+        let claim = self.environment.ledger.claim(request).await;
+        self.ledger_answered(began);
+        if let Ok(claim) = &claim {
+            self.note_takeover(claim, token);
+        }
+        claim
+    }
+
+    fn ledger_answered(&self, began: Instant) {
+        let latency = began.elapsed();
+        self.environment.observer.observe(Observation::LedgerAnswered { latency });
+    }
+
+    fn note_takeover(&self, claim: &Claim, token: OwnerToken) {
+        let is_held = match claim {
+            Claim::Owned(lease) => match lease.record.state {
+                State::Running { alone: true, .. } => false,
+                _ => return,
+            },
+            Claim::Held(record) if record.token == token => true,
+            _ => return,
+        };
+        self.environment.observer.observe(Observation::TakenOver { is_held });
     }
 
     fn not_begun(&self, subject: &Subject) -> Verdict {
@@ -297,6 +356,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     fn ended(&self, key: Option<JobKey>, end: End<'_>, burial: Burial) -> Verdict {
+        journal::ended(&end);
         let message_id = self.message.id.as_str();
         self.environment.observer.observe(Observation::Ended { message_id, key, end });
         match burial {
@@ -319,12 +379,17 @@ impl<P: Ports> Run<'_, P> {
 /// Why a job that was not begun comes back.
 pub(crate) fn not_started() -> JobError {
     let message = "there was no time left to begin the job";
-    JobError::new(ErrorClass::Interrupted, "not_started", message)
+    JobError::new(ErrorClass::Interrupted, code::NOT_STARTED, message)
 }
 
 /// When it does: at once where a worker stops, else soon.
 pub(crate) fn not_started_after(stop: &Stop) -> Duration {
     if stop.is_draining() { Duration::ZERO } else { jitter(NOT_STARTED) }
+}
+
+/// What a future comes to without waiting.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 /// An even share of `most`.

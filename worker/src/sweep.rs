@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     batch::Stop,
     clock::{Clock, Deadline},
-    environment::{Environment, Policy, Ports, Post},
+    environment::{Environment, Observation, Observer, Policy, Ports, Post},
     fan_in::{self, BatchKey, BatchRecord, FanIn},
     lease::{Attention, CallbackState, Delivery, Found, Ledger, LedgerError, Mark, Record},
     webhook::{Courier, Event},
@@ -38,6 +38,8 @@ pub struct Sweep<L> {
     pub clock: Clock,
     /// When to give up.
     pub policy: Policy,
+    /// Who is told what happens.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// Who can tell outcomes: a worker, or a sweep that is nothing else.
@@ -53,8 +55,8 @@ impl<L: Ledger> Desk for Sweep<L> {
     type Ledger = L;
 
     fn post(&self) -> Post<'_, L> {
-        let Self { ledger, courier, clock, policy } = self;
-        Post { ledger, courier, clock, policy }
+        let Self { ledger, courier, clock, policy, observer } = self;
+        Post { ledger, courier, clock, policy, observer: &**observer }
     }
 }
 
@@ -217,6 +219,7 @@ async fn tell_job<L: Ledger>(
     let delivery = attempt.delivery.judged(is_last);
     let mark = Mark::Callback(slot.callback.clone(), delivery);
     post.ledger.mark(record.key, record.epoch, mark, now).await?;
+    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
     Ok(match delivery {
         Delivery::Sent => End::Sent,
         Delivery::Failed(_) => End::Failed,

@@ -1,84 +1,58 @@
-//! Logs: for people on a terminal, one JSON object a line elsewhere; to stderr, since stdout is
-//! for results.
+//! What the program tells of itself: log lines, for people on a terminal and as one JSON object a line
+//! elsewhere, and metrics under one set of names. Logs go to stderr, since stdout is for results.
+//! Inputs, results and secrets are told at no level.
+//!
+//! | file | what lives in it |
+//! |---|---|
+//! | `level.rs` | how much is logged |
+//! | `lines.rs` | an event as a line of JSON |
+//! | `metric.rs` | every metric: its name, its kind, its label |
+//! | `metered.rs` | from what happens to samples of metrics |
+//! | `emf.rs` | samples as lines that CloudWatch reads |
+//! | `prometheus.rs` | samples as a page that Prometheus reads |
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-};
+pub mod emf;
+mod level;
+mod lines;
+pub mod metered;
+pub mod metric;
+#[cfg(feature = "cli")]
+pub mod prometheus;
 
-use tracing_subscriber::{
-    Layer,
-    filter::{LevelFilter, Targets},
-    fmt,
-    layer::SubscriberExt,
-    registry,
-    util::SubscriberInitExt,
-};
+use std::io::{self, IsTerminal, Write};
 
-/// Starts logging at the level of `MCP_BATCH_LOG` (`warn`). Inputs, results and secrets are not
-/// logged at any level.
-pub fn init() {
-    let filter = filter(own_level());
-    let layer = fmt::layer().with_writer(io::stderr);
+use tracing_subscriber::{Layer, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+
+pub use self::level::Level;
+use self::lines::JsonLines;
+use crate::clock::Clock;
+
+/// Starts logging at the level of `MCP_BATCH_LOG`, else at `default`.
+pub fn init(default: Level) {
+    let filter = level::filter(Level::own().unwrap_or(default));
     // A second start in one process keeps the first.
     let _ = if io::stderr().is_terminal() {
-        registry().with(layer.with_target(false).with_filter(filter)).try_init()
+        let layer = fmt::layer().with_writer(io::stderr).with_target(false);
+        registry().with(layer.with_filter(filter)).try_init()
     } else {
-        registry().with(layer.json().flatten_event(true).with_filter(filter)).try_init()
+        registry().with(json_lines().with_filter(filter)).try_init()
     };
 }
 
-/// The same where Lambda reads along: one JSON object a line, at the level of `MCP_BATCH_LOG`, else
-/// of Lambda's own control.
+/// The same where Lambda reads along, at the level of `MCP_BATCH_LOG`, else of Lambda's own control,
+/// else `info`.
 pub fn init_in_lambda() {
-    let level = own_level().or_else(|| env::var("AWS_LAMBDA_LOG_LEVEL").ok());
-    let layer = fmt::layer().with_writer(io::stderr).json().flatten_event(true);
-    let _ = registry().with(layer.with_filter(filter(level))).try_init();
+    let level = Level::own().or_else(Level::of_lambda).unwrap_or(Level::Info);
+    let _ = registry().with(json_lines().with_filter(level::filter(level))).try_init();
 }
 
-fn own_level() -> Option<String> {
-    env::var("MCP_BATCH_LOG").ok().filter(|level| !level.is_empty())
+fn json_lines() -> JsonLines<fn() -> io::Stderr> {
+    JsonLines::new(io::stderr, Clock::system())
 }
 
-/// The level is ours alone: libraries log whole requests, with all they hold, at their lower ones. What
-/// rmcp has to tell comes back with its calls; what it logs besides is that a session was closed.
-fn filter(level: Option<String>) -> Targets {
-    let level = level.and_then(|level| parse(&level)).unwrap_or(LevelFilter::WARN);
-    let others = level.min(LevelFilter::WARN);
-    Targets::new()
-        .with_default(others)
-        .with_target("rmcp", LevelFilter::OFF)
-        .with_target("mcp_batch", level)
-}
-
-/// `None` for what is no level. `FATAL` is Lambda's word for less than `ERROR`, the least there is.
-fn parse(level: &str) -> Option<LevelFilter> {
-    match level.eq_ignore_ascii_case("fatal") {
-        true => Some(LevelFilter::ERROR),
-        false => level.parse().ok(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tracing::Level;
-
-    use super::*;
-
-    #[test]
-    fn a_low_level_is_ours_and_not_that_of_libraries_which_log_requests() {
-        let filter = filter(Some("trace".to_owned()));
-        assert!(filter.would_enable("mcp_batch::run", &Level::TRACE));
-        assert!(filter.would_enable("aws_smithy_runtime", &Level::WARN));
-        assert!(!filter.would_enable("aws_smithy_runtime", &Level::INFO));
-    }
-
-    #[test]
-    fn lambdas_words_are_levels_too_and_nonsense_is_a_warning() {
-        let of = |level: &str| filter(Some(level.to_owned()));
-        assert!(!of("FATAL").would_enable("mcp_batch", &Level::WARN));
-        assert!(of("DEBUG").would_enable("mcp_batch", &Level::DEBUG));
-        assert!(of("loud").would_enable("mcp_batch", &Level::WARN));
-        assert!(!of("loud").would_enable("mcp_batch", &Level::INFO));
-    }
+/// Writes a line among those of the log, in one piece.
+pub(crate) fn write_line(mut line: String) {
+    line.push('\n');
+    // There is nobody to tell that it cannot be written.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
 }

@@ -21,7 +21,7 @@ pub use self::{
     gate::{Blocked, Closed, Gate, Gates, Passes},
     limits::Limits,
     listing::{Listing, Problem, ToolListing},
-    llm::{ApiKey, LlmClient, LlmSettings},
+    llm::{ApiKey, LlmApi, LlmClient, LlmSettings},
 };
 use crate::{
     error::JobError,

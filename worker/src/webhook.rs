@@ -20,6 +20,7 @@ use std::{
 };
 
 use reqwest::{Client, header::CONTENT_TYPE};
+use tokio::time::Instant;
 
 use self::{
     answer::Answer,
@@ -102,6 +103,8 @@ pub struct Attempt {
     pub delivery: Delivery,
     /// The pause that the receiver asked for.
     pub retry_after: Option<Duration>,
+    /// How long the receiver took.
+    pub took: Duration,
 }
 
 /// Why nothing was posted.
@@ -172,15 +175,18 @@ impl Courier {
         let callback = &slot.callback;
         let Ok(way) = self.settings.hosts.way(callback) else {
             let delivery = Delivery::Dead(WhyDead::AddressRefused);
-            return Ok(Attempt { delivery, retry_after: None });
+            return Ok(Attempt { delivery, retry_after: None, took: Duration::ZERO });
         };
         let can_wait = deadline.time_left().checked_sub(LEAST_TIME).ok_or(NotTried::NoTime)?;
         let longest_wait = self.settings.longest_wait.min(can_wait);
         let turn = self.turns.next(callback.address(), longest_wait).await?;
         let time = self.settings.timeout.min(deadline.time_left());
+        let began = Instant::now();
         let answer = self.post(way, callback, event, time).await;
+        let took = began.elapsed();
         turn.note(&answer);
-        Ok(Attempt { delivery: judge::judge(&answer, slot), retry_after: answer.retry_after() })
+        let delivery = judge::judge(&answer, slot);
+        Ok(Attempt { delivery, retry_after: answer.retry_after(), took })
     }
 
     async fn post(&self, way: Way, callback: &Callback, event: &Event, time: Duration) -> Answer {

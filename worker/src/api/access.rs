@@ -2,9 +2,10 @@
 //! constant time; what is wrong with one is not said.
 
 use axum::{
+    Router,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
@@ -81,6 +82,12 @@ pub(super) struct Guard {
     pub(super) rate: Rate,
     /// One of them is enough.
     pub(super) scopes: &'static [Scope],
+}
+
+/// Lets those to `routes` who may read.
+pub fn for_readers(routes: Router, access: Access) -> Router {
+    let guard = Guard { access, rate: Rate::new(None), scopes: &[Scope::Read] };
+    routes.route_layer(from_fn_with_state(guard, self::guard))
 }
 
 /// Lets in who may, as often as it may; the route knows the [`Caller`].

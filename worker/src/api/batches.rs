@@ -1,4 +1,6 @@
-//! One batch: how far it is, and its results, page by page.
+//! One batch: how far it is, its closing and cancelling, and its results, page by page.
+
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -7,20 +9,23 @@ use axum::{
     response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
     Api,
     access::Caller,
     answer,
-    body::named,
+    body::{JsonBody, named},
     problem::Problem,
-    view::{BatchView, JobView},
+    view::BatchView,
 };
 use crate::{
-    environment::Ports,
-    fan_in::{BatchKey, BatchRecord, Member, MemberKind},
-    job::BatchId,
+    clock::Deadline,
+    environment::{Environment, Ports},
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, deliver_patiently, member_data},
+    job::{BatchId, MAX_BATCH_JOBS},
     lease::Ledger,
 };
 
@@ -34,29 +39,34 @@ const LARGEST_BYTES: usize = 2 * 1024 * 1024;
 /// Members that are read at once.
 const READ_AT_ONCE: usize = 100;
 
+/// For how long a batch's callback is tried that a request made due; then it is left to the sweep.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long the request waits for it.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// Some results of a batch.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct ResultPage {
     /// In the order of their `index`; what has not ended is not among them.
-    results: Vec<IndexedJob>,
+    #[cfg_attr(test, schema(value_type = Vec<super::openapi::BatchResult>))]
+    results: Vec<Value>,
     /// Where the next page begins; `null` after the last result there is now.
     next_cursor: Option<String>,
     /// Every job of the batch has ended: what has been told by the last page is all there is.
     complete: bool,
 }
 
-/// A job with its place in the batch.
-#[derive(Serialize)]
+/// How many jobs a batch has.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-struct IndexedJob {
-    index: u64,
-    #[serde(flatten)]
-    job: JobView,
-    /// The result is too large for a page: `GET /v1/jobs/{id}` has it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[cfg_attr(test, schema(required = false))]
-    result_omitted: bool,
+pub(super) struct Size {
+    /// Needed unless its jobs have said so.
+    #[serde(default)]
+    #[cfg_attr(test, schema(minimum = 1, maximum = 1_000_000, nullable = false))]
+    size: Option<u64>,
 }
 
 /// Answers `GET /v1/batches/{id}`.
@@ -81,6 +91,78 @@ pub(super) async fn results<P: Ports>(
     let cursor = cursor_of(query.as_deref())?;
     let page = api.results(&caller, &id, cursor.as_deref()).await?;
     Ok(answer(StatusCode::OK, &page))
+}
+
+/// Answers `POST /v1/batches/{id}/close`. If all of its jobs have ended, its callback is delivered.
+pub(super) async fn close<P: Ports>(
+    State(api): State<Api<P>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, PathRejection>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let id = named(path, "id")?;
+    let (key, batch) = api.batch(&caller, &id).await?;
+    let size = size_of(&body)?.or(batch.size).ok_or_else(|| {
+        let detail = "expected how many jobs the batch has, which no job of it has said: what \
+                      still lies in the queue is not known yet";
+        Problem::bad_request("missing_field", detail).at("size")
+    })?;
+    let now = api.environment.clock.now();
+    match api.environment.ledger.close_batch(key, size, now).await? {
+        Ok(_) => {}
+        Err(CloseRefusal::Unknown) => return Err(Problem::not_found("batch")),
+        Err(CloseRefusal::Misfit(error)) => {
+            let field = error.field.clone().unwrap_or_default();
+            return Err(Problem::conflict("batch_size", error.message).at(&field));
+        }
+    }
+    // One that takes longer goes on by itself.
+    let _ = timeout(TOLD_WITHIN, deliver_soon(&api.environment, key)).await;
+    let (_, batch) = api.batch(&caller, &id).await?;
+    Ok(answer(StatusCode::OK, &BatchView::from(&batch)))
+}
+
+fn size_of(body: &[u8]) -> Result<Option<u64>, Problem> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    // A struct would also be read from an array.
+    let fields: Option<Map<String, Value>> = serde_json::from_slice(body).ok();
+    let size = fields.and_then(|fields| serde_json::from_value(fields.into()).ok());
+    let size = size.map(|Size { size }| size);
+    let is_sound = |size: &Option<u64>| size.is_none_or(|it| (1..=MAX_BATCH_JOBS).contains(&it));
+    size.filter(is_sound).ok_or_else(|| {
+        let detail = format!("expected {{\"size\": …}} from 1 to {MAX_BATCH_JOBS}");
+        Problem::bad_request("invalid_field", detail).at("size")
+    })
+}
+
+/// Answers `DELETE /v1/batches/{id}`: what has not started is cancelled when its turn comes, and
+/// counted.
+pub(super) async fn cancel<P: Ports>(
+    State(api): State<Api<P>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id: BatchId = named(path, "id")?;
+    let key = BatchKey::of(&caller.namespace, &id);
+    let batch = api.environment.ledger.cancel_batch(key).await?;
+    let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
+    Ok(answer(StatusCode::OK, &BatchView::from(&batch)))
+}
+
+/// Delivers the batch's callback if it is over, whether the caller goes on waiting or not.
+pub(super) fn deliver_soon<P: Ports>(
+    environment: &Arc<Environment<P>>,
+    key: BatchKey,
+) -> JoinHandle<()> {
+    let environment = Arc::clone(environment);
+    tokio::spawn(async move {
+        let patience = Deadline::after(PATIENCE);
+        if let Err(error) = deliver_patiently(environment.post(), key, patience).await {
+            tracing::warn!(%error, "a batch's callback is left to the sweep");
+        }
+    })
 }
 
 fn cursor_of(query: Option<&str>) -> Result<Option<String>, Problem> {
@@ -145,18 +227,16 @@ impl<P: Ports> Api<P> {
 }
 
 /// A member as it is told, and the bytes that it takes.
-fn told(member: &Member) -> (IndexedJob, usize) {
-    let job = match &member.kind {
-        MemberKind::Job(record) => (&**record).into(),
-        MemberKind::Rejected(rejection) => JobView::rejected(rejection),
-    };
-    let mut told = IndexedJob { index: member.index, job, result_omitted: false };
-    let bytes = serde_json::to_string(&told).map_or(0, |text| text.len());
+fn told(member: &Member) -> (Value, usize) {
+    let mut told = member_data(member);
+    let bytes = told.to_string().len();
     if bytes < LARGEST_BYTES {
         return (told, bytes);
     }
-    told.job.omit_result();
-    told.result_omitted = true;
+    if let Value::Object(fields) = &mut told {
+        fields.insert("result".to_owned(), Value::Null);
+        fields.insert("result_omitted".to_owned(), true.into());
+    }
     (told, PAGE_BYTES / 1000)
 }
 

@@ -25,7 +25,7 @@ use super::{
     view::JobState,
 };
 use crate::{
-    environment::Ports,
+    environment::{Ports, RunningCall},
     error::{ErrorClass, JobError},
     job::{self, BodyHash, Job, JobKey, ToolName},
     lease::{Outcome, Record, State as Stands, Usage},
@@ -149,15 +149,18 @@ impl<P: Ports> Api<P> {
         passes.use_up();
         let within = plan.timeout.min(CALLED_WITHIN);
         let context = CallContext { timeout: within, attempt: 1, epoch: 1 };
+        let running = RunningCall::begin(&*self.environment.observer, job);
         let called =
             timeout(within + TOOL_GRACE, catching_panics(Box::pin(tools.call(job, &context))))
                 .await;
         match called.unwrap_or_else(|_| Err(too_slow(within))) {
             Ok(Outcome { result, usage, .. }) => {
+                running.end(&usage);
                 gates.upstream.succeeded();
                 Ok(Answer { id: None, result, usage })
             }
             Err(failure) => {
+                running.end(&failure.usage);
                 let error = gates.upstream.weigh(failure.error);
                 gates.upstream.failed(&error, failure.retry_after);
                 let problem = Problem::of_failure(&error);

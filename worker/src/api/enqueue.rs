@@ -1,6 +1,7 @@
 //! `POST /v1/jobs`: jobs are judged one by one, what is sound goes to the queue, and each gets a row
 //! that says what became of it.
 
+mod rejected;
 mod submission;
 
 use std::collections::HashMap;
@@ -26,9 +27,11 @@ use super::{
     view::{ErrorView, JobState},
 };
 use crate::{
+    clock::UnixMs,
     environment::Ports,
     error::{ErrorClass, JobError},
-    job::{BodyHash, Job, JobId, JobKey, Tenant},
+    fan_in::Rejection,
+    job::{BodyHash, InvalidJob, Job, JobKey, Membership, Tenant},
     lease::Ledger,
     queue::{NewMessage, Queue},
 };
@@ -103,7 +106,31 @@ struct Order {
 
 enum Fate {
     Sound { job: Box<Job>, is_repeat: bool, known: Option<JobState> },
-    Refused { id: Option<JobId>, error: JobError },
+    Refused(Box<Refused>),
+}
+
+/// A job that is not sent.
+struct Refused {
+    rejection: Rejection,
+    /// Its place in the batch that it names itself.
+    place: Option<Membership>,
+}
+
+impl Refused {
+    fn of_invalid(invalid: &InvalidJob, now: UnixMs) -> Fate {
+        let rejection = Rejection::of_invalid(invalid, now);
+        Fate::Refused(Box::new(Self { rejection, place: invalid.membership.clone() }))
+    }
+
+    fn of_job(job: &Job, error: JobError, now: UnixMs) -> Fate {
+        let rejection = Rejection::of_job(job, error, now);
+        Fate::Refused(Box::new(Self { rejection, place: job.batch().cloned() }))
+    }
+
+    /// Sent again, it may be accepted: the queue did not take it, for instance.
+    fn may_pass(&self) -> bool {
+        self.rejection.error.class.is_retryable()
+    }
 }
 
 /// Answers `POST /v1/jobs`.
@@ -133,8 +160,12 @@ impl<P: Ports> Api<P> {
         for draft in drafts {
             orders.push(self.judge(draft).await);
         }
-        mark_repeats(&mut orders);
+        mark_repeats(&mut orders, self.environment.clock.now());
         self.mark_known(caller, &mut orders).await?;
+        if let Some(refusal) = refusal_of_all(&orders, batch.as_ref()) {
+            return Err(refusal.with_jobs(rows(orders)));
+        }
+        self.count_rejected(caller, &orders, batch.as_ref()).await?;
         self.send(caller, &mut orders).await;
         told(orders, batch)
     }
@@ -142,15 +173,16 @@ impl<P: Ports> Api<P> {
     /// A job is sound if its text is, its tool is there, and its input fits.
     async fn judge(&self, draft: Draft) -> Order {
         let Draft { body, has_two_batches, has_fresh_id } = draft;
+        let now = self.environment.clock.now();
         let fate = match Job::parse(&body) {
-            Err(invalid) => Fate::Refused { id: invalid.id.clone(), error: invalid.error() },
+            Err(invalid) => Refused::of_invalid(&invalid, now),
             Ok(job) if has_two_batches => {
                 let message = "expected no batch in a job of a request that has one";
                 let error = JobError::new(ErrorClass::Invalid, "invalid_field", message);
-                Fate::Refused { id: Some(job.id().clone()), error: error.at("batch") }
+                Refused::of_job(&job, error.at("batch"), now)
             }
             Ok(job) => match self.check(&job).await {
-                Err(error) => Fate::Refused { id: Some(job.id().clone()), error },
+                Err(error) => Refused::of_job(&job, error, now),
                 Ok(_) => Fate::Sound { job: Box::new(job), is_repeat: false, known: None },
             },
         };
@@ -165,7 +197,7 @@ impl<P: Ports> Api<P> {
             .filter(|order| !order.is_fresh)
             .filter_map(|order| match &order.fate {
                 Fate::Sound { job, .. } => Some((key(job), order)),
-                Fate::Refused { .. } => None,
+                Fate::Refused(_) => None,
             })
             .collect();
         if unsure.is_empty() {
@@ -179,7 +211,7 @@ impl<P: Ports> Api<P> {
             let Fate::Sound { job, known, .. } = &mut order.fate else { continue };
             match record.payload_hash {
                 Some(hash) if hash != job.payload_hash() => {
-                    order.fate = Fate::Refused { id: Some(job.id().clone()), error: conflict() };
+                    order.fate = Refused::of_job(job, conflict(), now);
                 }
                 _ => *known = Some(JobState::from(&record.state)),
             }
@@ -209,13 +241,13 @@ impl<P: Ports> Api<P> {
             let (Err(error), Fate::Sound { job, .. }) = (sent, &order.fate) else { continue };
             tracing::warn!(%error, "a job was not taken by the queue");
             let error = JobError::new(ErrorClass::Transient, "queue", "the queue did not take it");
-            order.fate = Fate::Refused { id: Some(job.id().clone()), error };
+            order.fate = Refused::of_job(job, error, now);
         }
     }
 }
 
 /// An id that comes twice is one job, or two that cannot have it both.
-fn mark_repeats(orders: &mut [Order]) {
+fn mark_repeats(orders: &mut [Order], now: UnixMs) {
     let mut seen = HashMap::new();
     for order in orders {
         let Fate::Sound { job, is_repeat, .. } = &mut order.fate else { continue };
@@ -225,9 +257,7 @@ fn mark_repeats(orders: &mut [Order]) {
                 seen.insert(job.id().clone(), hash);
             }
             Some(first) if *first == hash => *is_repeat = true,
-            Some(_) => {
-                order.fate = Fate::Refused { id: Some(job.id().clone()), error: conflict() };
-            }
+            Some(_) => order.fate = Refused::of_job(job, conflict(), now),
         }
     }
 }
@@ -237,11 +267,23 @@ fn conflict() -> JobError {
     JobError::new(ErrorClass::Invalid, "id_conflict", message).at("id")
 }
 
+/// Why nothing of the request is to be done, if that is so: its batch is these jobs, and none of them
+/// is sound. Of a larger one, others may wait for them to be counted.
+fn refusal_of_all(orders: &[Order], batch: Option<&Batch>) -> Option<Problem> {
+    let is_refused = |order: &Order| matches!(order.fate, Fate::Refused(_));
+    let is_whole = batch.is_some_and(|batch| batch.is_whole(orders.len()));
+    (is_whole && orders.iter().all(is_refused)).then(no_sound_job)
+}
+
+fn no_sound_job() -> Problem {
+    Problem::bad_request("no_sound_job", "no job of the request can be accepted")
+}
+
 fn told(orders: Vec<Order>, batch: Option<Batch>) -> Result<Enqueued, Problem> {
-    let is_queue_down = orders.iter().any(|order| {
-        matches!(&order.fate, Fate::Refused { error, .. } if error.class == ErrorClass::Transient)
-    });
-    let jobs: Vec<_> = orders.into_iter().enumerate().map(row).collect();
+    let is_queue_down = orders
+        .iter()
+        .any(|order| matches!(&order.fate, Fate::Refused(refused) if refused.may_pass()));
+    let jobs = rows(orders);
     let count = |status| jobs.iter().filter(|row| row.status == status).count();
     let accepted = count(RowStatus::Accepted);
     let duplicates = count(RowStatus::Duplicate);
@@ -249,12 +291,16 @@ fn told(orders: Vec<Order>, batch: Option<Batch>) -> Result<Enqueued, Problem> {
     if rejected == jobs.len() {
         let problem = match is_queue_down {
             true => Problem::unavailable("queue", "the queue cannot be reached for the moment"),
-            false => Problem::bad_request("no_sound_job", "no job of the request can be accepted"),
+            false => no_sound_job(),
         };
         return Err(problem.with_jobs(jobs));
     }
     let batch = batch.map(|batch| BatchRow { id: batch.id, size: batch.size });
     Ok(Enqueued { accepted, duplicates, rejected, batch, jobs })
+}
+
+fn rows(orders: Vec<Order>) -> Vec<Row> {
+    orders.into_iter().enumerate().map(row).collect()
 }
 
 fn row((index, order): (usize, Order)) -> Row {
@@ -269,12 +315,12 @@ fn row((index, order): (usize, Order)) -> Row {
                 error: None,
             }
         }
-        Fate::Refused { id, error } => Row {
+        Fate::Refused(refused) => Row {
             index,
-            id: id.map(|id| id.to_string()),
+            id: refused.rejection.job_id.map(|id| id.to_string()),
             status: RowStatus::Rejected,
             state: None,
-            error: Some((&error).into()),
+            error: Some((&refused.rejection.error).into()),
         },
     }
 }

@@ -1,30 +1,39 @@
-//! What a person decides about held jobs.
+//! Held jobs: which there are, and what a person decides about them.
 
 use axum::{
     Extension,
+    body::Bytes,
     extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
     response::Response,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Api,
-    access::Caller,
-    answer,
-    body::{JsonBody, named},
-    enqueue::with,
-    problem::Problem,
-    view::JobView,
+    Api, access::Caller, answer, body::JsonBody, enqueue::with, problem::Problem, view::JobView,
 };
 use crate::{
+    clock::UnixMs,
     environment::Ports,
     error::{ErrorClass, JobError},
     job::{Job, JobId, JobKey},
-    lease::{Decision, Ledger, Record, Refusal, State as Stands},
+    lease::{Attention, Decision, Found, Ledger, Record, Refusal, State as Stands},
     queue::{NewMessage, Queue},
 };
+
+/// The most that are listed, of all namespaces together.
+const MOST_LISTED: usize = 1_000;
+
+/// Jobs that wait for a person.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub(super) struct HeldJobs {
+    /// Those that were held first go first.
+    jobs: Vec<JobView>,
+    /// There may be more than the 1,000, of all namespaces, that were looked at.
+    truncated: bool,
+}
 
 /// Why a job is given up.
 #[derive(Deserialize)]
@@ -51,75 +60,95 @@ fn value<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::
     Value::deserialize(deserializer)
 }
 
-/// Answers `POST /v1/held/{id}/retry`: the body is the job, since the ledger keeps no inputs. It
-/// may differ from what was sent first.
-pub(super) async fn retry<P: Ports>(
+/// What a person decided.
+enum Verdict {
+    /// The body is the job, since the ledger keeps no inputs. It may differ from what was sent first.
+    Retry(Box<Job>, Bytes),
+    Fail(JobError),
+    Succeed(Value),
+}
+
+/// Answers `GET /v1/held`.
+pub(super) async fn list<P: Ports>(
     State(api): State<Api<P>>,
     Extension(caller): Extension<Caller>,
-    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let ever = UnixMs(i64::MAX);
+    let found = api.environment.ledger.attention(Attention::Held, ever, MOST_LISTED).await?;
+    let truncated = found.len() == MOST_LISTED;
+    let own = |found| match found {
+        Found::Job(record) if record.namespace == caller.namespace => Some(JobView::from(&*record)),
+        Found::Job(_) | Found::Batch(..) => None,
+    };
+    let jobs = found.into_iter().filter_map(own).collect();
+    Ok(answer(StatusCode::OK, &HeldJobs { jobs, truncated }))
+}
+
+/// Answers `POST /v1/held/{id}/retry`, `/fail` and `/succeed`.
+pub(super) async fn decide<P: Ports>(
+    State(api): State<Api<P>>,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<(String, String)>, PathRejection>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let id: JobId = named(path, "id")?;
-    let body = job_text(&id, body);
+    let Ok(Path((id, decision))) = path else {
+        return Err(Problem::bad_request("invalid_field", "expected UTF-8 in the path").at("id"));
+    };
+    let id = id
+        .parse()
+        .map_err(|error: String| Problem::bad_request("invalid_field", error).at("id"))?;
+    let key = JobKey::of(&caller.namespace, &id);
+    match Verdict::parse(&decision, &id, body)? {
+        Verdict::Retry(job, body) => {
+            api.check(&job).await.map_err(|error| Problem::of_failure(&error))?;
+            let record = api.free(key, &job).await?;
+            api.send_again(&caller, key, &job, body).await?;
+            Ok(answer(StatusCode::ACCEPTED, &JobView::from(&record)))
+        }
+        Verdict::Fail(error) => api.settle(key, Decision::Fail(error)).await,
+        Verdict::Succeed(result) => api.settle(key, Decision::Succeed(result)).await,
+    }
+}
+
+impl Verdict {
+    fn parse(decision: &str, id: &JobId, body: Bytes) -> Result<Self, Problem> {
+        match decision {
+            "retry" => retry(id, body),
+            "fail" => fail(&body),
+            "succeed" => succeed(&body),
+            _ => Err(Problem::not_found("route")),
+        }
+    }
+}
+
+fn retry(id: &JobId, body: Bytes) -> Result<Verdict, Problem> {
+    let body = job_text(id, body);
     let job = Job::parse(&body).map_err(|invalid| Problem::of_failure(&invalid.error()))?;
-    if *job.id() != id {
+    if job.id() != id {
         let detail = format!("expected {id}, as in the path, or none");
         return Err(Problem::bad_request("invalid_field", detail).at("id"));
     }
-    api.check(&job).await.map_err(|error| Problem::of_failure(&error))?;
-    let key = JobKey::of(&caller.namespace, &id);
-    let record = match api.decide(key, Decision::Replay(job.payload_hash())).await {
-        Ok(record) => record,
-        // An earlier try got as far as that, and was cut off before the job was sent.
-        Err(problem) => api.freed_before(key, &job).await?.ok_or(problem)?,
-    };
-    let message = NewMessage {
-        body,
-        namespace: Some(caller.namespace.clone()),
-        job: Some(key),
-        group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
-        first_seen: api.environment.clock.now(),
-        delay: std::time::Duration::ZERO,
-    };
-    api.environment.queue.send(vec![message]).await?;
-    Ok(answer(StatusCode::ACCEPTED, &JobView::from(&record)))
+    Ok(Verdict::Retry(Box::new(job), body))
 }
 
-/// Answers `POST /v1/held/{id}/fail`.
-pub(super) async fn fail<P: Ports>(
-    State(api): State<Api<P>>,
-    Extension(caller): Extension<Caller>,
-    path: Result<Path<String>, PathRejection>,
-    JsonBody(body): JsonBody,
-) -> Result<Response, Problem> {
-    let id: JobId = named(path, "id")?;
-    let reason: Option<Reason> = serde_json::from_slice(&body).ok();
+fn fail(body: &[u8]) -> Result<Verdict, Problem> {
+    let reason: Option<Reason> = serde_json::from_slice(body).ok();
     let reason = reason.filter(|reason| (1..=500).contains(&reason.message.chars().count()));
     let Some(Reason { message }) = reason else {
         let detail = "expected {\"message\": \"…\"} of 1 to 500 characters";
         return Err(Problem::bad_request("invalid_field", detail).at("message"));
     };
-    let error = JobError::new(ErrorClass::Permanent, "decided", message);
-    let record = api.decide(JobKey::of(&caller.namespace, &id), Decision::Fail(error)).await?;
-    Ok(answer(StatusCode::OK, &JobView::from(&record)))
+    Ok(Verdict::Fail(JobError::new(ErrorClass::Permanent, "decided", message)))
 }
 
-/// Answers `POST /v1/held/{id}/succeed`.
-pub(super) async fn succeed<P: Ports>(
-    State(api): State<Api<P>>,
-    Extension(caller): Extension<Caller>,
-    path: Result<Path<String>, PathRejection>,
-    JsonBody(body): JsonBody,
-) -> Result<Response, Problem> {
-    let id: JobId = named(path, "id")?;
-    let Ok(Decided { result }) = serde_json::from_slice(&body) else {
+fn succeed(body: &[u8]) -> Result<Verdict, Problem> {
+    let Ok(Decided { result }) = serde_json::from_slice(body) else {
         return Err(Problem::bad_request("invalid_field", "expected {\"result\": …}").at("result"));
     };
-    let record = api.decide(JobKey::of(&caller.namespace, &id), Decision::Succeed(result)).await?;
-    Ok(answer(StatusCode::OK, &JobView::from(&record)))
+    Ok(Verdict::Succeed(result))
 }
 
-fn job_text(id: &JobId, body: axum::body::Bytes) -> axum::body::Bytes {
+fn job_text(id: &JobId, body: Bytes) -> Bytes {
     let text = str::from_utf8(&body).unwrap_or_default().trim();
     let has_id =
         serde_json::from_str::<Map<String, Value>>(text).is_ok_and(|job| job.contains_key("id"));
@@ -130,6 +159,11 @@ fn job_text(id: &JobId, body: axum::body::Bytes) -> axum::body::Bytes {
 }
 
 impl<P: Ports> Api<P> {
+    async fn settle(&self, key: JobKey, decision: Decision) -> Result<Response, Problem> {
+        let record = self.decide(key, decision).await?;
+        Ok(answer(StatusCode::OK, &JobView::from(&record)))
+    }
+
     async fn decide(&self, key: JobKey, decision: Decision) -> Result<Record, Problem> {
         let now = self.environment.clock.now();
         match self.environment.ledger.decide(key, decision, now).await? {
@@ -142,11 +176,37 @@ impl<P: Ports> Api<P> {
         }
     }
 
-    async fn freed_before(&self, key: JobKey, job: &Job) -> Result<Option<Record>, Problem> {
-        let is_it = |record: &Record| {
-            let is_same = record.payload_hash == Some(job.payload_hash());
-            is_same && matches!(record.state, Stands::Retry(None))
+    /// Lets the job be claimed again. An earlier try may have got as far as that, and been cut off
+    /// before the job was sent.
+    async fn free(&self, key: JobKey, job: &Job) -> Result<Record, Problem> {
+        match self.decide(key, Decision::Replay(job.payload_hash())).await {
+            Ok(record) => Ok(record),
+            Err(problem) => {
+                let is_freed = |record: &Record| {
+                    let is_same = record.payload_hash == Some(job.payload_hash());
+                    is_same && matches!(record.state, Stands::Retry(None))
+                };
+                self.record(key).await?.filter(is_freed).ok_or(problem)
+            }
+        }
+    }
+
+    async fn send_again(
+        &self,
+        caller: &Caller,
+        key: JobKey,
+        job: &Job,
+        body: Bytes,
+    ) -> Result<(), Problem> {
+        let message = NewMessage {
+            body,
+            namespace: Some(caller.namespace.clone()),
+            job: Some(key),
+            group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
+            first_seen: self.environment.clock.now(),
+            delay: std::time::Duration::ZERO,
         };
-        Ok(self.record(key).await?.filter(is_it))
+        self.environment.queue.send(vec![message]).await?;
+        Ok(())
     }
 }

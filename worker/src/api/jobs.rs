@@ -16,10 +16,11 @@ use super::{
     view::{JobState, JobView},
 };
 use crate::{
-    environment::Ports,
-    job::{JobId, JobKey, PayloadHash, ToolName},
-    lease::{ClaimRequest, Ledger, Lost, OwnerToken, Record, Refusal, Repeat},
-    queue::Queue,
+    clock::UnixMs,
+    environment::{Environment, Ports},
+    job::{JobId, JobKey, Namespace},
+    lease::{ClaimRequest, Ledger, LedgerError, Record, Refusal, State as Stands},
+    queue::{Queue, QueueError},
 };
 
 /// Answers `GET /v1/jobs/{id}`.
@@ -39,64 +40,100 @@ pub(super) async fn cancel<P: Ports>(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let id = named(path, "id")?;
-    let request = api.cancelling(&caller, &id);
-    match api.environment.ledger.cancel(request).await? {
-        Ok(record) => Ok(answer(StatusCode::OK, &JobView::from(&record))),
-        Err(Refusal::Unknown) => Err(Problem::not_found("job")),
-        Err(Refusal::State(_) | Refusal::NoCallback) => {
-            let state = api.job(&caller, &id).await?.state();
-            if state == JobState::Cancelled {
-                return api.job(&caller, &id).await.map(|job| answer(StatusCode::OK, &job));
-            }
+    let Environment { ledger, clock, policy, .. } = &*api.environment;
+    let wish = ClaimRequest::to_cancel(&caller.namespace, &id, policy.record_lives, clock.now());
+    match cancel_by(ledger, wish).await? {
+        Cancelling::Cancelled(job) => Ok(answer(StatusCode::OK, &*job)),
+        Cancelling::TooLate(_) => {
             let detail = "the job has begun or ended: its result stands";
             Err(Problem::conflict("job_state", detail))
+        }
+        Cancelling::Unknown => Err(Problem::not_found("job")),
+    }
+}
+
+/// What a wish to cancel came to.
+pub(crate) enum Cancelling {
+    /// It is cancelled, now or before.
+    Cancelled(Box<JobView>),
+    /// It has begun or ended, and its result stands.
+    TooLate(Box<JobView>),
+    /// There is no such job.
+    Unknown,
+}
+
+/// Cancels a job that has not begun.
+pub(crate) async fn cancel_by<L: Ledger>(
+    ledger: &L,
+    wish: ClaimRequest,
+) -> Result<Cancelling, LedgerError> {
+    let key = wish.key;
+    match ledger.cancel(wish).await? {
+        Ok(record) => Ok(Cancelling::Cancelled(Box::new(JobView::from(&record)))),
+        Err(Refusal::Unknown) => Ok(Cancelling::Unknown),
+        Err(Refusal::State(_) | Refusal::NoCallback) => {
+            let record = ledger.read(vec![key]).await?.into_iter().next().flatten();
+            Ok(record.map_or(Cancelling::Unknown, |record| {
+                let job = Box::new(JobView::from(&record));
+                match record.state {
+                    Stands::Cancelled => Cancelling::Cancelled(job),
+                    _ => Cancelling::TooLate(job),
+                }
+            }))
+        }
+    }
+}
+
+/// What became of a job: of what the ledger does not know, whether it lies in the queue; `None`
+/// where it is neither here nor there. SQS lets nobody look, so there it is unknown.
+pub(crate) async fn look_up<L: Ledger, Q: Queue>(
+    ledger: &L,
+    queue: Option<&Q>,
+    (namespace, id): (&Namespace, &JobId),
+    now: UnixMs,
+) -> Result<Option<JobView>, LookUpError> {
+    let key = JobKey::of(namespace, id);
+    let known = async || {
+        let record = ledger.read(vec![key]).await?.into_iter().next().flatten();
+        let record = record.filter(|record| !record.has_expired(now));
+        Ok::<_, LedgerError>(record.map(|record| JobView::from(&record)))
+    };
+    if let Some(job) = known().await? {
+        return Ok(Some(job));
+    }
+    let Some(queue) = queue else { return Ok(Some(JobView::unseen(id, JobState::Unknown))) };
+    match queue.holds(key).await? {
+        Some(true) => Ok(Some(JobView::unseen(id, JobState::Queued))),
+        None => Ok(Some(JobView::unseen(id, JobState::Unknown))),
+        // It may have been claimed meanwhile.
+        Some(false) => Ok(known().await?),
+    }
+}
+
+/// A job cannot be looked up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LookUpError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl From<LookUpError> for Problem {
+    fn from(error: LookUpError) -> Self {
+        match error {
+            LookUpError::Ledger(error) => error.into(),
+            LookUpError::Queue(error) => error.into(),
         }
     }
 }
 
 impl<P: Ports> Api<P> {
-    /// What became of a job. What the ledger does not know may lie in the queue, where SQS lets
-    /// nobody look.
+    /// What became of a job.
     pub(super) async fn job(&self, caller: &Caller, id: &JobId) -> Result<JobView, Problem> {
-        let key = JobKey::of(&caller.namespace, id);
-        if let Some(record) = self.record(key).await? {
-            return Ok(JobView::from(&record));
-        }
-        match self.environment.queue.holds(key).await? {
-            Some(true) => Ok(JobView::unseen(id, JobState::Queued)),
-            None => Ok(JobView::unseen(id, JobState::Unknown)),
-            // It may have been claimed meanwhile.
-            Some(false) => match self.record(key).await? {
-                Some(record) => Ok(JobView::from(&record)),
-                None => Err(Problem::not_found("job")),
-            },
-        }
-    }
-
-    /// A wish that names nothing but the job: where the ledger has none, it leaves a tombstone.
-    fn cancelling(&self, caller: &Caller, id: &JobId) -> ClaimRequest {
-        let (now, policy) = (self.environment.clock.now(), &self.environment.policy);
-        ClaimRequest {
-            key: JobKey::of(&caller.namespace, id),
-            namespace: caller.namespace.clone(),
-            job_id: id.clone(),
-            tool: ToolName::unknown(),
-            tenant: None,
-            payload_hash: PayloadHash::from_bytes([0; 32]),
-            callback: None,
-            membership: None,
-            metadata: None,
-            token: OwnerToken::fresh(),
-            now,
-            lease_ends: now,
-            first_seen: now,
-            record_lives: policy.record_lives,
-            max_attempts: policy.max_attempts,
-            repeat: Repeat::Safe,
-            supersedes_offline: false,
-            lost: Lost::TakeOver,
-            redelivered: true,
-        }
+        let Environment { ledger, queue, clock, .. } = &*self.environment;
+        let job = look_up(ledger, Some(queue), (&caller.namespace, id), clock.now()).await?;
+        job.ok_or_else(|| Problem::not_found("job"))
     }
 
     /// The ledger's record of a job, unless its time is over.

@@ -13,11 +13,13 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
+use crate::lease::Usage;
+
 use super::{
-    batches::ResultPage,
+    batches::{ResultPage, Size},
     call::{Answer, Pending},
     enqueue::Enqueued,
-    held::{Decided, Reason},
+    held::{Decided, HeldJobs, Reason},
     problem::Body as Problem,
     tools::ToolList,
     view::{BatchView, JobView},
@@ -65,6 +67,45 @@ pub(super) struct Tool {
     /// What is wrong with it, though it can be called.
     #[schema(nullable = false)]
     problem: Option<String>,
+}
+
+/// A job of a batch, as the batch's callback tells it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BatchResult {
+    /// Its place in the batch, from 0.
+    index: u64,
+    /// How it ended: `succeeded`, `failed`, `expired`, `held`, `cancelled`, `rejected`, or `replayed`
+    /// if a person lets it run again.
+    status: String,
+    /// The caller's id, where it could be read.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    #[schema(nullable = false)]
+    tool: Option<String>,
+    /// What the tool answered: text, or JSON.
+    result: Option<Value>,
+    /// The result is too large for a page: `GET /v1/jobs/{id}` has it.
+    #[schema(nullable = false)]
+    result_omitted: Option<bool>,
+    /// The answer was cut off at its limit of tokens.
+    #[schema(nullable = false)]
+    truncated: Option<bool>,
+    /// Why it did not succeed.
+    #[schema(nullable = false)]
+    error: Option<ErrorBody>,
+    #[schema(nullable = false)]
+    usage: Option<Usage>,
+    /// Calls begun.
+    #[schema(nullable = false)]
+    attempts: Option<u32>,
+    #[schema(format = DateTime, nullable = false)]
+    first_seen_at: Option<String>,
+    #[schema(format = DateTime, nullable = false)]
+    started_at: Option<String>,
+    #[schema(format = DateTime, nullable = false)]
+    finished_at: Option<String>,
+    /// As it came with the job.
+    metadata: Option<Value>,
 }
 
 macro_rules! route {
@@ -157,6 +198,62 @@ route!(
         (status = 401, response = Refused),
         (status = 403, response = Refused),
         (status = 404, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
+
+route!(
+    close,
+    post,
+    path = "/v1/batches/{id}/close",
+    tag = "batches",
+    description = "Tells a batch how many jobs it has, where its jobs have not said so. With the last of them it is complete; if all have ended already, its callback is delivered.",
+    params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$", example = "nightly")),
+    request_body(content = Size, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The batch as it is then.", body = BatchView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 408, response = Refused),
+        (status = 409, response = Refused),
+        (status = 413, response = Refused),
+        (status = 415, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
+
+route!(
+    cancel_batch,
+    delete,
+    path = "/v1/batches/{id}",
+    tag = "batches",
+    description = "Cancels what of a batch has not begun: each job is cancelled, and counted, when its turn comes.",
+    params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$", example = "nightly")),
+    responses(
+        (status = 200, description = "The batch.", body = BatchView),
+        (status = 400, response = Refused),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
+        (status = 404, response = Refused),
+        (status = 429, response = Refused),
+        (status = 503, response = Refused)
+    )
+);
+
+route!(
+    held,
+    get,
+    path = "/v1/held",
+    tag = "held",
+    description = "Jobs that wait for a person, those that were held first first.",
+    responses(
+        (status = 200, description = "The jobs.", body = HeldJobs),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
         (status = 429, response = Refused),
         (status = 503, response = Refused)
     )
@@ -293,7 +390,7 @@ impl Modify for BearerKeys {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "mcp-batch", description = "Batches of LLM and MCP tool calls: each is paid once, and every result is posted to a callback."),
-    paths(healthz, readyz, enqueue, job, cancel_job, batch, results, tools, call_tool, call, retry, fail, succeed),
+    paths(healthz, readyz, enqueue, job, cancel_job, batch, cancel_batch, close, results, tools, call_tool, call, held, retry, fail, succeed),
     components(schemas(Problem, Tool, ErrorBody), responses(Refused)),
     modifiers(&BearerKeys),
     security(("key" = [])),

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    clock::UnixMs,
     error::JobError,
-    fan_in::{BatchRecord, Rejection},
+    fan_in::BatchRecord,
     job::JobId,
     lease::{Record, State, Usage},
     webhook::error_data,
@@ -15,7 +16,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-pub(super) enum JobState {
+pub(crate) enum JobState {
     /// The ledger has not seen it: it may lie in the queue, or never have been sent.
     Unknown,
     /// It lies in the queue.
@@ -51,7 +52,7 @@ impl From<&State> for JobState {
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 #[cfg_attr(test, derive(utoipa::ToSchema), schema(as = Error, value_type = super::openapi::ErrorBody))]
-pub(super) struct ErrorView(Value);
+pub(crate) struct ErrorView(Value);
 
 impl From<&JobError> for ErrorView {
     fn from(error: &JobError) -> Self {
@@ -62,7 +63,7 @@ impl From<&JobError> for ErrorView {
 /// One job: all but `id` and `state` is there once the ledger knows it.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema), schema(as = Job))]
-pub(super) struct JobView {
+pub(crate) struct JobView {
     /// The caller's id.
     id: String,
     state: JobState,
@@ -100,25 +101,8 @@ pub(super) struct JobView {
 }
 
 impl JobView {
-    /// A job that could not become a run. Its id is empty where it could not be read.
-    pub(super) fn rejected(rejection: &Rejection) -> Self {
-        Self {
-            id: rejection.job_id.as_ref().map(ToString::to_string).unwrap_or_default(),
-            state: JobState::Failed,
-            tool: rejection.tool.as_ref().map(ToString::to_string),
-            result: None,
-            error: Some((&rejection.error).into()),
-            usage: None,
-            attempts: None,
-            first_seen_at: None,
-            started_at: None,
-            finished_at: Some(rejection.rejected.rfc3339()),
-            callback: None,
-        }
-    }
-
     /// A job that the ledger does not know.
-    pub(super) fn unseen(id: &JobId, state: JobState) -> Self {
+    pub(crate) fn unseen(id: &JobId, state: JobState) -> Self {
         Self {
             id: id.to_string(),
             state,
@@ -132,15 +116,6 @@ impl JobView {
             finished_at: None,
             callback: None,
         }
-    }
-
-    /// Leaves the result to others.
-    pub(super) fn omit_result(&mut self) {
-        self.result = None;
-    }
-
-    pub(super) fn state(&self) -> JobState {
-        self.state
     }
 }
 
@@ -173,7 +148,7 @@ impl From<&Record> for JobView {
 /// One batch.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema), schema(as = Batch))]
-pub(super) struct BatchView {
+pub(crate) struct BatchView {
     /// The caller's id.
     id: String,
     state: BatchState,
@@ -181,37 +156,57 @@ pub(super) struct BatchView {
     size: Option<u64>,
     /// How many of them have ended.
     ended: u64,
+    /// What of it has not started is not run.
+    cancelled: bool,
     /// Whether the outcome was told, such as `pending` or `sent`.
     callback: &'static str,
+    /// Where to: the whole URL may be a secret.
+    callback_host: String,
+    /// Tries that the receiver did not take.
+    callback_failures: u32,
     #[cfg_attr(test, schema(format = DateTime))]
     opened_at: String,
     /// When it is closed with what there is.
     #[cfg_attr(test, schema(format = DateTime))]
     expires_at: String,
+    /// When it was closed for that reason.
+    #[cfg_attr(test, schema(format = DateTime))]
+    expired_at: Option<String>,
 }
 
-/// Whether all jobs of a batch have ended.
+/// Whether jobs of a batch are awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-pub(super) enum BatchState {
+pub(crate) enum BatchState {
     /// Jobs of it are to come or to end.
     Open,
     /// Every job of it has ended.
     Complete,
+    /// It was closed with what there was: nothing is counted any more.
+    Expired,
 }
 
 impl From<&BatchRecord> for BatchView {
     fn from(batch: &BatchRecord) -> Self {
-        let state = if batch.is_complete() { BatchState::Complete } else { BatchState::Open };
+        let state = match batch {
+            batch if batch.is_complete() => BatchState::Complete,
+            BatchRecord { expired: Some(_), .. } => BatchState::Expired,
+            _ => BatchState::Open,
+        };
+        let slot = &batch.callback;
         Self {
             id: batch.id.to_string(),
             state,
             size: batch.size,
             ended: batch.counted,
-            callback: batch.callback.state.name(),
+            cancelled: batch.is_cancelled,
+            callback: slot.state.name(),
+            callback_host: slot.callback.host().to_owned(),
+            callback_failures: slot.failures,
             opened_at: batch.opened.rfc3339(),
             expires_at: batch.expires.rfc3339(),
+            expired_at: batch.expired.map(UnixMs::rfc3339),
         }
     }
 }

@@ -2,6 +2,8 @@
 //! comes in, a partial batch response goes out, and every rule between them is the core's. As the
 //! HTTP face: a request of API Gateway comes in, the router answers.
 
+mod metrics;
+
 use std::{
     collections::BTreeSet,
     process::ExitCode,
@@ -12,12 +14,14 @@ use std::{
 
 use anyhow::Context as _;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
-use lambda_http::{Body, Response};
+use lambda_http::{Body, RequestExt, Response};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tokio::runtime;
 use tower::ServiceExt;
+use tracing::{Instrument, Span};
 
+use self::metrics::Metrics;
 use super::{
     setup::{AwsPorts, AwsSweep, AwsWorker, Fallback},
     sqs::{Envelope, order_of},
@@ -62,49 +66,73 @@ fn runtime() -> anyhow::Result<runtime::Runtime> {
 /// The cold start: everything that invocations share is made once.
 async fn start() -> anyhow::Result<()> {
     let source = Source::from_env();
+    let metrics = Metrics::new();
     match config::role(&source)? {
-        Role::Worker => work(open(source).await?).await,
-        Role::Api => serve(open(source).await?).await,
-        Role::Sweep => sweep(source).await,
+        Role::Worker => work(open(source, &metrics).await?, metrics).await,
+        Role::Api => serve(open(source, &metrics).await?, metrics).await,
+        Role::Sweep => sweep(source, metrics).await,
     }
 }
 
-async fn open(source: Source) -> anyhow::Result<AwsWorker> {
-    AwsWorker::open(source, config::LAMBDA_CONCURRENCY, Fallback::Refused, None).await
+async fn open(source: Source, metrics: &Metrics) -> anyhow::Result<AwsWorker> {
+    let (concurrency, observer) = (config::LAMBDA_CONCURRENCY, metrics.observer());
+    AwsWorker::open(source, concurrency, Fallback::Refused, None, observer).await
+}
+
+/// What the lines of an invocation have in common.
+fn span(request_id: &str) -> Span {
+    tracing::error_span!("invocation", request_id)
 }
 
 /// Each event of the schedule is one pass; what it says does not matter.
-async fn sweep(source: Source) -> anyhow::Result<()> {
-    let sweep = AwsSweep::open(source).await?;
+async fn sweep(source: Source, metrics: Metrics) -> anyhow::Result<()> {
+    let sweep = AwsSweep::open(source, metrics.observer()).await?;
     let handler = move |event: LambdaEvent<IgnoredAny>| {
-        let sweep = sweep.clone();
-        async move { sweep.pass(deadline(event.context.deadline())).await }
+        let (sweep, metrics) = (sweep.clone(), metrics.clone());
+        async move {
+            let (id, deadline) = (&*event.context.request_id, deadline(event.context.deadline()));
+            let swept = sweep.pass(deadline).instrument(span(id)).await;
+            metrics.tell(id);
+            swept
+        }
     };
     lambda_runtime::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
 }
 
-async fn work(worker: AwsWorker) -> anyhow::Result<()> {
-    let handler = move |event| {
-        let worker = worker.clone();
-        async move { worker.handle(event).await }
+async fn work(worker: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
+    let handler = move |event: LambdaEvent<SqsEvent>| {
+        let (worker, metrics) = (worker.clone(), metrics.clone());
+        async move {
+            let id = event.context.request_id.clone();
+            let answer = worker.handle(event).instrument(span(&id)).await;
+            metrics.tell(&id);
+            answer
+        }
     };
     // One at a time on classic Lambda, several on Managed Instances.
     lambda_runtime::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
 }
 
 /// The keys are those of the secret, which is read again as before a batch.
-async fn serve(aws: AwsWorker) -> anyhow::Result<()> {
+async fn serve(aws: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
     let settings = aws.api_settings()?;
     let environment = Arc::clone(aws.worker().environment());
     let access = Access::Keys(aws.secrets().clone());
-    let router =
-        Api::new(environment, access, aws.concurrency(), Stop::default()).router(&settings);
+    let api = Api::new(environment, access, aws.concurrency(), Stop::default());
+    let router = api.router(&settings, axum::Router::new());
     let handler = move |request: lambda_http::Request| {
-        let (aws, router) = (aws.clone(), router.clone());
+        let (aws, router, metrics) = (aws.clone(), router.clone(), metrics.clone());
+        let context = request.lambda_context_ref();
+        let id = context.map(|context| context.request_id.clone()).unwrap_or_default();
         async move {
-            aws.keep_fresh().await;
-            let Ok(response) = router.oneshot(request).await;
-            whole(response).await
+            let answer = async {
+                aws.keep_fresh().await;
+                let Ok(response) = router.oneshot(request).await;
+                whole(response).await
+            };
+            let answer = answer.instrument(span(&id)).await;
+            metrics.tell(&id);
+            answer
         }
     };
     lambda_http::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     batch::Worker,
     clock::{Clock, Deadline},
-    config::{self, ApiSettings, AwsSettings, Connections, LedgerSettings, Source},
-    environment::{Environment, Heartbeat, Policy, Ports, Unobserved},
+    config::{self, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings, Source},
+    environment::{Environment, Heartbeat, Observer, Policy, Ports, Unobserved},
     lease::LedgerError,
     secret::Secrets,
     sweep::{self, Sweep, Swept},
@@ -63,6 +63,7 @@ impl AwsWorker {
         concurrency: usize,
         fallback: Fallback,
         heartbeat: Option<Heartbeat>,
+        observer: Arc<dyn Observer>,
     ) -> anyhow::Result<Self> {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -80,13 +81,13 @@ impl AwsWorker {
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
             ledger: ledger(&clients, &settings.ledger),
-            queue: queue(&clients, &settings, policy.max_age + policy.callbacks.max_age),
+            queue: queue(&clients, &settings.queue, &policy),
             tools,
             courier: Courier::new(courier, secrets.clone(), clock.clone())
                 .map_err(anyhow::Error::msg)?,
             clock,
             policy,
-            observer: Arc::new(Unobserved),
+            observer,
         };
         let worker = Worker::new(Arc::new(environment), concurrency);
         Ok(Self { worker, secrets, concurrency, longest_job })
@@ -130,6 +131,54 @@ impl AwsWorker {
     }
 }
 
+/// Ledger and queue on AWS for whoever is no worker: each is made when it is needed, so that nobody
+/// has to name the one who only uses the other.
+#[derive(Clone)]
+pub struct AwsStore {
+    clients: Clients,
+    secrets: Secrets,
+    clock: Clock,
+}
+
+impl AwsStore {
+    /// Makes clients, and reads the secret.
+    pub async fn open(source: Source) -> anyhow::Result<Self> {
+        // A second start in one process keeps the first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock = Clock::system();
+        let clients = Clients::from_env().await;
+        let secrets = secrets::open(source, clients.secrets.clone(), clock.clone()).await?;
+        Ok(Self { clients, secrets, clock })
+    }
+
+    /// The keys as they are now, with all settings.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// The ledger, and what it takes to tell outcomes.
+    pub fn desk(&self) -> anyhow::Result<Sweep<DynamoLedger>> {
+        let keys = self.secrets.current();
+        let source = keys.source();
+        let courier = config::courier(source)?;
+        let courier = Courier::new(courier, self.secrets.clone(), self.clock.clone());
+        Ok(Sweep {
+            ledger: ledger(&self.clients, &config::ledger(source)?),
+            courier: courier.map_err(anyhow::Error::msg)?,
+            clock: self.clock.clone(),
+            policy: config::policy(source)?,
+            observer: Arc::new(Unobserved),
+        })
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> anyhow::Result<SqsQueue> {
+        let keys = self.secrets.current();
+        let source = keys.source();
+        Ok(queue(&self.clients, &config::queue(source)?, &config::policy(source)?))
+    }
+}
+
 /// The sweep on AWS, and what has to be looked after between passes.
 #[derive(Clone)]
 pub struct AwsSweep {
@@ -138,34 +187,17 @@ pub struct AwsSweep {
 }
 
 impl AwsSweep {
-    /// Makes what passes share: clients, secrets. Neither queue nor tools are needed.
-    pub async fn open(source: Source) -> anyhow::Result<Self> {
-        // A second start in one process keeps the first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let clock = Clock::system();
-        let clients = Clients::from_env().await;
-        let secrets = secrets::open(source, clients.secrets.clone(), clock.clone()).await?;
-        let keys = secrets.current();
-        let source = keys.source();
-        let courier = Courier::new(config::courier(source)?, secrets.clone(), clock.clone());
-        let sweep = Sweep {
-            ledger: ledger(&clients, &config::ledger(source)?),
-            courier: courier.map_err(anyhow::Error::msg)?,
-            clock,
-            policy: config::policy(source)?,
-        };
-        Ok(Self { sweep: Arc::new(sweep), secrets })
+    /// Makes what passes share. Neither queue nor tools are needed.
+    pub async fn open(source: Source, observer: Arc<dyn Observer>) -> anyhow::Result<Self> {
+        let store = AwsStore::open(source).await?;
+        let sweep = Sweep { observer, ..store.desk()? };
+        Ok(Self { sweep: Arc::new(sweep), secrets: store.secrets })
     }
 
     /// One pass.
     pub async fn pass(&self, deadline: Deadline) -> Result<Swept, LedgerError> {
         self.secrets.keep_fresh().await;
         sweep::sweep(&self.sweep, deadline).await
-    }
-
-    /// What it sweeps with.
-    pub fn sweep(&self) -> &Arc<Sweep<DynamoLedger>> {
-        &self.sweep
     }
 }
 
@@ -178,10 +210,10 @@ fn ledger(clients: &Clients, settings: &LedgerSettings) -> DynamoLedger {
 }
 
 /// Messages are sent anew for as long as jobs and then their callbacks may wait.
-fn queue(clients: &Clients, settings: &AwsSettings, sent_anew_until: Duration) -> SqsQueue {
+fn queue(clients: &Clients, settings: &QueueSettings, policy: &Policy) -> SqsQueue {
     let settings = SqsSettings {
         dead_letter_url: settings.dlq_url.clone(),
-        sent_anew_until,
+        sent_anew_until: policy.max_age + policy.callbacks.max_age,
         ..SqsSettings::new(&settings.queue_url)
     };
     SqsQueue::new(clients.sqs.clone(), settings)

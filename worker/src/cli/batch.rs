@@ -1,4 +1,6 @@
-//! `mcp-batch batch`: a batch's state, its results, and its size when no job tells it.
+//! `mcp-batch batch`: where a batch stands, and its size when no job tells it.
+
+mod watch;
 
 use std::{
     io::{self, Write},
@@ -11,25 +13,25 @@ use clap::builder::RangedU64ValueParser;
 use serde_json::{Value, json};
 
 use super::{
-    SOME_FAILED,
-    ledger::{LedgerArgs, OpenLedger},
+    SOME_FAILED, show,
+    store::Store,
+    world::{World, WorldArgs},
 };
 use crate::{
-    clock::{Deadline, UnixMs},
-    environment::Post,
-    fan_in::{self, BatchKey, BatchRecord, member_data},
+    api::view::BatchView,
+    clock::Deadline,
+    fan_in::{BatchKey, deliver_patiently},
     job::{BatchId, MAX_BATCH_JOBS},
-    lease::{CallbackState, Ledger},
+    lease::Ledger,
     sweep::Desk,
 };
 
-/// Members that are read at once.
-const READ_AT_ONCE: usize = 200;
+/// For how long the callback is tried of a batch that is complete by being closed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long the delivery of a batch that is complete by being closed may take.
-const DELIVERY_TIME: Duration = Duration::from_secs(60);
-
-/// Shows a batch, or its results; closes it with its size.
+/// Shows where a batch stands; closes it with its size.
+///
+/// Exit code 1: it was closed at its expires_at, before all of its jobs had ended.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
@@ -37,23 +39,19 @@ pub(super) struct Args {
     command: Option<Command>,
 
     /// The batch's id.
-    #[arg(required = true, value_parser = id)]
+    #[arg(value_name = "BATCH_ID", required = true)]
     id: Option<BatchId>,
 
-    /// Print its jobs as JSON Lines, in the order of their index, those that run included.
+    /// Wait until all of its jobs have ended, or its time is over.
     #[arg(long)]
-    results: bool,
+    watch: bool,
 
-    /// Where to begin with that.
-    #[arg(long, value_name = "INDEX", default_value_t = 0, requires = "results")]
-    from: u64,
-
-    /// Print its state as one JSON object.
-    #[arg(long, conflicts_with = "results")]
+    /// Print one JSON object.
+    #[arg(long)]
     json: bool,
 
     #[command(flatten)]
-    ledger: LedgerArgs,
+    world: WorldArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -64,11 +62,11 @@ enum Command {
 /// Tells a batch how many jobs it has; with the last of them it is complete.
 ///
 /// For jobs that did not bring its size. If all of them have ended already, its callback is
-/// delivered.
+/// delivered. Exit code 1: it was not taken yet.
 #[derive(Debug, clap::Args)]
 struct Close {
     /// The batch's id.
-    #[arg(value_parser = id)]
+    #[arg(value_name = "BATCH_ID")]
     id: BatchId,
 
     /// How many jobs it has.
@@ -76,113 +74,88 @@ struct Close {
         value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_BATCH_JOBS))]
     size: u64,
 
-    /// Print its state as one JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 
     #[command(flatten)]
-    ledger: LedgerArgs,
-}
-
-fn id(text: &str) -> Result<BatchId, String> {
-    text.parse()
+    world: WorldArgs,
 }
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     match (&args.command, &args.id) {
-        (Some(Command::Close(close)), _) => {
-            let key = BatchKey::of(&close.ledger.namespace()?, &close.id);
-            match close.ledger.open().await? {
-                OpenLedger::File(desk) => close.run(desk.post(), key).await,
-                #[cfg(feature = "aws")]
-                OpenLedger::Table(desk) => close.run(desk.post(), key).await,
-            }
-        }
-        (None, Some(id)) => {
-            let key = BatchKey::of(&args.ledger.namespace()?, id);
-            match args.ledger.open().await? {
-                OpenLedger::File(desk) => args.show(&desk.ledger, key).await,
-                #[cfg(feature = "aws")]
-                OpenLedger::Table(desk) => args.show(&desk.ledger, key).await,
-            }
-        }
+        (Some(Command::Close(close)), _) => close.run().await,
+        (None, Some(id)) => args.show(id).await,
         (None, None) => Err(anyhow!("expected a batch's id")),
     }
 }
 
 impl Args {
-    async fn show<L: Ledger>(&self, ledger: &L, key: BatchKey) -> anyhow::Result<ExitCode> {
-        let Some(batch) = ledger.batch(key).await? else {
-            return Err(anyhow!("the ledger knows no such batch"));
+    async fn show(&self, id: &BatchId) -> anyhow::Result<ExitCode> {
+        let world = self.world.open().await?;
+        let batch = match self.watch {
+            true => watch::until_over(&world, id, self.json).await?,
+            false => find(&world, id).await?,
         };
-        if self.results {
-            print_results(ledger, key, self.from).await?;
-        } else {
-            print(&batch, self.json)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        let batch = batch.ok_or_else(|| anyhow!("batch {id}: the ledger knows none"))?;
+        print(&batch, self.json)?;
+        let is_expired = batch["state"] == "expired";
+        Ok(if is_expired { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
     }
 }
 
 impl Close {
-    async fn run<L: Ledger>(&self, post: Post<'_, L>, key: BatchKey) -> anyhow::Result<ExitCode> {
-        let now = post.clock.now();
-        let mut batch = post.ledger.close_batch(key, self.size, now).await??;
-        if batch.is_over() && batch.callback.state == CallbackState::Pending {
-            let deadline = Deadline::after(DELIVERY_TIME);
-            fan_in::deliver_if_over(post, key, deadline, false).await?;
-            batch = post.ledger.batch(key).await?.unwrap_or(batch);
-        }
+    async fn run(&self) -> anyhow::Result<ExitCode> {
+        let batch = match self.world.open().await? {
+            World::File(store) => self.in_store(&store).await?,
+            #[cfg(feature = "aws")]
+            World::Aws(store) => self.in_store(&store).await?,
+            World::Server(client) => {
+                let size = json!({"size": self.size}).to_string();
+                client.post(&format!("/v1/batches/{}/close", self.id), &size).await?
+            }
+        };
         print(&batch, self.json)?;
-        let is_owed = batch.is_over() && batch.callback.state != CallbackState::Sent;
+        let is_owed = batch["state"] != "open" && batch["callback"] != "sent";
         Ok(if is_owed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
     }
-}
 
-/// Page by page: a batch may have a million jobs.
-async fn print_results<L: Ledger>(ledger: &L, key: BatchKey, from: u64) -> anyhow::Result<()> {
-    let mut next = from;
-    loop {
-        let members = ledger.members(key, next, READ_AT_ONCE).await?;
-        let Some(last) = members.last() else { return Ok(()) };
-        next = last.index + 1;
-        let mut out = io::stdout().lock();
-        for member in &members {
-            writeln!(out, "{}", member_data(member))?;
+    async fn in_store(&self, store: &impl Store) -> anyhow::Result<Value> {
+        let desk = store.desk()?;
+        let key = BatchKey::of(&desk.policy.namespace, &self.id);
+        let mut batch = desk.ledger.close_batch(key, self.size, desk.clock.now()).await??;
+        if batch.is_over() {
+            deliver_patiently(desk.post(), key, Deadline::after(PATIENCE)).await?;
+            batch = desk.ledger.batch(key).await?.unwrap_or(batch);
         }
+        Ok(serde_json::to_value(BatchView::from(&batch))?)
     }
 }
 
-fn print(batch: &BatchRecord, as_json: bool) -> anyhow::Result<()> {
+/// The batch as it is now, if there is one.
+pub(super) async fn find(world: &World, id: &BatchId) -> anyhow::Result<Option<Value>> {
+    match world {
+        World::File(store) => in_store(store, id).await,
+        #[cfg(feature = "aws")]
+        World::Aws(store) => in_store(store, id).await,
+        World::Server(client) => match client.get(&format!("/v1/batches/{id}")).await {
+            Err(refused) if refused.is_not_found() => Ok(None),
+            answered => Ok(Some(answered?)),
+        },
+    }
+}
+
+async fn in_store(store: &impl Store, id: &BatchId) -> anyhow::Result<Option<Value>> {
+    let desk = store.desk()?;
+    let batch = desk.ledger.batch(BatchKey::of(&desk.policy.namespace, id)).await?;
+    Ok(batch.map(|batch| serde_json::to_value(BatchView::from(&batch))).transpose()?)
+}
+
+fn print(batch: &Value, as_json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let state = state(batch);
-    if as_json {
-        writeln!(out, "{state}")?;
-        return Ok(());
+    match as_json {
+        true => writeln!(out, "{batch}"),
+        false => show::fields(&mut out, batch, false),
     }
-    if let Value::Object(fields) = state {
-        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            writeln!(out, "{name:<18}{text}")?;
-        }
-    }
-    Ok(())
-}
-
-/// The callback's URL may be a secret: its host tells enough.
-fn state(batch: &BatchRecord) -> Value {
-    json!({
-        "id": batch.id.as_str(),
-        "size": batch.size,
-        "counted": batch.counted,
-        "is_complete": batch.is_complete(),
-        "is_cancelled": batch.is_cancelled,
-        "opened_at": batch.opened.rfc3339(),
-        "expires_at": batch.expires.rfc3339(),
-        "expired_at": batch.expired.map(UnixMs::rfc3339),
-        "callback_host": batch.callback.callback.host(),
-        "callback": batch.callback.state.name(),
-        "callback_failures": batch.callback.failures,
-    })
 }

@@ -2,25 +2,21 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
-
 #[cfg(feature = "aws")]
-use crate::aws::{dynamo::DynamoLedger, setup::AwsSweep};
+use crate::aws::{dynamo::DynamoLedger, setup::AwsStore};
 use crate::{
-    clock::Clock,
+    cli::store::{FileStore, Store},
     config::{self, Source},
     job::Namespace,
-    local::{Database, SqliteLedger},
-    secret::Secrets,
+    local::SqliteLedger,
     sweep::Sweep,
-    webhook::Courier,
 };
 
 /// Where the ledger is.
 #[derive(Debug, clap::Args)]
 pub(super) struct LedgerArgs {
-    /// The ledger of `run`, an SQLite file [env: MCP_BATCH_DB] [default: mcp-batch.db, unless
-    /// MCP_BATCH_TABLE is set].
+    /// Queue and ledger of `run` and `serve`, an SQLite file [env: MCP_BATCH_DB] [default:
+    /// mcp-batch.db, unless another place is named].
     #[arg(long, value_name = "FILE")]
     db: Option<String>,
 
@@ -34,6 +30,14 @@ pub(super) struct LedgerArgs {
     namespace: Option<String>,
 }
 
+/// Where a ledger can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    File,
+    #[cfg(feature = "aws")]
+    Aws,
+}
+
 /// An open ledger, with all it takes to tell what it owes.
 pub(super) enum OpenLedger {
     File(Arc<Sweep<SqliteLedger>>),
@@ -42,13 +46,23 @@ pub(super) enum OpenLedger {
 }
 
 impl LedgerArgs {
-    fn source(&self) -> Source {
+    /// The settings, with what was typed.
+    pub(super) fn source(&self) -> Source {
         let source = Source::from_env()
             .with("MCP_BATCH_DB", self.db.as_ref())
             .with("MCP_BATCH_NAMESPACE", self.namespace.as_ref());
         #[cfg(feature = "aws")]
         let source = source.with("MCP_BATCH_TABLE", self.table.as_ref());
         source
+    }
+
+    /// The place that was typed.
+    pub(super) fn typed(&self) -> Option<Place> {
+        #[cfg(feature = "aws")]
+        if self.table.is_some() {
+            return Some(Place::Aws);
+        }
+        self.db.is_some().then_some(Place::File)
     }
 
     /// Whose jobs and batches.
@@ -59,38 +73,30 @@ impl LedgerArgs {
     /// Opens it. A file that does not exist is not made.
     pub(super) async fn open(&self) -> anyhow::Result<OpenLedger> {
         let source = self.source();
-        #[cfg(feature = "aws")]
-        if self.table.is_some() || (self.is_file_unnamed(&source) && has_table(&source)) {
-            let sweep = AwsSweep::open(source).await?;
-            return Ok(OpenLedger::Table(Arc::clone(sweep.sweep())));
+        match self.typed().unwrap_or_else(|| Place::of(&source)) {
+            Place::File => {
+                let desk = FileStore::open(source)?.desk()?;
+                Ok(OpenLedger::File(Arc::new(desk)))
+            }
+            #[cfg(feature = "aws")]
+            Place::Aws => {
+                let desk = AwsStore::open(source).await?.desk()?;
+                Ok(OpenLedger::Table(Arc::new(desk)))
+            }
         }
-        Self::open_file(source).map(OpenLedger::File)
-    }
-
-    #[cfg(feature = "aws")]
-    fn is_file_unnamed(&self, source: &Source) -> bool {
-        self.db.is_none() && source.get("MCP_BATCH_DB").is_none()
-    }
-
-    fn open_file(source: Source) -> anyhow::Result<Arc<Sweep<SqliteLedger>>> {
-        let path = config::database(&source);
-        if !path.exists() {
-            bail!("{}: there is no ledger; name one by --db", path.display());
-        }
-        let clock = Clock::system();
-        let policy = config::policy(&source)?;
-        let courier = config::courier(&source)?;
-        let secrets = Secrets::fixed(source)?;
-        Ok(Arc::new(Sweep {
-            ledger: SqliteLedger::new(Database::open(&path, clock.clone())?),
-            courier: Courier::new(courier, secrets, clock.clone()).map_err(anyhow::Error::msg)?,
-            clock,
-            policy,
-        }))
     }
 }
 
-#[cfg(feature = "aws")]
-fn has_table(source: &Source) -> bool {
-    source.get("MCP_BATCH_TABLE").is_some()
+impl Place {
+    /// The place that the settings name: a file before AWS, since it is nearer.
+    pub(super) fn of(source: &Source) -> Self {
+        #[cfg(feature = "aws")]
+        if source.get("MCP_BATCH_DB").is_none()
+            && ["MCP_BATCH_TABLE", "MCP_BATCH_QUEUE_URL"].iter().any(|it| source.get(it).is_some())
+        {
+            return Self::Aws;
+        }
+        let _ = source;
+        Self::File
+    }
 }

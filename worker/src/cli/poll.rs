@@ -2,7 +2,7 @@
 
 mod health;
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, time::interval};
@@ -15,6 +15,7 @@ use crate::{
     environment::Heartbeat,
     poller::{Poller, PollerSettings},
     sweep::{self, sweep_until_stopped},
+    telemetry::{metered::Metered, prometheus::Page},
 };
 
 /// Three beats may fail before a message is somebody else's.
@@ -59,8 +60,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS")]
     visibility_timeout_s: Option<String>,
 
-    /// Where GET /healthz is answered: 200 while the queue answers, 503 otherwise and while
-    /// stopping.
+    /// Where GET /healthz is answered, 200 while the queue answers, 503 otherwise and while
+    /// stopping, and GET /metrics, for Prometheus.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     health: SocketAddr,
 
@@ -94,14 +95,16 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let hidden = config::visibility_timeout(&source)?;
     let heartbeat = Some(Heartbeat { every: hidden / BEATS, lasts: hidden });
     let concurrency = config::DEFAULT_CONCURRENCY;
-    let aws = AwsWorker::open(source, concurrency, args.fallback(), heartbeat).await?;
+    let metrics = Arc::new(Metered::new(Page::default()));
+    let observer = Arc::clone(&metrics) as _;
+    let aws = AwsWorker::open(source, concurrency, args.fallback(), heartbeat, observer).await?;
     let poller = Poller::new(aws.worker().clone(), settings(&aws, &args, hidden));
     let stop = Stop::default();
     let listener = TcpListener::bind(args.health).await;
     let listener =
         listener.with_context(|| format!("--health: cannot listen on {}", args.health))?;
-    tracing::info!(address = %listener.local_addr()?, "GET /healthz is answered");
-    let health = health::serve(listener, poller.in_vain_since(), stop.clone());
+    tracing::info!(address = %listener.local_addr()?, "GET /healthz and /metrics are answered");
+    let health = health::serve(listener, poller.in_vain_since(), metrics, stop.clone());
     let sweeping = sweep_until_stopped(aws.worker().shared(), sweep::EVERY, stop.clone());
     tokio::spawn(sweeping);
     let running = poller.run(&stop);

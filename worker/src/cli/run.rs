@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context;
 use tokio::{
     sync::oneshot,
-    time::{interval, interval_at, sleep},
+    time::{interval, interval_at},
 };
 
 use self::{
@@ -28,36 +28,28 @@ use self::{
     summary::Summary,
     tally::{SharedTally, Tally},
 };
-use super::setup::{self, LlmArgs, LocalPorts};
+use super::{
+    output::Output,
+    setup::{self, Embedded, LOOK_FOR_DEAD, LlmArgs, LocalPorts, Plan},
+};
 use crate::{
     batch::{Stop, Worker},
-    clock::{Clock, Deadline},
-    config::{self, ConfigError, Connections, DEFAULT_CONCURRENCY, Source},
-    environment::{Environment, Policy},
-    fan_in::{FanIn, deliver_if_over},
+    clock::Deadline,
+    config::{self, ConfigError, Source},
+    environment::Policy,
+    fan_in::deliver_patiently,
     lease::Lost,
-    local::{Database, SqliteLedger, SqliteQueue},
+    local::SqliteQueue,
     poller::{Poller, PollerSettings},
     secret::Secrets,
     sweep::{self, sweep_until_stopped},
-    tool::{CONNECTIONS_BESIDE_CALLS, Tools},
-    webhook::Courier,
 };
 
 /// How often the progress is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// To look again at a job that another process runs costs next to nothing in one file.
-const BUSY_WAIT: Duration = Duration::from_secs(2);
-
 /// A receiver that fails is asked again soon, since a person waits; `--patience-s` ends that.
 const LONGEST_CALLBACK_PAUSE: Duration = Duration::from_secs(16);
-
-/// How often processes on the same ledger that died are looked for.
-const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
-
-/// How long one delivery of a batch's callback may take, its wait for a turn included.
-const DELIVERY_TIME: Duration = Duration::from_secs(60);
 
 /// How long the reading of the file may take to stop.
 const INTAKE_STOPS_WITHIN: Duration = Duration::from_secs(2);
@@ -139,14 +131,15 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let out = args.out(&source);
     let unwritable = || format!("{}: the results cannot be written there", out.display());
     let session = Session::open(&args, &source)?;
-    results::check(&out).with_context(unwritable)?;
+    Output::check(&out).with_context(unwritable)?;
     let began = Instant::now();
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
     let patience = Duration::from_secs(args.patience_s);
     session.tell_batches_of_refused(&entries, patience).await?;
     let tally = session.tally.lock().clone();
-    let results = results::write(&out, &entries, &tally, &session.environment.ledger).await;
+    let results =
+        results::write(&out, &entries, &tally, &session.embedded.environment.ledger).await;
     results.with_context(unwritable)?;
     let summary = Summary::of(&entries, &tally, began.elapsed(), out);
     summary.print(args.json)?;
@@ -155,8 +148,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Everything a run needs, open.
 struct Session {
-    environment: Arc<Environment<LocalPorts>>,
-    database: Database,
+    embedded: Embedded,
     tally: Arc<SharedTally>,
     poller: Poller<LocalPorts>,
     stop: Stop,
@@ -164,38 +156,24 @@ struct Session {
 
 impl Session {
     fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
-        let clock = Clock::system();
-        let policy = policy(source)?;
-        let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
-        let callbacks = config::courier(source)?;
-        let secrets = Secrets::fixed(source.clone())?;
-        let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
-        let has_upstreams = tools.supersedes_offline() || tools.servers() > 0;
-        Connections {
-            llm: if has_upstreams { concurrency } else { 0 },
-            servers: tools.servers() * CONNECTIONS_BESIDE_CALLS,
-            callbacks: callbacks.total(),
-            ..Connections::default()
-        }
-        .check_process()?;
-        let courier = Courier::new(callbacks, secrets, clock.clone());
-        let courier = courier.map_err(anyhow::Error::msg)?;
-        let database = Database::open(&config::database(source), clock.clone())?;
-        let settings =
-            PollerSettings::for_tools(concurrency, tools.longest_timeout(), policy.settle_margin);
         let tally = Arc::<SharedTally>::default();
-        let environment = Arc::new(Environment {
-            ledger: SqliteLedger::new(database.clone()),
-            queue: SqliteQueue::private(database.clone()),
-            tools,
-            courier,
-            clock,
-            policy,
+        let plan = Plan {
+            policy: policy(source)?,
+            secrets: Secrets::fixed(source.clone())?,
+            is_offline: args.llm.is_offline(),
+            queue: SqliteQueue::private,
             observer: tally.clone(),
-        });
-        let worker = Worker::new(Arc::clone(&environment), concurrency);
+            calls_per_job: 1,
+            clients: 0,
+        };
+        let embedded = Embedded::open(source, plan)?;
+        let Embedded { environment, concurrency, .. } = &embedded;
+        let timeout = environment.tools.longest_timeout();
+        let margin = environment.policy.settle_margin;
+        let settings = PollerSettings::for_tools(*concurrency, timeout, margin);
+        let worker = Worker::new(Arc::clone(environment), *concurrency);
         let poller = Poller::new(worker, settings);
-        Ok(Self { environment, database, tally, poller, stop: Stop::default() })
+        Ok(Self { embedded, tally, poller, stop: Stop::default() })
     }
 
     fn intake(&self, args: &Args) -> anyhow::Result<Intake> {
@@ -203,7 +181,7 @@ impl Session {
             .with_context(|| format!("{}: cannot be read", args.file.display()))?;
         Ok(Intake {
             reader,
-            environment: Arc::clone(&self.environment),
+            environment: Arc::clone(&self.embedded.environment),
             stop: self.stop.clone(),
             retry_failed: args.retry_failed,
         })
@@ -219,7 +197,7 @@ impl Session {
         // The database has just looked while it was opened.
         let mut look = interval_at(tokio::time::Instant::now() + LOOK_FOR_DEAD, LOOK_FOR_DEAD);
         let mut signals = setup::Signals::new()?;
-        let environment = Arc::clone(&self.environment);
+        let environment = Arc::clone(&self.embedded.environment);
         tokio::spawn(sweep_until_stopped(environment, sweep::EVERY, self.stop.clone()));
         let poller = self.poller.run(&self.stop);
         tokio::pin!(poller);
@@ -234,7 +212,7 @@ impl Session {
                 () = &mut poller => break,
                 () = signals.next() => self.signalled(&mut progress),
                 _ = tick.tick() => {}
-                _ = look.tick() => self.free_what_dead_processes_held().await,
+                _ = look.tick() => self.embedded.free_what_dead_processes_held().await,
             }
             let tally = self.tally.lock();
             progress.show(&tally, admitted.count(), entries.is_some());
@@ -261,39 +239,23 @@ impl Session {
         entries: &Entries,
         patience: Duration,
     ) -> anyhow::Result<()> {
-        let post = self.environment.post();
+        let post = self.embedded.environment.post();
         let patience = Deadline::after(patience);
-        for key in &entries.batches {
-            loop {
-                let deadline = Deadline::after(DELIVERY_TIME);
-                let again_after = match deliver_if_over(post, *key, deadline, false).await? {
-                    FanIn::Settled => break,
-                    FanIn::NoTime => TICK,
-                    FanIn::NotTaken { again_after }
-                    | FanIn::NoTurn { again_after }
-                    | FanIn::Taken { again_after } => again_after,
-                };
-                if patience.time_left() < again_after {
-                    return Ok(());
-                }
-                tokio::select! {
-                    () = self.stop.draining() => return Ok(()),
-                    () = sleep(again_after) => {}
-                }
+        let tell_all = async {
+            for key in &entries.batches {
+                deliver_patiently(post, *key, patience).await?;
             }
+            Ok(())
+        };
+        tokio::select! {
+            () = self.stop.draining() => Ok(()),
+            told = tell_all => told,
         }
-        Ok(())
     }
 
     /// Whether waiting longer brings nothing. What still runs is finished even then.
     fn is_in_vain(tally: &Tally, args: &Args) -> bool {
         tally.hopeless().is_some() || tally.is_stuck(Duration::from_secs(args.patience_s))
-    }
-
-    async fn free_what_dead_processes_held(&self) {
-        if let Err(error) = self.database.recover().await {
-            tracing::warn!(error, "what dead processes held stays theirs for now");
-        }
     }
 
     /// The first signal lets running jobs end, the second stops them.
@@ -309,8 +271,7 @@ impl Session {
 }
 
 fn policy(source: &Source) -> Result<Policy, ConfigError> {
-    let mut policy =
-        Policy { busy_wait: BUSY_WAIT, lost: Lost::TakeOver, ..config::policy(source)? };
+    let mut policy = Policy { lost: Lost::TakeOver, ..config::policy(source)? };
     let longest_pause = &mut policy.callbacks.backoff.cap;
     *longest_pause = LONGEST_CALLBACK_PAUSE.min(*longest_pause);
     Ok(policy)

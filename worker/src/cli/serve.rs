@@ -5,28 +5,24 @@ mod http;
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use axum::Router;
 use tokio::{net::TcpListener, time::interval};
 
-use super::setup::{self, LlmArgs, LocalPorts, Signals};
+use super::{
+    metrics,
+    setup::{Embedded, LOOK_FOR_DEAD, LlmArgs, Plan, Signals},
+};
 use crate::{
-    api::{Access, Api},
+    api::{Access, Api, for_readers},
     batch::{Stop, Worker},
-    clock::Clock,
-    config::{self, ApiSettings, Connections, DEFAULT_CONCURRENCY, Source},
-    environment::{Environment, Policy, Unobserved},
-    local::{Database, SqliteLedger, SqliteQueue},
+    config::{self, ApiSettings, Source},
+    environment::Policy,
+    local::SqliteQueue,
     poller::{Poller, PollerSettings},
     secret::Secrets,
     sweep::{self, sweep_until_stopped},
-    tool::{CONNECTIONS_BESIDE_CALLS, Tools},
-    webhook::Courier,
+    telemetry::{metered::Metered, prometheus::Page},
 };
-
-/// To look again at a job that another process runs costs next to nothing in one file.
-const BUSY_WAIT: Duration = Duration::from_secs(2);
-
-/// How often processes on the same file that died are looked for.
-const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
 
 /// The names by which a server on a loopback address is called.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -89,54 +85,38 @@ struct Session {
     listen: SocketAddr,
     settings: ApiSettings,
     access: Access,
-    environment: Arc<Environment<LocalPorts>>,
-    database: Database,
-    concurrency: usize,
+    embedded: Embedded,
+    metrics: Arc<Metered<Page>>,
     stop: Stop,
 }
 
 impl Session {
     fn open(args: &Args, source: &Source) -> anyhow::Result<Self> {
-        let clock = Clock::system();
         let listen = config::listen(source)?;
         let mut settings = config::api(source)?;
         let secrets = Secrets::fixed(source.clone())?;
-        let policy = Policy { busy_wait: BUSY_WAIT, ..config::policy(source)? };
+        let policy = config::policy(source)?;
         let access = access(&policy, listen, &secrets)?;
         if listen.ip().is_loopback() {
             settings.hosts.extend(LOOPBACK.map(str::to_owned));
         }
-        let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
-        let callbacks = config::courier(source)?;
         if !args.llm.is_offline() {
             config::required_llm(source)
                 .context("for a first try, --offline answers without one")?;
         }
-        let tools = setup::catalog(source, args.llm.is_offline(), &secrets, &clock)?;
-        // Jobs, and calls that somebody waits for.
-        let llm = if tools.supersedes_offline() { 2 * concurrency } else { 0 };
-        let connections = Connections {
-            llm,
-            callbacks: callbacks.total(),
-            clients: http::MAX_CONNECTIONS,
-            servers: tools.servers() * CONNECTIONS_BESIDE_CALLS,
-            ..Connections::default()
-        };
-        connections.check_process()?;
-        let courier = Courier::new(callbacks, secrets, clock.clone());
-        let courier = courier.map_err(anyhow::Error::msg)?;
-        let database = Database::open(&config::database(source), clock.clone())?;
-        let environment = Arc::new(Environment {
-            ledger: SqliteLedger::new(database.clone()),
-            queue: SqliteQueue::shared(database.clone()),
-            tools,
-            courier,
-            clock,
+        let metrics = Arc::new(Metered::new(Page::default()));
+        let plan = Plan {
             policy,
-            observer: Arc::new(Unobserved),
-        });
-        let stop = Stop::default();
-        Ok(Self { listen, settings, access, environment, database, concurrency, stop })
+            secrets,
+            is_offline: args.llm.is_offline(),
+            queue: SqliteQueue::shared,
+            observer: Arc::clone(&metrics) as _,
+            // A job's, and one that somebody waits for.
+            calls_per_job: 2,
+            clients: http::MAX_CONNECTIONS,
+        };
+        let embedded = Embedded::open(source, plan)?;
+        Ok(Self { listen, settings, access, embedded, metrics, stop: Stop::default() })
     }
 
     fn greet(&self, address: SocketAddr, database: &Path) {
@@ -149,19 +129,21 @@ impl Session {
 
     /// Answers and works until it is told to stop.
     async fn work(&self, listener: TcpListener, drain: Duration) -> anyhow::Result<ExitCode> {
-        let environment = Arc::clone(&self.environment);
+        let Embedded { environment, concurrency, .. } = &self.embedded;
         let timeout = environment.tools.longest_timeout();
         let settings = PollerSettings {
             drain,
-            ..PollerSettings::for_tools(self.concurrency, timeout, environment.policy.settle_margin)
+            ..PollerSettings::for_tools(*concurrency, timeout, environment.policy.settle_margin)
         };
-        let worker = Worker::new(Arc::clone(&environment), self.concurrency);
+        let worker = Worker::new(Arc::clone(environment), *concurrency);
         let poller = Poller::new(worker, settings);
-        let api = Api::new(environment, self.access.clone(), self.concurrency, self.stop.clone());
-        let serving = http::serve(listener, api.router(&self.settings), &self.stop, drain);
+        let access = self.access.clone();
+        let api = Api::new(Arc::clone(environment), access, *concurrency, self.stop.clone());
+        let router = api.router(&self.settings, self.metrics_page());
+        let serving = http::serve(listener, router, &self.stop, drain);
         let ended = async { tokio::join!(poller.run(&self.stop), serving) };
         tokio::pin!(ended);
-        let desk = Arc::clone(&self.environment);
+        let desk = Arc::clone(environment);
         tokio::spawn(sweep_until_stopped(desk, sweep::EVERY, self.stop.clone()));
         let mut signals = Signals::new()?;
         let mut look = interval(LOOK_FOR_DEAD);
@@ -169,9 +151,18 @@ impl Session {
             tokio::select! {
                 _ = &mut ended => return Ok(ExitCode::SUCCESS),
                 () = signals.next() => self.signalled(),
-                _ = look.tick() => self.free_what_dead_processes_held().await,
+                _ = look.tick() => self.embedded.free_what_dead_processes_held().await,
             }
         }
+    }
+
+    /// On loopback whoever measures needs no key, whoever else does.
+    fn metrics_page(&self) -> Router {
+        let access = match self.listen.ip().is_loopback() {
+            true => Access::Open(self.embedded.environment.policy.namespace.clone()),
+            false => self.access.clone(),
+        };
+        for_readers(metrics::route(Arc::clone(&self.metrics)), access)
     }
 
     /// The first signal lets running jobs end, the second stops them.
@@ -181,12 +172,6 @@ impl Session {
         } else {
             eprintln!("Finishing what runs; once more to stop it.");
             self.stop.drain();
-        }
-    }
-
-    async fn free_what_dead_processes_held(&self) {
-        if let Err(error) = self.database.recover().await {
-            tracing::warn!(error, "what dead processes held stays theirs for now");
         }
     }
 }

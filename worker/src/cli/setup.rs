@@ -1,18 +1,25 @@
-//! What several commands set up: the catalog, signals.
+//! What several commands set up: the worker in one file, the catalog, signals.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     clock::Clock,
-    config::{self, Source},
-    environment::Ports,
-    local::{SqliteLedger, SqliteQueue},
+    config::{self, Connections, DEFAULT_CONCURRENCY, Source},
+    environment::{Environment, Observer, Policy, Ports},
+    local::{Database, SqliteLedger, SqliteQueue},
     secret::Secrets,
-    tool::{Catalog, LlmClient},
+    tool::{CONNECTIONS_BESIDE_CALLS, Catalog, LlmClient, Tools},
+    webhook::Courier,
 };
+
+/// To look again at a job that another process runs costs next to nothing in one file.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// How often processes on the same file that died are looked for.
+pub(super) const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
 
 /// Queue and ledger in one file, tools from the catalog.
 pub(super) struct LocalPorts;
@@ -21,6 +28,72 @@ impl Ports for LocalPorts {
     type Ledger = SqliteLedger;
     type Queue = SqliteQueue;
     type Tools = Catalog;
+}
+
+/// How a command uses one file.
+pub(super) struct Plan {
+    /// What goes for this command alone.
+    pub(super) policy: Policy,
+    /// The keys in use.
+    pub(super) secrets: Secrets,
+    /// The offline model was asked for.
+    pub(super) is_offline: bool,
+    /// Whose queue it works off.
+    pub(super) queue: fn(Database) -> SqliteQueue,
+    /// Who is told what happens.
+    pub(super) observer: Arc<dyn Observer>,
+    /// Calls that may be made at once for each job that may run at once.
+    pub(super) calls_per_job: usize,
+    /// Connections from clients.
+    pub(super) clients: usize,
+}
+
+/// Queue, ledger and worker in one file, open.
+pub(super) struct Embedded {
+    pub(super) environment: Arc<Environment<LocalPorts>>,
+    /// Jobs at once.
+    pub(super) concurrency: usize,
+    database: Database,
+}
+
+impl Embedded {
+    /// Opens all of it; the file last, so that nothing is made for nothing.
+    pub(super) fn open(source: &Source, plan: Plan) -> anyhow::Result<Self> {
+        let Plan { policy, secrets, is_offline, queue, observer, calls_per_job, clients } = plan;
+        let clock = Clock::system();
+        let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
+        let callbacks = config::courier(source)?;
+        let tools = catalog(source, is_offline, &secrets, &clock)?;
+        let has_upstreams = tools.supersedes_offline() || tools.servers() > 0;
+        Connections {
+            llm: if has_upstreams { calls_per_job * concurrency } else { 0 },
+            servers: tools.servers() * CONNECTIONS_BESIDE_CALLS,
+            callbacks: callbacks.total(),
+            clients,
+            ..Connections::default()
+        }
+        .check_process()?;
+        let courier = Courier::new(callbacks, secrets, clock.clone());
+        let courier = courier.map_err(anyhow::Error::msg)?;
+        let database = Database::open(&config::database(source), clock.clone())?;
+        let environment = Environment {
+            ledger: SqliteLedger::new(database.clone()),
+            queue: queue(database.clone()),
+            tools,
+            courier,
+            clock,
+            policy: Policy { busy_wait: BUSY_WAIT, ..policy },
+            observer,
+        };
+        Ok(Self { environment: Arc::new(environment), concurrency, database })
+    }
+
+    /// To be called every [`LOOK_FOR_DEAD`].
+    pub(super) async fn free_what_dead_processes_held(&self) {
+        if let Err(error) = self.database.recover().await {
+            tracing::warn!(error, "what dead processes held stays theirs for now");
+        }
+    }
 }
 
 /// Which tools there are, and what answers them. The LLM's key is taken from the environment
@@ -35,6 +108,11 @@ pub(super) struct LlmArgs {
     /// MCP_BATCH_LLM_API_KEY [env: MCP_BATCH_LLM_URL] [default: the offline model].
     #[arg(long, value_name = "URL")]
     llm_url: Option<String>,
+
+    /// What that API understands: litellm, or openai for one that refuses LiteLLM's own fields
+    /// [env: MCP_BATCH_LLM_API] [default: litellm].
+    #[arg(long, value_name = "API")]
+    llm_api: Option<String>,
 
     /// The model where neither job nor tool names one [env: MCP_BATCH_LLM_MODEL] [default: the
     /// catalog's].
@@ -60,6 +138,7 @@ impl LlmArgs {
         source
             .with("MCP_BATCH_TOOLS", self.tools.as_ref())
             .with("MCP_BATCH_LLM_URL", self.llm_url.as_ref())
+            .with("MCP_BATCH_LLM_API", self.llm_api.as_ref())
             .with("MCP_BATCH_LLM_MODEL", self.llm_model.as_ref())
             .with("MCP_BATCH_LLM_TIMEOUT_S", self.llm_timeout_s.as_ref())
     }

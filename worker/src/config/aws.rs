@@ -22,11 +22,18 @@ pub enum Role {
     Api,
 }
 
-/// The queue, the ledger and what lies beside them.
+/// The queue and the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsSettings {
     /// The ledger.
     pub ledger: LedgerSettings,
+    /// The queue.
+    pub queue: QueueSettings,
+}
+
+/// The queue alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSettings {
     /// `MCP_BATCH_QUEUE_URL`: where jobs come from.
     pub queue_url: String,
     /// `MCP_BATCH_DLQ_URL`: where dead letters go; without it the queue's own redrive takes them.
@@ -76,16 +83,19 @@ pub fn ledger(source: &Source) -> Result<LedgerSettings, ConfigError> {
     })
 }
 
-/// [`ledger`], `MCP_BATCH_QUEUE_URL`, `_DLQ_URL`.
-pub fn aws(source: &Source) -> Result<AwsSettings, ConfigError> {
-    let ledger = ledger(source)?;
+/// `MCP_BATCH_QUEUE_URL`, `_DLQ_URL`.
+pub fn queue(source: &Source) -> Result<QueueSettings, ConfigError> {
     let queue = "the URL of an SQS queue";
-    let queue_url = source.parse("MCP_BATCH_QUEUE_URL", queue, queue_url)?;
-    Ok(AwsSettings {
-        ledger,
-        queue_url: required("MCP_BATCH_QUEUE_URL", queue, queue_url)?,
-        dlq_url: source.parse("MCP_BATCH_DLQ_URL", queue, self::queue_url)?,
+    let given = source.parse("MCP_BATCH_QUEUE_URL", queue, queue_url)?;
+    Ok(QueueSettings {
+        queue_url: required("MCP_BATCH_QUEUE_URL", queue, given)?,
+        dlq_url: source.parse("MCP_BATCH_DLQ_URL", queue, queue_url)?,
     })
+}
+
+/// [`ledger`] and [`queue`].
+pub fn aws(source: &Source) -> Result<AwsSettings, ConfigError> {
+    Ok(AwsSettings { ledger: ledger(source)?, queue: queue(source)? })
 }
 
 /// `MCP_BATCH_VISIBILITY_TIMEOUT_S`: how long `poll` hides a message between two beats of its heart,

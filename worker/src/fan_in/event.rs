@@ -98,7 +98,7 @@ impl Account {
         if let Some(results) = self.results.within(self.max_body_bytes.saturating_sub(around)) {
             data.insert("results".to_owned(), results.into());
         } else {
-            let command = format!("mcp-batch batch {} --results --from 0", batch.id);
+            let command = format!("mcp-batch results {}", batch.id);
             data.insert("results_by".to_owned(), command.into());
             data.insert("results_omitted".to_owned(), true.into());
         }

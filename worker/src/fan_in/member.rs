@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     clock::UnixMs,
     error::JobError,
-    job::{JobId, JobKey, ToolName},
+    job::{InvalidJob, Job, JobId, JobKey, ToolName},
     lease::Record,
 };
 
@@ -77,6 +77,23 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// Of a body that is no job.
+    pub fn of_invalid(invalid: &InvalidJob, rejected: UnixMs) -> Self {
+        let InvalidJob { id, tool, metadata, .. } = invalid.clone();
+        Self { job_id: id, tool, error: invalid.error(), metadata, rejected }
+    }
+
+    /// Of a job that can be read.
+    pub fn of_job(job: &Job, error: JobError, rejected: UnixMs) -> Self {
+        Self {
+            job_id: Some(job.id().clone()),
+            tool: Some(job.tool().clone()),
+            error,
+            metadata: job.metadata().cloned(),
+            rejected,
+        }
+    }
+
     /// As stores keep it.
     pub fn to_json(&self) -> Value {
         let mut fields = Map::new();

@@ -10,10 +10,10 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Run, Subject, Verdict, admission::Admitted, failure::Next};
+use super::{Run, Subject, Verdict, admission::Admitted, failure::Next, journal};
 use crate::{
-    environment::{End, Heartbeat, Observation, Ports},
-    error::{ErrorClass, JobError},
+    environment::{End, Heartbeat, Ports, RunningCall},
+    error::{ErrorClass, JobError, code},
     job::Job,
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
     retry::Backoff,
@@ -50,6 +50,18 @@ enum CallEnd {
     Stopped,
 }
 
+impl CallEnd {
+    fn told(self, running: RunningCall<'_>) -> Self {
+        match &self {
+            Self::Answered(outcome) => running.end(&outcome.usage),
+            Self::Failed(failure) => running.end(&failure.usage),
+            // As when it is dropped: nobody knows what it used.
+            Self::Stopped => drop(running),
+        }
+        self
+    }
+}
+
 impl<P: Ports> Run<'_, P> {
     pub(super) async fn attempt(
         &self,
@@ -57,6 +69,7 @@ impl<P: Ports> Run<'_, P> {
         lease: &Lease,
         Admitted { permit, passes }: Admitted,
     ) -> After {
+        journal::claimed(lease);
         let (settlement, next) = match &subject.plan {
             Err(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
             Ok(plan) => match self.call(&subject.job, lease, *plan, passes).await {
@@ -79,11 +92,9 @@ impl<P: Ports> Run<'_, P> {
     /// The tool's call, with an end to it: whatever it does, this returns.
     async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, mut passes: Passes) -> CallEnd {
         passes.use_up();
-        let observer = &self.environment.observer;
         let context =
             CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
-        let began = Instant::now();
-        observer.observe(Observation::CallBegan);
+        let running = RunningCall::begin(&*self.environment.observer, job);
         // Boxed: what a call needs is there while it lasts.
         let call = catching_panics(Box::pin(self.environment.tools.call(job, &context)));
         let end = tokio::select! {
@@ -98,8 +109,7 @@ impl<P: Ports> Run<'_, P> {
             () = self.stop.interrupting() => CallEnd::Stopped,
             () = self.lease_lost(lease) => CallEnd::Stopped,
         };
-        observer.observe(Observation::CallEnded { job, latency: began.elapsed() });
-        end
+        end.told(running)
     }
 
     /// Returns once somebody else has the job, where hearts beat.
@@ -134,7 +144,10 @@ impl<P: Ports> Run<'_, P> {
         let mut failures = 0;
         loop {
             let now = self.environment.clock.now();
-            match self.environment.ledger.settle(lease, settlement.clone(), now).await {
+            let began = Instant::now();
+            let settled = self.environment.ledger.settle(lease, settlement.clone(), now).await;
+            self.ledger_answered(began);
+            match settled {
                 Ok(Settled::Saved(record)) => return Ok(record),
                 Ok(Settled::Fenced) => return Err(self.fenced(subject)),
                 Err(error) => {
@@ -157,7 +170,7 @@ impl<P: Ports> Run<'_, P> {
     fn fenced(&self, subject: &Subject) -> Verdict {
         tracing::warn!("a result came after its lease had been taken over, and was dropped");
         let message = "another worker took the job over";
-        let reason = JobError::new(ErrorClass::Busy, "fenced", message);
+        let reason = JobError::new(ErrorClass::Busy, code::FENCED, message);
         self.returned(subject.key, &reason, AFTER_FENCE)
     }
 

@@ -67,7 +67,9 @@ impl<P: Ports> Run<'_, P> {
             self.keep_metadata(job, record).await?;
         }
         self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
-        self.environment.observer.observe(Observation::Delivered { delivery });
+        self.environment
+            .observer
+            .observe(Observation::Delivered { delivery, latency: attempt.took });
         slot.note(delivery);
         if let Delivery::Dead(why) = delivery {
             let (job_id, host, why) = (&record.job_id, slot.callback.host(), why.name());

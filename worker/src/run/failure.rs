@@ -6,6 +6,7 @@ use super::{Run, SPREAD, Subject, jitter};
 use crate::{
     environment::{Observation, Ports},
     error::{ErrorClass, JobError},
+    job::Job,
     lease::{Attempt, Lease, Repeat, Settlement, Usage},
     tool::{CallPlan, ToolError},
 };
@@ -35,7 +36,7 @@ impl<P: Ports> Run<'_, P> {
         let failure = ToolError { error: upstream.weigh(failure.error), ..failure };
         let is_upstreams = upstream.failed(&failure.error, failure.retry_after);
         if failure.error.class == ErrorClass::Configuration {
-            self.refused(subject, &failure.error);
+            self.refused(&subject.job, &failure.error);
         }
         if plan.repeat == Repeat::Never && failure.is_ambiguous {
             let hold = Settlement::Interrupt(failure.error, failure.usage, Repeat::Never);
@@ -54,9 +55,9 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// Nobody's job is killed for it, so it must be told in another way.
-    fn refused(&self, subject: &Subject, reason: &JobError) {
-        tracing::warn!(code = %reason.code, tool = %subject.job.tool(), "the upstream refuses us");
-        let observation = Observation::Refused { job: &subject.job, reason };
+    fn refused(&self, job: &Job, reason: &JobError) {
+        tracing::warn!(error_code = %reason.code, tool = %job.tool(), "the upstream refuses us");
+        let observation = Observation::Refused { job, reason };
         self.environment.observer.observe(observation);
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use super::{Run, Subject, Verdict, jitter};
+use super::{Run, Subject, Verdict, jitter, journal};
 use crate::{
     clock::{Deadline, UnixMs},
-    environment::{End, Ports},
+    environment::{End, Observation, Ports},
     error::{ErrorClass, JobError},
     fan_in::{BatchKey, FanIn, Rejection, deliver_if_over},
     job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, ToolName},
@@ -134,11 +134,15 @@ impl<P: Ports> Run<'_, P> {
     }
 
     async fn bury(&self, letter: DeadLetter, key: Option<JobKey>) -> Result<Burial, Verdict> {
-        self.environment.queue.bury(letter).await.map_err(|error| {
+        let burial = self.environment.queue.bury(letter).await.map_err(|error| {
             tracing::warn!(%error, "a dead letter cannot be sent yet");
             let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
             self.returned(key, &reason, BURY_AGAIN + jitter(BURY_AGAIN))
-        })
+        })?;
+        if burial == Burial::Taken {
+            self.environment.observer.observe(Observation::Buried);
+        }
+        Ok(burial)
     }
 
     pub(super) async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
@@ -153,29 +157,18 @@ impl<P: Ports> Run<'_, P> {
 
     /// A body that is no job: nothing can be claimed, so nothing is remembered but the dead letter.
     pub(super) async fn reject_unreadable(&self, invalid: &InvalidJob) -> Verdict {
+        journal::name_invalid(invalid);
         let id = invalid.id.as_ref().map(JobId::as_str);
         let tool = invalid.tool.as_ref().map(ToolName::as_str);
         let rejection = Rejected { key: None, error: &invalid.error(), id, tool };
-        let refused = invalid.membership.as_ref().map(|membership| {
-            let (job_id, tool) = (invalid.id.clone(), invalid.tool.clone());
-            (membership, self.rejection(job_id, tool, &invalid.error(), invalid.metadata.as_ref()))
-        });
+        let now = self.environment.clock.now();
+        let refused = invalid.membership.as_ref();
+        let refused = refused.map(|membership| (membership, Rejection::of_invalid(invalid, now)));
         if let Err(verdict) = Box::pin(self.count_rejection(None, refused)).await {
             return verdict;
         }
         let rejected = self.reject(rejection, invalid.callback.as_ref(), invalid.metadata.as_ref());
         Box::pin(rejected).await
-    }
-
-    fn rejection(
-        &self,
-        job_id: Option<JobId>,
-        tool: Option<ToolName>,
-        error: &JobError,
-        metadata: Option<&Value>,
-    ) -> Rejection {
-        let rejected = self.environment.clock.now();
-        Rejection { job_id, tool, error: error.clone(), metadata: metadata.cloned(), rejected }
     }
 
     /// A job that cannot become a run is counted in its batch all the same. Its dead letter is sent
@@ -211,10 +204,9 @@ impl<P: Ports> Run<'_, P> {
     /// A job that cannot become a run, though it can be read.
     pub(super) async fn reject_job(&self, subject: &Subject, error: &JobError) -> Verdict {
         let job = &subject.job;
-        let refused = job.batch().map(|membership| {
-            let (id, tool) = (job.id().clone(), job.tool().clone());
-            (membership, self.rejection(Some(id), Some(tool), error, job.metadata()))
-        });
+        let now = self.environment.clock.now();
+        let rejection = |membership| (membership, Rejection::of_job(job, error.clone(), now));
+        let refused = job.batch().map(rejection);
         if let Err(verdict) = self.count_rejection(Some(subject.key), refused).await {
             return verdict;
         }

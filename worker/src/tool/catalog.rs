@@ -1,17 +1,13 @@
 //! The catalog: every tool a job may name, read from one TOML file.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    CallContext, CallPlan, Gates, Listing, LlmClient, Problem, ToolError, Tools,
+    CallContext, CallPlan, Gates, Listing, LlmApi, LlmClient, Problem, ToolError, Tools,
     listing::ToolListing,
     llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
     mcp::{McpServer, ServerSpec},
@@ -32,6 +28,9 @@ const DEFAULT: &str = include_str!("tools.toml");
 
 /// How long an offline call may take.
 const OFFLINE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// An answer that does not fit is asked for once more if at least so much time is left.
+const LEAST_FOR_ANOTHER: Duration = Duration::from_secs(2);
 
 /// Why a catalog cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -171,18 +170,37 @@ impl Catalog {
 
     async fn examine_models(&self) -> Vec<Problem> {
         let Model::Llm { client, default_model } = &self.model else { return Vec::new() };
-        let problem = |part: &str, problem: String| Problem { part: part.to_owned(), problem };
         let known = match client.models().await {
             Ok(known) => known,
-            Err(error) => return vec![problem("llm", error)],
+            Err(problem) => return vec![Problem { part: "llm".to_owned(), problem }],
         };
-        let own = self.tools.values().map(|tool| tool.model.as_ref().or(default_model.as_ref()));
-        let used: BTreeSet<&str> = own.flatten().map(ModelName::as_str).collect();
-        let unknown = used.into_iter().filter(|model| {
-            known.as_ref().is_some_and(|known| known.iter().all(|known| known != model))
+        let default_model = default_model.as_ref();
+        let named = self.tools.iter().map(|(name, tool)| {
+            let model = tool.model.as_ref().or(default_model).map(ModelName::as_str);
+            (model, format!("the tool {name} needs it"))
         });
-        let missing = "the LLM does not list this model, or the key may not use it";
-        unknown.map(|model| problem(model, missing.to_owned())).collect()
+        let described = self.models.names();
+        let described =
+            described.map(|name| (Some(name), "the catalog has a table for it".to_owned()));
+        let mut missing = BTreeMap::new();
+        for (model, why) in described.chain(named) {
+            match model {
+                None => {
+                    let problem = "neither the tool nor the catalog names a model: set \
+                                   MCP_BATCH_LLM_MODEL, or model in the catalog";
+                    missing.insert("llm", problem.to_owned());
+                }
+                Some(model) if !known.has(model) => {
+                    let problem = format!(
+                        "the LLM does not list this model, or the key may not use it; {why}"
+                    );
+                    missing.insert(model, problem);
+                }
+                Some(_) => {}
+            }
+        }
+        let problem = |(part, problem): (&str, String)| Problem { part: part.to_owned(), problem };
+        missing.into_iter().map(problem).collect()
     }
 
     fn target<'a>(&'a self, job: &'a Job) -> Result<Target<'a>, JobError> {
@@ -286,7 +304,7 @@ impl Tools for Catalog {
 
     fn gates(&self, job: &Job) -> Gates {
         let tool = match self.target(job) {
-            Ok(Target::Mcp(server, _)) => return server.gate().into(),
+            Ok(Target::Mcp(server, tool)) => return server.gates(tool),
             Ok(Target::Prompt(tool)) => Some(tool),
             Err(_) => None,
         };
@@ -345,15 +363,19 @@ struct PromptCall<'a> {
 
 impl PromptCall<'_> {
     async fn answer(&self) -> Result<Outcome, ToolError> {
-        let ends = Instant::now() + self.terms.timeout;
+        let began = Instant::now();
         let write = |timeout| self.body(None, timeout);
         let first = self.client.complete(write, self.terms).await?;
         let (usage, misfit) = match self.result(first) {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
         };
-        // One more try with the reason: most models get it right then.
-        let timeout = ends.saturating_duration_since(Instant::now());
+        // One more try with the reason: most models get it right then, in about the same time.
+        let took = began.elapsed();
+        let timeout = self.terms.timeout.saturating_sub(took);
+        if timeout < took.max(LEAST_FOR_ANOTHER) {
+            return Err(misfit_too_late(usage, &misfit));
+        }
         let terms = CallTerms { timeout, ..self.terms };
         let write = |timeout| self.body(Some(&misfit), timeout);
         let second = Box::pin(self.client.complete(write, terms)).await;
@@ -374,13 +396,14 @@ impl PromptCall<'_> {
         let system = messages.system.iter().map(|content| ChatMessage { role: "system", content });
         let user = [&messages.user].into_iter().chain(&hint);
         let user = user.map(|content| ChatMessage { role: "user", content });
+        let is_litellm = self.client.settings().api == LlmApi::LiteLlm;
         let completion = Completion {
             model: self.terms.model,
             messages: system.chain(user).collect(),
             max_tokens: self.tool.max_tokens,
-            timeout: timeout.as_secs_f64(),
+            timeout: is_litellm.then_some(timeout.as_secs_f64()),
             user: self.terms.job.tenant().map(as_user),
-            metadata: Attribution::of(self.terms.job, self.terms.attempt),
+            metadata: is_litellm.then(|| Attribution::of(self.terms.job, self.terms.attempt)),
             temperature: self.tool.temperature,
             response_format: self.tool.answer.as_ref().map(|schema| {
                 json!({
@@ -412,6 +435,16 @@ impl PromptCall<'_> {
             }
         }
     }
+}
+
+/// The job's next attempt has all its time again.
+fn misfit_too_late(usage: Usage, misfit: &str) -> ToolError {
+    let message = format!(
+        "the LLM's answer does not fit the tool's answer_schema, and no time is left to ask once \
+         more: {misfit}"
+    );
+    let error = JobError::new(ErrorClass::Transient, "answer_schema", message);
+    ToolError { usage, ..ToolError::free(error) }
 }
 
 fn misfits(usage: Usage, misfit: &str) -> ToolError {

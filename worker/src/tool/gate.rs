@@ -145,6 +145,10 @@ impl Gate {
         }
         state.turns.begin(now);
         let is_upstreams = state.health.failed(error, retry_after);
+        let outage = state.health.closed().filter(|it| it.reason.class != ErrorClass::Throttled);
+        if let Some(until) = outage.map(Closed::until) {
+            state.turns.begin_anew(until);
+        }
         // Whoever is first in line sees whether that makes waiting vain.
         self.changed.notify_waiters();
         is_upstreams
@@ -224,10 +228,16 @@ impl State {
         self.turns.next(now, self.time_in_line(now), self.interval(now))
     }
 
-    /// Between two jobs that get through: as the catalog says, or as was seen.
+    /// Between two jobs that get through: as the catalog says, or as was seen. Where nothing but an
+    /// outage holds them up, all get through when it is over.
     fn interval(&self, now: Instant) -> Duration {
-        let named = self.bucket.as_ref().map(Bucket::interval);
-        named.unwrap_or_else(|| self.turns.seen_interval(now))
+        match &self.bucket {
+            Some(bucket) => bucket.interval(),
+            None if self.concurrency.is_some() || self.window.is_narrow() => {
+                self.turns.seen_interval(now)
+            }
+            None => Duration::ZERO,
+        }
     }
 }
 
@@ -381,6 +391,34 @@ mod tests {
         gate.succeeded();
         let closed = gate.closed().expect("it asked for a pause");
         assert!(closed.time_left() > Duration::from_secs(90));
+    }
+
+    #[test]
+    fn the_first_answer_after_an_outage_says_nothing_of_how_fast_jobs_get_through() {
+        for limits in [Limits::default(), Limits::new(None, Some(64)).expect("sound limits")] {
+            let gate = Gate::new(limits);
+            let began = Instant::now();
+            fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING);
+            let _line: Vec<_> = (0..64).map(|_| Place::take(&gate)).collect();
+            for answers in 1..=64 {
+                gate.succeeded();
+                let after = began + FIRST_PAUSE + Duration::from_millis(100 + answers);
+                let about = gate.state().time_in_line(after);
+                assert!(about < Duration::from_secs(4), "{limits:?} {answers}: {about:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn behind_a_limit_that_was_found_out_jobs_get_through_as_fast_as_was_seen() {
+        let gate = Gate::default();
+        let began = Instant::now();
+        gate.failed(&error(ErrorClass::Throttled), Some(Duration::from_secs(1)));
+        for _ in 0..50 {
+            gate.succeeded();
+        }
+        let interval = gate.state().interval(began + Duration::from_secs(10));
+        assert!((190..210).contains(&interval.as_millis()), "{interval:?}");
     }
 
     #[test]

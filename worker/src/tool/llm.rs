@@ -43,11 +43,23 @@ const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// The most of a refusal's body that is read, in bytes.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
+/// What the endpoint understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LlmApi {
+    /// LiteLLM's, with its fields `timeout` and `metadata` and its header for the call's id.
+    #[default]
+    LiteLlm,
+    /// OpenAI's alone, which may refuse a field that it does not know.
+    OpenAi,
+}
+
 /// Where the LLM is, and how it is called.
 #[derive(Clone, Debug)]
 pub struct LlmSettings {
     /// The base to which `/chat/completions` is added.
     pub url: Url,
+    /// What it understands.
+    pub api: LlmApi,
     /// The model where neither job nor tool names one; overrides the catalog's.
     pub model: Option<String>,
     /// The longest a call may take where the tool does not say.
@@ -138,9 +150,10 @@ impl LlmClient {
         terms: CallTerms<'_>,
         key: Option<&ApiKey>,
     ) -> Result<Response, ToolError> {
-        let mut request = Request::post(&*self.endpoint)
-            .header(CONTENT_TYPE, "application/json")
-            .header("x-litellm-call-id", terms.job.id().as_str());
+        let mut request = Request::post(&*self.endpoint).header(CONTENT_TYPE, "application/json");
+        if self.settings.api == LlmApi::LiteLlm {
+            request = request.header("x-litellm-call-id", terms.job.id().as_str());
+        }
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, key.header());
         }

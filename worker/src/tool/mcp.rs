@@ -15,7 +15,7 @@ mod result;
 mod session;
 mod settings;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ use self::{
     session::{Live, Session, Way},
     settings::{Place, ServerSettings},
 };
-use super::{CallContext, CallPlan, Gate, Problem, ToolError, listing::ToolListing, schema};
+use super::{CallContext, CallPlan, Gate, Gates, Problem, ToolError, listing::ToolListing, schema};
 use crate::{
     clock::Clock,
     error::{ErrorClass, JobError},
@@ -48,6 +48,8 @@ pub(super) struct McpServer {
     settings: Arc<ServerSettings>,
     session: Session,
     gate: Arc<Gate>,
+    /// Of the tools that the catalog limits.
+    tool_gates: BTreeMap<String, Arc<Gate>>,
 }
 
 impl McpServer {
@@ -70,12 +72,17 @@ impl McpServer {
         let settings = Arc::new(ServerSettings::new(spec)?);
         let name = Arc::<str>::from(name);
         let gate = Arc::new(Gate::new(settings.limits));
+        let tool_gates = settings.limited_tools();
+        let tool_gates =
+            tool_gates.map(|(tool, limits)| (tool.to_owned(), Arc::new(Gate::new(limits))));
+        let tool_gates = tool_gates.collect();
         let session = Session::new(Arc::clone(&name), Arc::clone(&settings), way);
-        Ok(Self { name, settings, session, gate })
+        Ok(Self { name, settings, session, gate, tool_gates })
     }
 
-    pub(super) fn gate(&self) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+    /// On the way of a call: the server's gate, and the tool's where the catalog limits it.
+    pub(super) fn gates(&self, tool: &str) -> Gates {
+        Gates { upstream: Arc::clone(&self.gate), tool: self.tool_gates.get(tool).cloned() }
     }
 
     /// The longest any call may take.
@@ -85,7 +92,7 @@ impl McpServer {
 
     /// Sees to it that the server is connected to, and its list known and young enough.
     pub(super) async fn prepare(&self, tool: &str) -> Result<(), ToolError> {
-        let live = self.session.live().await?;
+        let live = self.session.live_soon().await?;
         live.refresh(tool, &self.session).await;
         Ok(())
     }

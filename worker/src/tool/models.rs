@@ -54,6 +54,11 @@ impl Models {
         models.collect::<Result<_, _>>().map(Self)
     }
 
+    /// The names of all of them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// What a model's tokens cost, if the catalog says so.
     pub(super) fn prices(&self, name: &str) -> Option<&Prices> {
         self.0.get(name)?.prices.as_ref()

@@ -31,6 +31,8 @@ pub enum McpEra {
     /// Neither: it answers `{}` to whatever it is asked, but to what is of the era before sessions
     /// were gone.
     Vague,
+    /// One that nobody knows yet: it answers -32022 to any other.
+    Future,
 }
 
 /// How a server says that it knows a session no more.

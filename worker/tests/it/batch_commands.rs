@@ -27,7 +27,7 @@ async fn a_batch_is_shown_closed_and_printed() {
 
     let shown = folder.command("batch").args(["b", "--json"]).finish().await;
     let shown = &json_lines(&shown.stdout)[0];
-    assert_eq!((&shown["counted"], &shown["size"]), (&json!(2), &Value::Null));
+    assert_eq!((&shown["ended"], &shown["size"]), (&json!(2), &Value::Null));
     assert_eq!(
         (&shown["callback"], &shown["callback_host"]),
         (&json!("pending"), &json!("127.0.0.1"))
@@ -47,7 +47,8 @@ async fn a_batch_is_shown_closed_and_printed() {
     assert_eq!(json_lines(&closed.stdout)[0]["callback"], "sent");
     assert_eq!(receiver.deliveries()[0].json()["data"]["succeeded"], 2);
 
-    let results = folder.command("batch").args(["b", "--results", "--from", "1"]).finish().await;
+    let results = folder.command("results").args(["b", "--from", "1"]).finish().await;
+    assert_eq!(results.code, Some(0), "{}", results.stderr);
     let results = json_lines(&results.stdout);
     assert_eq!(results.len(), 1);
     assert_eq!((&results[0]["index"], &results[0]["status"]), (&json!(1), &json!("succeeded")));

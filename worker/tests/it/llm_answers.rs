@@ -1,7 +1,7 @@
 //! Every way an LLM can answer, or not: what it means for a job, how often the job is called, and
 //! what it is said to cost.
 
-use mcp_batch_testkit::{Behaviour, FakeLlm};
+use mcp_batch_testkit::{Behaviour, FakeLlm, Status};
 use serde_json::{Value, json};
 
 use crate::helpers::{Folder, apart, closed_port, json_lines, summarize};
@@ -79,11 +79,43 @@ async fn what_may_work_the_next_time_is_called_as_often_as_attempts_allow() {
     ];
     let results = assert_verdicts(&llm, ["--max-attempts", "3"], &rows).await;
 
-    // Whoever may have been billed without a word is counted so; a plain refusal is free.
-    let unpriced = |row: usize| results[row]["usage"]["unpriced_calls"].as_u64();
-    assert_eq!([unpriced(0), unpriced(5), unpriced(8), unpriced(10)], [Some(3); 4]);
-    assert_eq!([unpriced(2), unpriced(3), unpriced(4)], [Some(0); 3]);
-    assert_eq!(results[2]["usage"]["cost_usd"], Value::Null);
+    // Whoever may have been billed without a word is counted so: behind a 500 or 502 of a router a
+    // provider may have answered. A plain refusal is free.
+    for (result, (marker, _)) in results.iter().zip(rows) {
+        let is_free = ["[[409]]", "[[503]]", "[[529]]"].contains(&marker);
+        let unpriced = if is_free { 0 } else { 3 };
+        assert_eq!(result["usage"]["unpriced_calls"], unpriced, "{marker}");
+        assert_eq!(result["usage"]["cost_usd"], Value::Null, "{marker}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_must_not_be_paid_twice_is_held_where_it_may_have_been_paid_once() {
+    let llm = FakeLlm::start().await;
+    llm.script("overloaded", [Status::of(500).message("Overloaded").into(), Behaviour::Echo]);
+    let folder = Folder::new();
+    folder.write(
+        "tools.toml",
+        "model = \"m\"\n[tools.summarize]\ndescription = \"\"\nuser = \"{{ text }}\"\n\
+         input_schema = {}\nretry = \"never\"",
+    );
+    let cases = [
+        ("[[500]]", "held"),
+        ("[[html]]", "held"),
+        ("[[504]]", "held"),
+        ("[[garbage]]", "held"),
+        ("[[drop]]", "held"),
+        ("[[half]]", "held"),
+        // Their end was seen, and nothing was paid.
+        ("overloaded", "succeeded"),
+        ("[[503]]", "failed"),
+    ];
+    let jobs = cases.map(|(marker, _)| apart(&marker.replace(['[', ']'], ""), marker));
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm);
+    run.args(["--tools", "tools.toml"]).summary().await;
+    for (result, (marker, status)) in folder.results().iter().zip(cases) {
+        assert_eq!(result["status"], status, "{marker}: {result}");
+    }
 }
 
 #[tokio::test]
@@ -145,7 +177,7 @@ async fn a_cost_is_what_the_header_says_nothing_for_the_cache_and_else_unknown()
     for (llm, cost, unpriced) in expected {
         let folder = Folder::new();
         // The refused try before it is free.
-        llm.script("One.", [Behaviour::status(500), Behaviour::Echo]);
+        llm.script("One.", [Behaviour::status(503), Behaviour::Echo]);
         let summary = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(llm).summary().await;
 
         let usage = &folder.results()[0]["usage"];

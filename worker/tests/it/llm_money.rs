@@ -1,6 +1,6 @@
 //! What calls are said to cost: by the router's headers, by the catalog's prices, or not at all.
 
-use mcp_batch_testkit::{Behaviour, FakeLlm, FakeLlmBuilder};
+use mcp_batch_testkit::{Behaviour, FakeLlm, FakeLlmBuilder, Status};
 use serde_json::{Value, json};
 
 use crate::helpers::{Folder, summarize};
@@ -117,11 +117,27 @@ async fn a_bill_that_makes_no_sense_loses_no_answer() {
 #[tokio::test]
 async fn whatever_was_billed_before_the_last_answer_is_added_up() {
     let llm = FakeLlm::builder().cost_usd(0.1).start().await;
-    llm.script("One.", [Behaviour::EmptyChoices, Behaviour::Echo]);
+    // Cut off in its middle, with a head that told its cost; empty, with no word of it; then good.
+    llm.script("One.", [Behaviour::HalfBody, Behaviour::EmptyChoices, Behaviour::Echo]);
     let folder = Folder::new();
     folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm).summary().await;
 
     let result = &folder.results()[0];
-    assert_eq!((&result["attempts"], &result["status"]), (&json!(2), &json!("succeeded")));
-    assert_eq!(llm.calls(), 2);
+    assert_eq!((&result["attempts"], &result["status"]), (&json!(3), &json!("succeeded")));
+    let usage = &result["usage"];
+    assert_eq!((&usage["cost_usd"], &usage["unpriced_calls"]), (&json!(0.2), &json!(1)), "{usage}");
+    assert_eq!(llm.calls(), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_that_tells_a_cost_was_billed_and_one_that_tells_none_may_have_been() {
+    let failed = |cost: &str| Status::of(500).header("x-litellm-response-cost", cost);
+    for (cost, known, unpriced) in [("0.25", json!(0.35), 0), ("0.0", json!(0.1), 1)] {
+        let llm = FakeLlm::builder().cost_usd(0.1).start().await;
+        llm.script("One.", [failed(cost).into(), Behaviour::Echo]);
+        let folder = Folder::new();
+        folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm).summary().await;
+        let usage = &folder.results()[0]["usage"];
+        assert_eq!((&usage["cost_usd"], &usage["unpriced_calls"]), (&known, &json!(unpriced)));
+    }
 }

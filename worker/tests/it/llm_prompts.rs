@@ -1,5 +1,7 @@
 //! What is said to an LLM and what of it is told again: templates, answers in a schema, secrets.
 
+use std::time::Duration;
+
 use mcp_batch_testkit::{Behaviour, FakeLlm, Status};
 use serde_json::{Value, json};
 
@@ -141,6 +143,47 @@ async fn a_call_says_whose_it_is_and_when_to_give_up() {
     assert_eq!(body["metadata"]["spend_logs_metadata"], names);
     assert_eq!(body["metadata"]["tags"][0], "tool:summarize");
     assert!(!body["metadata"].to_string().contains("secret"), "inputs are nobody's account");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_knows_openais_fields_alone_is_sent_no_others() {
+    let llm = FakeLlm::start().await;
+    let folder = Folder::new();
+    let mut job = summarize("job-1", "One.");
+    job["tenant"] = "ann".into();
+    let run = folder.run(folder.jobs(&[job])).llm(&llm).args(["--llm-api", "openai"]);
+    run.summary().await;
+
+    let request = llm.last_request().expect("a request");
+    assert_eq!(request.header("x-litellm-call-id"), None);
+    let body = request.json();
+    let fields: Vec<&String> = body.as_object().expect("an object").keys().collect();
+    for field in ["model", "messages", "max_tokens", "user"] {
+        assert!(fields.iter().any(|it| *it == field), "{field}");
+    }
+    for field in ["timeout", "metadata"] {
+        assert!(fields.iter().all(|it| *it != field), "{field}");
+    }
+    let ended = folder.run("none").env("MCP_BATCH_LLM_API", "azure").llm(&llm).finish().await;
+    let said = "error: MCP_BATCH_LLM_API: expected litellm or openai, found “azure”";
+    assert!(ended.code == Some(2) && ended.stderr.starts_with(said), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_not_asked_for_again_in_the_rest_of_a_moment() {
+    let latency = Duration::from_millis(600);
+    let llm = FakeLlm::builder().latency(latency).start().await;
+    llm.set_default(Behaviour::answer("Quite good."));
+    let folder = Folder::new();
+    folder.write("tools.toml", SENTIMENT);
+    let run = folder.run(folder.jobs(&[sentiment("a", "What a day!")])).llm(&llm);
+    let run = run.args(["--tools", "tools.toml", "--llm-timeout-s", "1"]);
+    let summary = run.args(["--max-attempts", "2"]).summary().await;
+
+    assert_eq!(summary["exit"], 1);
+    let error = &folder.results()[0]["error"];
+    assert_eq!((&error["class"], &error["code"]), (&json!("exhausted"), &json!("answer_schema")));
+    assert_eq!(llm.calls(), 2, "one an attempt, each with all its time");
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use crate::helpers::{Folder, Run, apart, summarize};
 
 #[tokio::test]
 async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
-    let waits: [(Behaviour, u64); 4] = [
+    let waits: [(Behaviour, u64); 6] = [
+        // A key's own limit in LiteLLM, a deployment's.
+        (Status::of(429).header("rate_limit_type", "requests").retry_after("1").into(), 1),
+        (Status::of(429).kind("throttling_error").provider_retry_after("1").into(), 1),
         (Behaviour::throttled("1"), 1),
         (Behaviour::throttled_by_provider("1"), 1),
         (Status::of(503).retry_after("1").into(), 1),
@@ -29,7 +32,7 @@ async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
     let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--max-attempts", "1"]);
     let summary = run.summary().await;
 
-    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(8)));
+    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(12)));
     for (n, (result, (_, least_s))) in folder.results().iter().zip(waits).enumerate() {
         assert_eq!((&result["result"], &result["attempts"]), (&json!("Done."), &json!(1)));
         let id = format!("job-{n}");

@@ -12,6 +12,7 @@
 //! | `limits.rs` | limits toward an upstream, told or found out |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
 //! | `llm_waits.rs` | pauses and refusals that are not the job's fault |
+//! | `monitoring.rs` | Terraform's alarms and dashboard ask for what is told |
 //! | `mcp.rs` | tools of MCP servers: results, failures, sessions, lists; `tools` and `call` |
 //! | `bad_input.rs` | bodies and files that are wrong, in the parser and through `run` |
 //! | `any_job.rs` | what holds for any bytes and any job |
@@ -44,6 +45,7 @@ mod llm_money;
 mod llm_prompts;
 mod llm_waits;
 mod mcp;
+mod monitoring;
 mod poll;
 mod run_again;
 mod run_command;

@@ -14,8 +14,11 @@ const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/jobs.fi
 fn the_worker_knows_its_table_and_its_queue() {
     let least = source([("TABLE", "jobs"), ("QUEUE_URL", QUEUE)]);
     let settings = config::aws(&least).expect("enough");
-    assert_eq!((settings.ledger.table.as_str(), settings.queue_url.as_str()), ("jobs", QUEUE));
-    assert_eq!((settings.dlq_url, settings.ledger.results_bucket), (None, None));
+    assert_eq!(
+        (settings.ledger.table.as_str(), settings.queue.queue_url.as_str()),
+        ("jobs", QUEUE)
+    );
+    assert_eq!((settings.queue.dlq_url, settings.ledger.results_bucket), (None, None));
 
     let all = source([
         ("TABLE", "Jobs_1.a-b"),
@@ -24,7 +27,7 @@ fn the_worker_knows_its_table_and_its_queue() {
         ("RESULTS_BUCKET", "results.example"),
     ]);
     let settings = config::aws(&all).expect("enough");
-    assert!(settings.dlq_url.is_some() && settings.ledger.results_bucket.is_some());
+    assert!(settings.queue.dlq_url.is_some() && settings.ledger.results_bucket.is_some());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod groups;
 mod guard;
 mod limits;
 mod many;
+mod preparing;
 mod receivers;
 mod rejections;
 mod replays;

@@ -18,6 +18,7 @@
 //! | `faults.rs` | an AWS that fails often |
 //! | `late.rs` | what a dead process sent, and arrives late |
 //! | `sweep.rs` | the other role of the binary |
+//! | `telling.rs` | the log, and the metrics in it |
 //! | `frozen.rs` | nothing runs on between invocations |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
@@ -35,6 +36,7 @@ mod hosts;
 mod letters;
 mod load;
 mod sweep;
+mod telling;
 mod waits;
 
 mod blame;

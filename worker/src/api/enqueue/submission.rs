@@ -93,8 +93,7 @@ impl<'a> Submission<'a> {
         }
         if jobs.count > MAX_JOBS {
             let detail = format!("expected at most {MAX_JOBS} jobs, found {}", jobs.count);
-            let status = axum::http::StatusCode::PAYLOAD_TOO_LARGE;
-            return Err(Problem::new(status, "too_many_jobs", detail).at("jobs"));
+            return Err(Problem::bad_request("too_many_jobs", detail).at("jobs"));
         }
         Ok(Self { body, jobs: jobs.some, batch })
     }
@@ -249,6 +248,16 @@ impl BatchFields {
 }
 
 impl Batch {
+    /// Whether all of its jobs are those of this request.
+    pub(super) fn is_whole(&self, jobs: usize) -> bool {
+        self.size == Some(jobs as u64)
+    }
+
+    /// What the request's job number `index` is in it.
+    pub(super) fn membership(&self, index: usize) -> Option<Membership> {
+        Membership::from_json(self.place(index)).ok()
+    }
+
     /// The place of the request's job number `index`.
     fn place(&self, index: usize) -> Value {
         let mut membership = self.membership.clone();

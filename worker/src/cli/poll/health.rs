@@ -1,11 +1,15 @@
-//! `GET /healthz`, for whoever starts and replaces workers.
+//! `GET /healthz`, for whoever starts and replaces workers, and `GET /metrics`.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::get};
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
-use crate::batch::Stop;
+use crate::{
+    batch::Stop,
+    cli::metrics,
+    telemetry::{metered::Metered, prometheus::Page},
+};
 
 /// A queue may be out of reach for this long before a new worker is worth a try.
 const QUEUE_ANSWERS_WITHIN: Duration = Duration::from_secs(60);
@@ -14,6 +18,7 @@ const QUEUE_ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 pub(super) async fn serve(
     listener: TcpListener,
     in_vain_since: watch::Receiver<Option<Instant>>,
+    measured: Arc<Metered<Page>>,
     stop: Stop,
 ) -> io::Result<()> {
     let health = move || {
@@ -21,7 +26,8 @@ pub(super) async fn serve(
         let answer = judge(in_vain.unwrap_or_default(), &stop);
         async move { answer }
     };
-    axum::serve(listener, Router::new().route("/healthz", get(health))).await
+    let routes = Router::new().route("/healthz", get(health)).merge(metrics::route(measured));
+    axum::serve(listener, routes).await
 }
 
 fn judge(in_vain: Duration, stop: &Stop) -> (StatusCode, &'static str) {

@@ -92,16 +92,9 @@ impl Entries {
             Ok(job) => self.admit_job(job, item.line, environment),
             Err(invalid) => {
                 let error = invalid.error();
-                let refusal = invalid.membership.clone().map(|membership| {
-                    let rejection = Rejection {
-                        job_id: invalid.id.clone(),
-                        tool: invalid.tool.clone(),
-                        error: error.clone(),
-                        metadata: invalid.metadata.clone(),
-                        rejected: environment.clock.now(),
-                    };
-                    Box::new(Refusal { membership, rejection })
-                });
+                let rejection = Rejection::of_invalid(&invalid, environment.clock.now());
+                let refusal = invalid.membership.clone();
+                let refusal = refusal.map(|membership| Box::new(Refusal { membership, rejection }));
                 self.all.push(Entry {
                     line: item.line,
                     id: invalid.id,
@@ -126,13 +119,7 @@ impl Entries {
             Fate::Sent(_) => Ok(()),
             Fate::Duplicate { .. } => Err(None),
             Fate::Rejected(error) => Err(job.batch().map(|membership| {
-                let rejection = Rejection {
-                    job_id: Some(job.id().clone()),
-                    tool: Some(job.tool().clone()),
-                    error: (**error).clone(),
-                    metadata: job.metadata().cloned(),
-                    rejected: environment.clock.now(),
-                };
+                let rejection = Rejection::of_job(&job, (**error).clone(), environment.clock.now());
                 Box::new(Refusal { membership: membership.clone(), rejection })
             })),
         };

@@ -1,15 +1,12 @@
 //! The results file: one JSON object a line, in the order of the jobs' file, read from the ledger,
 //! so that outcomes of earlier runs are in it too.
 
-use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::Path};
 
 use serde_json::{Map, Value, json};
 
 use super::{
+    super::output::Output,
     entry::{Entries, Entry, Fate},
     tally::{Ending, Tally},
 };
@@ -23,38 +20,16 @@ use crate::{
 /// Records that are read at once.
 const READ_AT_ONCE: usize = 200;
 
-/// Says before anything is paid whether the results can be written.
-pub(super) fn check(path: &Path) -> io::Result<()> {
-    if path == Path::new("-") {
-        return Ok(());
-    }
-    let partial = partial(path);
-    File::create(&partial)?;
-    fs::remove_file(&partial)
-}
-
-/// Writes the results of all entries. A file appears whole or not at all.
+/// Writes the results of all entries.
 pub(super) async fn write<L: Ledger>(
     path: &Path,
     entries: &Entries,
     tally: &Tally,
     ledger: &L,
 ) -> anyhow::Result<()> {
-    if path == Path::new("-") {
-        return write_to(&mut io::stdout().lock(), entries, tally, ledger).await;
-    }
-    let partial = partial(path);
-    let mut file = BufWriter::new(File::create(&partial)?);
-    write_to(&mut file, entries, tally, ledger).await?;
-    file.into_inner()?.sync_all()?;
-    fs::rename(&partial, path)?;
-    Ok(())
-}
-
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
+    let mut out = Output::create(path)?;
+    write_to(&mut out, entries, tally, ledger).await?;
+    Ok(out.finish()?)
 }
 
 async fn write_to<L: Ledger>(
@@ -71,9 +46,7 @@ async fn write_to<L: Ledger>(
             group.clear();
         }
     }
-    write_group(out, &group, entries, tally, ledger).await?;
-    out.flush()?;
-    Ok(())
+    write_group(out, &group, entries, tally, ledger).await
 }
 
 async fn write_group<L: Ledger>(

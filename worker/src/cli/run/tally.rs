@@ -195,7 +195,7 @@ impl Observer for SharedTally {
                 tally.calls += 1;
                 tally.in_flight += 1;
             }
-            Observation::CallEnded { job, latency } => {
+            Observation::CallEnded { job, latency, .. } => {
                 tally.in_flight -= 1;
                 tally.called.insert(job.id().clone());
                 tally.tools.entry(job.tool().to_string()).or_default().latencies.push(latency);
@@ -210,8 +210,12 @@ impl Observer for SharedTally {
             | Observation::Waits { key, reason, about: after } => {
                 tally.returned(key, reason, after);
             }
-            Observation::Delivered { delivery: Delivery::Dead(_) } => tally.dead_callbacks += 1,
-            Observation::Delivered { .. }
+            Observation::Delivered { delivery: Delivery::Dead(_), .. } => tally.dead_callbacks += 1,
+            Observation::BatchBegan { .. }
+            | Observation::LedgerAnswered { .. }
+            | Observation::TakenOver { .. }
+            | Observation::Buried
+            | Observation::Delivered { .. }
             | Observation::Ended { key: None, .. }
             | Observation::Returned { key: None, .. }
             | Observation::Refused { .. } => {}

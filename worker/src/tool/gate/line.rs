@@ -12,6 +12,9 @@ const LONGEST_TURN: Duration = Duration::from_mins(15);
 /// another turn, by what is known then.
 const UNKNOWN_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Fewer answers are chance: the first after a pause would count that pause as its own time.
+const FEWEST_ANSWERS: u32 = 8;
+
 /// After so long without an answer, what was known is forgotten: nobody may have asked.
 const FORGOTTEN: Duration = Duration::from_mins(1);
 
@@ -50,6 +53,12 @@ impl Turns {
         }
     }
 
+    /// Nothing gets through before `from`, and that says nothing of how fast it will then: what is
+    /// counted begins there.
+    pub(super) fn begin_anew(&mut self, from: Instant) {
+        *self = Self { counted_since: Some(from), latest: Some(from), ..Self::default() };
+    }
+
     /// A job got through.
     pub(super) fn answered(&mut self) {
         let Some(since) = &mut self.counted_since else { return };
@@ -64,7 +73,7 @@ impl Turns {
     /// Between two jobs that got through.
     pub(super) fn seen_interval(&self, now: Instant) -> Duration {
         match (self.counted_since, self.answers) {
-            (Some(since), 1..) => now.saturating_duration_since(since) / self.answers,
+            (Some(since), FEWEST_ANSWERS..) => now.saturating_duration_since(since) / self.answers,
             _ => UNKNOWN_INTERVAL,
         }
     }

@@ -36,6 +36,11 @@ impl Window {
         self.0.as_ref().map_or(usize::MAX, |learned| learned.most as usize)
     }
 
+    /// Whether it bounds anything.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The upstream refused a call for being too many, while so many were on their way.
     #[expect(clippy::cast_precision_loss, reason = "nobody makes so many calls at once")]
     pub(super) fn shrink(&mut self, in_flight: usize, now: Instant) {

@@ -54,7 +54,9 @@ impl Answer {
         let Ok(body) = serde_json::from_slice::<Body>(&text.head) else {
             let usage = head.usage_of_lost_answer(terms);
             let message = "the LLM's answer is not a chat completion in JSON";
-            return Err(failure(ErrorClass::Transient, "answer_malformed", message, usage));
+            let failure = failure(ErrorClass::Transient, "answer_malformed", message, usage);
+            // Whoever wrote that, the provider may have answered before.
+            return Err(ToolError { is_ambiguous: true, ..failure });
         };
         let usage = head.usage(body.usage, body.model.as_deref(), terms);
         let Some(choice) = body.choices.into_iter().next() else {

@@ -11,8 +11,9 @@ use super::{LlmClient, MAX_ANSWER_BYTES, endpoint, innermost, read};
 /// How long the question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The models that an endpoint lists.
 #[derive(Deserialize)]
-struct Models {
+pub(in crate::tool) struct KnownModels {
     data: Vec<Model>,
 }
 
@@ -21,10 +22,19 @@ struct Model {
     id: String,
 }
 
+impl KnownModels {
+    /// Whether it is one of them; LiteLLM lists all models of a provider as `provider/*`.
+    pub(in crate::tool) fn has(&self, name: &str) -> bool {
+        self.data.iter().any(|model| match model.id.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => model.id == name,
+        })
+    }
+}
+
 impl LlmClient {
-    /// The names of the models that the key may use; `None` where the endpoint does not tell. The
-    /// error says what is wrong with endpoint or key.
-    pub(in crate::tool) async fn models(&self) -> Result<Option<Vec<String>>, String> {
+    /// The models that the key may use. The error says what is wrong with endpoint or key.
+    pub(in crate::tool) async fn models(&self) -> Result<KnownModels, String> {
         let mut request = Request::get(endpoint(&self.settings.url, "models"));
         if let Some(key) = &self.secrets.current().llm {
             request = request.header(AUTHORIZATION, key.header());
@@ -35,15 +45,25 @@ impl LlmClient {
             .map_err(|error| format!("the LLM cannot be reached: {}", innermost(&error)))?;
         match response.status() {
             status if status.is_success() => {}
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => return Ok(None),
+            status @ (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                return Err(format!(
+                    "the LLM answered {status} to the question for its models, so none of them could \
+                     be checked: is MCP_BATCH_LLM_URL the base that ends before /chat/completions?"
+                ));
+            }
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                return Err(format!(
+                    "the LLM answered {status} to the question for its models: is \
+                     MCP_BATCH_LLM_API_KEY right?"
+                ));
+            }
             status => {
                 return Err(format!("the LLM answered {status} to the question for its models"));
             }
         }
         let text =
             read(response, MAX_ANSWER_BYTES).await.map_err(|failure| failure.error.message)?;
-        let models = serde_json::from_slice::<Models>(&text.head);
-        let models = models.map_err(|_| "the LLM's list of models cannot be read".to_owned())?;
-        Ok(Some(models.data.into_iter().map(|model| model.id).collect()))
+        serde_json::from_slice(&text.head)
+            .map_err(|_| "the LLM's list of models cannot be read".to_owned())
     }
 }

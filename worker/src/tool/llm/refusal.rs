@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{ApiKey, ToolError, head::cost_usd, shown::shown};
 use crate::{
     clock::UnixMs,
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, code},
     http::Response,
     lease::Usage,
     retry::retry_after,
@@ -76,12 +76,20 @@ impl Refusal {
         let details = Details::read(body, key);
         let Verdict { class, code, pause } = self.judge(&details);
         let blames_key = code == "api_key" || self.status == StatusCode::UNAUTHORIZED;
-        let said = details.message.map(|message| shown(&message, request, key)).unwrap_or_default();
+        let said = details.message.as_deref().map(|message| shown(message, request, key));
+        let said = said.unwrap_or_default();
         let message = format!("the LLM answered {}{said}", self.status);
         let error = JobError::new(class, code, message);
         let failure = match self.status.as_u16() {
-            // LiteLLM says that it cost nothing; the provider may have another opinion.
-            408 | 504 => ToolError::ambiguous(error),
+            // LiteLLM says that it cost nothing; the provider may have another opinion. What it calls
+            // a 500 is any call that it lost, or whose answer it could not read.
+            408 | 500 | 502 | 504
+                if class == ErrorClass::Transient && !details.says(&OVERLOADED) =>
+            {
+                let usage =
+                    if self.usage.cost_usd.is_some() { self.usage } else { Usage::unknown() };
+                ToolError { usage, ..ToolError::ambiguous(error) }
+            }
             _ => ToolError { usage: self.usage, ..ToolError::free(error) },
         };
         let retry_after = self.retry_after.or(pause);
@@ -93,9 +101,9 @@ impl Refusal {
     fn judge(&self, details: &Details) -> Verdict {
         use ErrorClass::{Configuration, Permanent, Throttled, Transient};
         match self.status.as_u16() {
-            _ if details.is_budget_spent() => parked("budget_exceeded", BUDGET_PAUSE),
+            _ if details.is_budget_spent() => parked(code::BUDGET_EXCEEDED, BUDGET_PAUSE),
             400 | 402 | 403 | 429 if details.is_quota_spent() => {
-                parked("quota_exceeded", LONGEST_PAUSE)
+                parked(code::QUOTA_EXCEEDED, LONGEST_PAUSE)
             }
             400 | 401 | 403 | 500 if details.refuses_our_key() => Configuration.with("api_key"),
             300..=399 | 401 | 402 | 403 => Configuration.with(self.code()),
@@ -156,6 +164,9 @@ const QUOTA_SPENT: [&str; 4] = [
     "credit balance is too low",
     "billing_hard_limit_reached",
 ];
+
+/// How a provider says that it did not even begin; LiteLLM tells Anthropic's 529 as a 500.
+const OVERLOADED: [&str; 2] = ["overloaded_error", "Overloaded"];
 
 /// How LiteLLM says that it was shown no key, or one it does not know; without a database the
 /// status is that of another failure.

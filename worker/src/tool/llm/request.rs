@@ -25,11 +25,14 @@ pub(in crate::tool) struct Completion<'a> {
     pub(in crate::tool) messages: Vec<ChatMessage<'a>>,
     pub(in crate::tool) max_tokens: u32,
     /// Seconds until LiteLLM gives the provider up.
-    pub(in crate::tool) timeout: f64,
-    /// The one field of these that a provider sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::tool) timeout: Option<f64>,
+    /// On whose behalf the provider works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::tool) user: Option<&'a str>,
-    pub(in crate::tool) metadata: Attribution<'a>,
+    /// For LiteLLM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::tool) metadata: Option<Attribution<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::tool) temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -136,6 +136,10 @@ impl Text {
         }
     }
 
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret(_))
+    }
+
     /// The text, as `keys` has it.
     pub(super) fn with(&self, keys: &Keys) -> Result<String, NoSecret> {
         match self {

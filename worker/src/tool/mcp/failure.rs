@@ -113,6 +113,19 @@ pub(super) fn slow_handshake(after: Duration, terms: &Terms<'_>) -> ToolError {
     Verdict::new(ErrorClass::Transient, "connect_timeout", what).told(terms)
 }
 
+/// A server that somebody else has been connecting to for a while; it is asked for again after this.
+pub(super) fn being_connected_to(after: Duration, terms: &Terms<'_>) -> ToolError {
+    let what = "is being connected to and has not answered yet";
+    let verdict = Verdict::new(ErrorClass::Transient, "connecting", what);
+    Verdict { retry_after: Some(after), ..verdict }.told(terms)
+}
+
+/// A server whose connection ended soon after it was made.
+pub(super) fn short_life(terms: &Terms<'_>) -> ToolError {
+    let what = "ended soon after it was connected to";
+    Verdict::new(ErrorClass::Transient, "connection", what).told(terms)
+}
+
 /// A server that is a program and cannot be started.
 #[cfg(feature = "stdio")]
 pub(super) fn not_started(why: &str, terms: &Terms<'_>) -> ToolError {

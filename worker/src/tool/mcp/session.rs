@@ -3,20 +3,26 @@
 //! of it.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex as Cell, PoisonError, RwLock},
     time::Duration,
 };
 
 use rmcp::{
     model::ProtocolVersion,
-    service::{ClientLifecycleMode, ClientServiceExt, Peer, RoleClient, RunningService},
-    transport::streamable_http_client::{
-        StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
+    service::{
+        ClientInitializeError, ClientLifecycleMode, ClientServiceExt, Peer, RoleClient,
+        RunningService,
+    },
+    transport::{
+        common::client_side_sse::ExponentialBackoff,
+        streamable_http_client::{
+            StreamableHttpClientTransport, StreamableHttpClientTransportConfig,
+        },
     },
 };
 use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
+    sync::{Mutex, MutexGuard},
+    time::{Instant, timeout, timeout_at},
 };
 use url::Url;
 
@@ -37,6 +43,21 @@ use crate::{retry::Backoff, tool::ToolError};
 const AFTER_FAILURE: Backoff =
     Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
+/// How long the others wait for the one who connects, from when it began. A server that is silent
+/// must not hold up the jobs of all others.
+const OTHERS_WAIT: Duration = Duration::from_secs(2);
+
+/// The longest before they look again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A connection that ends earlier was no success: a program that dies after each handshake is not
+/// started again at once.
+const SOUND_AFTER: Duration = Duration::from_secs(10);
+
+/// The longest before a broken stream is asked for again. A call that waits for its answer there learns
+/// only then that the server which would have given it is gone.
+const LONGEST_RECONNECT: Duration = Duration::from_secs(2);
+
 /// How long a cancelled call's message may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -48,6 +69,8 @@ pub(super) struct Session {
     live: RwLock<Option<Arc<Live>>>,
     /// Held by the one who connects.
     connecting: Mutex<Past>,
+    /// Since when.
+    began: Cell<Option<Instant>>,
 }
 
 /// What a connection is made over.
@@ -63,6 +86,8 @@ struct Past {
     era: Option<Era>,
     failures: u32,
     failed: Option<Failed>,
+    /// Connections in a row that ended soon after they were made.
+    short_lives: u32,
 }
 
 struct Failed {
@@ -77,6 +102,7 @@ pub(super) struct Live {
     #[cfg(feature = "stdio")]
     _program: Option<Program>,
     listener: Listener,
+    made: Instant,
     tools: RwLock<Arc<ToolList>>,
     /// Held by the one who asks for the list again.
     reading: Mutex<()>,
@@ -84,7 +110,14 @@ pub(super) struct Live {
 
 impl Session {
     pub(super) fn new(name: Arc<str>, settings: Arc<ServerSettings>, way: Way) -> Self {
-        Self { name, settings, way, live: RwLock::default(), connecting: Mutex::default() }
+        Self {
+            name,
+            settings,
+            way,
+            live: RwLock::default(),
+            connecting: Mutex::default(),
+            began: Cell::default(),
+        }
     }
 
     /// What a failure that is about no call is told with.
@@ -92,7 +125,7 @@ impl Session {
         let secrets = match &self.way {
             Way::Http(_, http) => http.credentials().hidden(),
             #[cfg(feature = "stdio")]
-            Way::Program(..) => Vec::new(),
+            Way::Program(spec, secrets) => spec.hidden(secrets),
         };
         Terms { server: &self.name, payloads: Vec::new(), secrets, attempt: u32::MAX }
     }
@@ -106,25 +139,66 @@ impl Session {
     /// The connection; it is made if there is none. Whoever comes meanwhile waits for it, and
     /// shares its failure for a while.
     pub(super) async fn live(&self) -> Result<Arc<Live>, ToolError> {
+        match self.present() {
+            Some(live) => Ok(live),
+            None => self.made_by(self.connecting.lock().await).await,
+        }
+    }
+
+    /// The same for who has better things to do than to wait for long while somebody else connects.
+    pub(super) async fn live_soon(&self) -> Result<Arc<Live>, ToolError> {
         if let Some(live) = self.present() {
             return Ok(live);
         }
-        let mut past = self.connecting.lock().await;
+        let began = *self.began();
+        let until = began.unwrap_or_else(Instant::now) + OTHERS_WAIT;
+        let Ok(past) = timeout_at(until, self.connecting.lock()).await else {
+            let connects_until = until - OTHERS_WAIT + self.settings.connect_timeout;
+            let left = connects_until.saturating_duration_since(Instant::now());
+            return Err(failure::being_connected_to(left.min(LOOK_AGAIN), &self.terms()));
+        };
+        let is_asked = past.still().is_none();
+        let made = self.made_by(past).await;
+        if let (true, Err(ToolError { error, .. })) = (is_asked, &made) {
+            let (class, code) = (error.class, &error.code);
+            tracing::warn!(server = %self.name, %class, %code, "no connection to a server");
+        }
+        made
+    }
+
+    async fn made_by(&self, mut past: MutexGuard<'_, Past>) -> Result<Arc<Live>, ToolError> {
         if let Some(live) = self.present() {
             return Ok(live);
         }
         if let Some(error) = past.still() {
             return Err(error);
         }
-        match self.connect(past.era).await {
+        if self.ended_early(&mut past) {
+            return Err(past.pause(failure::short_life(&self.terms())));
+        }
+        let connecting = Connecting::begin(&self.began);
+        let connected = self.connect(past.era).await;
+        drop(connecting);
+        match connected {
             Ok(live) => {
-                *past = Past { era: Some(live.era()), ..Past::default() };
+                past.succeeded(live.era());
                 let live = Arc::new(live);
                 *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
                 Ok(live)
             }
-            Err(error) => Err(past.note(error)),
+            Err(error) => Err(past.failed(error)),
         }
+    }
+
+    /// Takes the lost connection out, and answers whether it was lost too soon.
+    fn ended_early(&self, past: &mut Past) -> bool {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(lost) = live.take() else { return false };
+        past.lived(lost.made.elapsed())
+    }
+
+    fn began(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whoever comes next connects anew: the server was not there.
@@ -159,7 +233,14 @@ impl Session {
                 client.serve_with_lifecycle(pipes, lifecycle).await
             }
         };
-        let service = service.map_err(|error| failure::of_handshake(&error, &self.terms()))?;
+        let service = match service {
+            Ok(service) => service,
+            // rmcp negotiates among the revisions that know no session alone.
+            Err(error) if era.is_none() && self.settings.era == Era::Auto && is_legacy(&error) => {
+                return Box::pin(self.shake_hands(Some(Era::Legacy))).await;
+            }
+            Err(error) => return Err(failure::of_handshake(&error, &self.terms())),
+        };
         // The list of tools is kept here, with its schemas compiled.
         service.set_response_cache_config(rmcp::ClientCacheConfig::disabled()).await;
         let tools = ToolList::read(service.peer(), &self.settings).await;
@@ -169,16 +250,20 @@ impl Session {
             #[cfg(feature = "stdio")]
             _program: running,
             listener,
+            made: Instant::now(),
             tools: RwLock::new(Arc::new(tools)),
             reading: Mutex::default(),
         })
     }
 
     fn transport(&self, url: &Url, http: &McpHttp) -> StreamableHttpClientTransport<McpHttp> {
+        let mut reconnects = ExponentialBackoff::default();
+        reconnects.max_delay = Some(LONGEST_RECONNECT);
         let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
             // Jobs are bounded before they are claimed; what waits here would use up its time.
             .max_concurrent_requests(usize::MAX)
             .control_request_timeout(CANCEL_TIMEOUT);
+        config.retry_config = Arc::new(reconnects);
         config.max_json_response_size = self.settings.max_result_bytes;
         config.max_sse_event_size = self.settings.max_result_bytes;
         StreamableHttpClientTransport::with_client(http.clone(), config)
@@ -197,6 +282,32 @@ fn lifecycle(era: Era) -> ClientLifecycleMode {
     }
 }
 
+/// Whether the server said that it speaks an earlier revision that we speak too.
+fn is_legacy(error: &ClientInitializeError) -> bool {
+    match error {
+        ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. } => {
+            server_supported.iter().any(ProtocolVersion::has_initialize)
+        }
+        _ => false,
+    }
+}
+
+/// Somebody connects, until this is dropped.
+struct Connecting<'a>(&'a Cell<Option<Instant>>);
+
+impl<'a> Connecting<'a> {
+    fn begin(began: &'a Cell<Option<Instant>>) -> Self {
+        *began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Self(began)
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 impl Past {
     /// The latest failure, while nobody tries again.
     fn still(&self) -> Option<ToolError> {
@@ -206,12 +317,28 @@ impl Past {
         (!left.is_zero()).then_some(error)
     }
 
-    /// Keeps a failure for those who come next. The server may have been replaced by one of
-    /// another era.
-    fn note(&mut self, error: ToolError) -> ToolError {
+    fn succeeded(&mut self, era: Era) {
+        *self = Self { era: Some(era), short_lives: self.short_lives, ..Self::default() };
+    }
+
+    /// A connection was lost after this; answers whether that was too soon, more than once.
+    fn lived(&mut self, age: Duration) -> bool {
+        let is_early = age < SOUND_AFTER;
+        self.short_lives = if is_early { self.short_lives.saturating_add(1) } else { 0 };
+        self.short_lives > 1
+    }
+
+    /// Nobody connected. The server may have been replaced by one of another era.
+    fn failed(&mut self, error: ToolError) -> ToolError {
         self.failures = self.failures.saturating_add(1);
         self.era = None;
-        let pause = AFTER_FAILURE.delay(self.failures, 1.0);
+        self.pause(error)
+    }
+
+    /// Keeps a failure for those who come next.
+    fn pause(&mut self, error: ToolError) -> ToolError {
+        let times = self.failures + self.short_lives.saturating_sub(1);
+        let pause = AFTER_FAILURE.delay(times, 1.0);
         let pause = error.retry_after.map_or(pause, |asked| asked.max(pause));
         let error = ToolError { retry_after: Some(pause), ..error };
         self.failed = Some(Failed { error: error.clone(), until: Instant::now() + pause });

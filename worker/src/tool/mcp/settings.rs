@@ -9,6 +9,8 @@ use url::Url;
 #[cfg(feature = "stdio")]
 use super::credentials::Text;
 use super::credentials::{HeaderSpec, Shown};
+#[cfg(feature = "stdio")]
+use crate::secret::Secrets;
 use crate::{lease::Repeat, tool::Limits};
 
 /// How long connecting may take, with handshake and list of tools, where the catalog does not say.
@@ -74,6 +76,10 @@ struct ToolSpec {
     idle_timeout_s: Option<f64>,
     #[serde(default)]
     retry: Option<RetrySpec>,
+    #[serde(default)]
+    rate_per_minute: Option<f64>,
+    #[serde(default)]
+    concurrency: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -116,6 +122,16 @@ pub(super) struct ProgramSpec {
     pub(super) env: Vec<(String, Text)>,
 }
 
+#[cfg(feature = "stdio")]
+impl ProgramSpec {
+    /// What no message may repeat: the secrets that it is given.
+    pub(super) fn hidden(&self, secrets: &Secrets) -> Vec<String> {
+        let keys = secrets.current();
+        let secrets = self.env.iter().filter(|(_, text)| text.is_secret());
+        secrets.filter_map(|(_, text)| text.with(&keys).ok()).collect()
+    }
+}
+
 /// A server's settings, checked as a whole.
 #[derive(Debug)]
 pub(super) struct ServerSettings {
@@ -143,6 +159,7 @@ pub(super) struct Timeouts {
 struct ToolSettings {
     timeouts: Timeouts,
     repeat: Option<Repeat>,
+    limits: Limits,
 }
 
 /// A tool's name, or the beginning of one before a `*`.
@@ -159,10 +176,11 @@ impl ServerSettings {
         let repeat = spec.retry.map(Repeat::from);
         let tools = spec.tools.into_iter().map(|(name, tool)| {
             let problem = |problem| format!("tools.{name}.{problem}");
+            let limits = Limits::new(tool.rate_per_minute, tool.concurrency).map_err(problem)?;
             let timeouts = self::timeouts(tool.timeout_s, tool.idle_timeout_s, Some(timeouts));
             let timeouts = timeouts.map_err(problem)?;
             let repeat = tool.retry.map(Repeat::from);
-            Ok::<_, String>((name, ToolSettings { timeouts, repeat }))
+            Ok::<_, String>((name, ToolSettings { timeouts, repeat, limits }))
         });
         Ok(Self {
             tools: tools.collect::<Result<_, _>>()?,
@@ -203,6 +221,12 @@ impl ServerSettings {
     pub(super) fn longest_timeout(&self) -> Duration {
         let totals = self.tools.values().map(|tool| tool.timeouts.total);
         totals.fold(self.timeouts.total, Duration::max)
+    }
+
+    /// The tools that the catalog limits.
+    pub(super) fn limited_tools(&self) -> impl Iterator<Item = (&str, Limits)> {
+        let limits = self.tools.iter().map(|(name, tool)| (name.as_str(), tool.limits));
+        limits.filter(|(_, limits)| !limits.is_none())
     }
 
     /// What the catalog says about calling the tool again when nobody saw how a call ended.
@@ -372,6 +396,7 @@ mod tests {
             ("concurrency = 0", "concurrency: expected"),
             ("retries = 3", "unknown field `retries`"),
             ("[tools.slow]\ntimeout_s = 0", "tools.slow.timeout_s: expected"),
+            ("[tools.slow]\nrate_per_minute = 0", "tools.slow.rate_per_minute: expected"),
         ];
         for (text, expected) in cases {
             let error = settings(text).expect_err(text);

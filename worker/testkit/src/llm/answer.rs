@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde_json::json;
 
 use super::question::{Shape, tokens};
 use super::{Behaviour, Status, message, observed};
@@ -53,6 +54,17 @@ pub(super) fn trickle(visit: Visit) -> Response<Body> {
 /// What is said to a request for anything but a chat completion.
 pub(super) fn plain_not_found() -> Response<Body> {
     json(404, Bytes::from_static(br#"{"detail":"Not Found"}"#))
+}
+
+/// The models that it has.
+pub(super) fn listed(names: &[String]) -> Response<Body> {
+    let models: Vec<_> = names.iter().map(|name| json!({"id": name, "object": "model"})).collect();
+    json(200, json!({"object": "list", "data": models}).to_string().into())
+}
+
+/// The same for who shows no key, or another one.
+pub(super) fn unlisted() -> Response<Body> {
+    json(401, Bytes::from_static(br#"{"error":{"message":"no"}}"#))
 }
 
 fn good_answer(behaviour: Behaviour, asked: &Asked) -> Response<Body> {

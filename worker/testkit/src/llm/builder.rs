@@ -24,6 +24,7 @@ pub struct FakeLlmBuilder {
     keep_prompts: bool,
     record: bool,
     rate_limit: Option<RateLimit>,
+    models: Option<Vec<String>>,
 }
 
 impl Default for FakeLlmBuilder {
@@ -36,6 +37,7 @@ impl Default for FakeLlmBuilder {
             keep_prompts: true,
             record: false,
             rate_limit: None,
+            models: None,
         }
     }
 }
@@ -104,6 +106,12 @@ impl FakeLlmBuilder {
         self
     }
 
+    /// What it lists at `/v1/models`. By default it does not know the path.
+    pub fn models<const N: usize>(mut self, names: [&str; N]) -> Self {
+        self.models = Some(names.map(str::to_owned).into());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -122,6 +130,7 @@ impl FakeLlmBuilder {
             default: Mutex::new(self.default),
             scripts: Mutex::default(),
             key: Mutex::default(),
+            models: self.models,
             releases: Semaphore::new(0),
             window: self.rate_limit.map(Window::new),
             observed: Observed::new(self.keep_prompts, self.record),

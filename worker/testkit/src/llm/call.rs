@@ -24,6 +24,8 @@ pub(super) struct Llm {
     pub(super) scripts: Mutex<Vec<Script>>,
     /// The key that calls must show, if any.
     pub(super) key: Mutex<Option<String>>,
+    /// What it lists, if it does.
+    pub(super) models: Option<Vec<String>>,
     pub(super) releases: Semaphore,
     pub(super) window: Option<Window>,
     pub(super) observed: Observed,
@@ -56,7 +58,7 @@ impl Answerer for Llm {
         let request = Received::read(request).await?;
         let Some(shape) = Shape::of(&request) else {
             visit.end();
-            return Ok(answer::plain_not_found());
+            return Ok(self.list(&request).unwrap_or_else(answer::plain_not_found));
         };
         let call_id = request.headers().get(observed::CALL_ID).cloned();
         let Some(Question { model, text, tokens }) = Question::parse(request.body()) else {
@@ -75,6 +77,16 @@ impl Answerer for Llm {
 }
 
 impl Llm {
+    /// The answer to the question for its models.
+    fn list(&self, request: &Received) -> Option<Response<Body>> {
+        let names = self.models.as_ref().filter(|_| request.path() == "/v1/models")?;
+        let key = lock(&self.key);
+        let is_refused = key
+            .as_deref()
+            .is_some_and(|key| request.header("authorization") != Some(&format!("Bearer {key}")));
+        Some(if is_refused { answer::unlisted() } else { answer::listed(names) })
+    }
+
     fn is_refused(&self, shape: Shape, request: &Received) -> bool {
         lock(&self.key).as_deref().is_some_and(|key| shape.key(request) != Some(key))
     }

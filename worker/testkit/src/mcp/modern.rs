@@ -1,4 +1,4 @@
-//! A real MCP server of the revision 2026-07-28: rmcp's own.
+//! A real MCP server, rmcp's own: of the revision 2026-07-28, or of the one before with sessions.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,8 +20,11 @@ use rmcp::model::{
     ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::{RequestContext, RoleServer};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::transport::streamable_http_server::{
+    SessionManager, StreamableHttpServerConfig, StreamableHttpService,
+};
 use rmcp::{ErrorData, ServerHandler};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -33,12 +36,22 @@ use tokio::task::{JoinHandle, JoinSet};
 #[derive(Debug)]
 pub struct ModernMcp {
     port: u16,
+    keeps: Keeps,
     seen: Arc<Seen>,
     accepting: JoinHandle<()>,
 }
 
+/// What it remembers between two requests.
+#[derive(Clone, Copy, Debug)]
+enum Keeps {
+    Nothing,
+    Sessions,
+}
+
 #[derive(Debug, Default)]
 struct Seen {
+    /// Each session has a service of its own, and so has each request without one.
+    services: AtomicUsize,
     connections: AtomicUsize,
     lists: AtomicUsize,
     calls: AtomicUsize,
@@ -61,19 +74,41 @@ impl ModernMcp {
     ///
     /// When somebody else listens there.
     pub async fn start_at(port: u16) -> Self {
+        Self::started(port, Keeps::Nothing).await
+    }
+
+    /// Starts one of the revision 2025-11-25, which keeps a session for each client and loses it when
+    /// it is started again.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has no port left.
+    pub async fn start_with_sessions() -> Self {
+        Self::started(0, Keeps::Sessions).await
+    }
+
+    async fn started(port: u16, keeps: Keeps) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let seen = Arc::<Seen>::default();
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&seen)));
-        Self { port, seen, accepting }
+        let (seen_there, never) = (Arc::clone(&seen), Arc::<NeverSessionManager>::default());
+        let accepting = match keeps {
+            Keeps::Nothing => tokio::spawn(accept(listener, seen_there, keeps, never)),
+            Keeps::Sessions => {
+                let sessions = Arc::<LocalSessionManager>::default();
+                tokio::spawn(accept(listener, seen_there, keeps, sessions))
+            }
+        };
+        Self { port, keeps, seen, accepting }
     }
 
     /// Ends it, with every call that runs, and starts it again at the same port.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let started = Self::start_at(self.port).await;
+        let started = Self::started(self.port, self.keeps).await;
         // What was seen before stays counted.
         let (calls, connections) = (self.calls(), self.connections());
+        started.seen.services.fetch_add(self.sessions(), SeqCst);
         started.seen.calls.fetch_add(calls, SeqCst);
         started.seen.connections.fetch_add(connections, SeqCst);
         *self = started;
@@ -108,6 +143,11 @@ impl ModernMcp {
         self.seen.lists.load(SeqCst)
     }
 
+    /// How many sessions it began, where it keeps them.
+    pub fn sessions(&self) -> usize {
+        self.seen.services.load(SeqCst)
+    }
+
     /// How many TCP connections were accepted.
     pub fn connections(&self) -> usize {
         self.seen.connections.load(SeqCst)
@@ -121,14 +161,23 @@ impl Drop for ModernMcp {
 }
 
 /// Connections end with the task.
-async fn accept(listener: TcpListener, seen: Arc<Seen>) {
-    let tools = Tools(Arc::clone(&seen));
+async fn accept<S: SessionManager>(
+    listener: TcpListener,
+    seen: Arc<Seen>,
+    keeps: Keeps,
+    sessions: Arc<S>,
+) {
+    let tools = Tools(Arc::clone(&seen), keeps);
     let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
+        .with_legacy_session_mode(matches!(keeps, Keeps::Sessions))
         .with_json_response(true)
         .with_sse_keep_alive(None);
-    let sessions = Arc::<NeverSessionManager>::default();
-    let service = StreamableHttpService::new(move || Ok(tools.clone()), sessions, config);
+    let began = Arc::clone(&seen);
+    let serve = move || {
+        began.services.fetch_add(1, SeqCst);
+        Ok(tools.clone())
+    };
+    let service = StreamableHttpService::new(serve, sessions, config);
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -151,7 +200,7 @@ async fn accept(listener: TcpListener, seen: Arc<Seen>) {
 }
 
 #[derive(Clone)]
-struct Tools(Arc<Seen>);
+struct Tools(Arc<Seen>, Keeps);
 
 fn tool(name: &'static str, schema: Value) -> Tool {
     let Value::Object(schema) = schema else { return Tool::default() };
@@ -178,7 +227,10 @@ impl ServerHandler for Tools {
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Cow::Borrowed(&[ProtocolVersion::V_2026_07_28])
+        match self.1 {
+            Keeps::Nothing => Cow::Borrowed(&[ProtocolVersion::V_2026_07_28]),
+            Keeps::Sessions => Cow::Borrowed(&[ProtocolVersion::V_2025_11_25]),
+        }
     }
 
     async fn list_tools(

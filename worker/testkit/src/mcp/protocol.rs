@@ -34,6 +34,9 @@ impl Answerer for Mcp {
         }
         let id = message["id"].clone();
         match (method.as_str(), session) {
+            ("initialize" | "server/discover", _) if self.era == McpEra::Future => {
+                Ok(answer::json(400, &unsupported(&id)))
+            }
             ("GET", _) => Ok(answer::status(405)),
             ("DELETE", _) => Ok(answer::status(200)),
             ("initialize", _) if self.era != McpEra::Modern => Ok(self.initialize(&id)),
@@ -118,6 +121,12 @@ impl Mcp {
         }
         result
     }
+}
+
+fn unsupported(id: &Value) -> Value {
+    let data = json!({"supported": ["2099-01-01"], "requested": "another"});
+    let error = json!({"code": -32022, "message": "Unsupported protocol version", "data": data});
+    json!({"jsonrpc": "2.0", "id": id, "error": error})
 }
 
 fn discovered() -> Value {

@@ -12,7 +12,7 @@ use std::{
 use mcp_batch::{
     clock::{Clock, Deadline, UnixMs},
     config::Source,
-    environment::{Policy, Post},
+    environment::{Policy, Post, Unobserved},
     fan_in::{BatchKey, FanIn, deliver_if_over},
     job::Namespace,
     lease::{Claim, Ledger, Repeat, Settled, Settlement},
@@ -136,7 +136,7 @@ impl Bench {
             move || now
         });
         let (courier, policy) = (&self.courier, &self.policy);
-        let post = Post { ledger, courier, clock: &clock, policy };
+        let post = Post { ledger, courier, clock: &clock, policy, observer: &Unobserved };
         let key = BatchKey::of(&Namespace::default(), &"large".parse().expect("an id"));
         let deadline = Deadline::after(Duration::from_mins(5));
         let told = step(deliver_if_over(post, key, deadline, false)).await?;

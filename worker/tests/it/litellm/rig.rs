@@ -152,6 +152,7 @@ impl Call<'_> {
         let source = Source::default().with("MCP_BATCH_LLM_API_KEY", self.key);
         let secrets = Secrets::fixed(source).expect("a sound key");
         let settings = LlmSettings {
+            api: mcp_batch::tool::LlmApi::LiteLlm,
             url: self.rig.litellm.url().parse().expect("a URL"),
             model: Some(model.to_owned()),
             timeout: self.timeout,

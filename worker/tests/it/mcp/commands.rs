@@ -59,6 +59,53 @@ async fn a_check_says_in_one_line_each_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_check_asks_the_llm_for_every_model_that_the_catalog_names() {
+    let catalog = "model = \"default\"\n[models.priced]\nconcurrency = 3\n\
+                   [tools.a]\ndescription = \"\"\nuser = \"a\"\ninput_schema = {}\n\
+                   [tools.b]\ndescription = \"\"\nuser = \"b\"\ninput_schema = {}\nmodel = \"own/b\"\n";
+    let folder = Folder::new();
+    folder.write("tools.toml", catalog);
+    let check = async |llm: &FakeLlm| {
+        let command = folder.command("tools").args(["--check", "--tools", "tools.toml"]);
+        let ended = command.llm(llm).finish().await;
+        (ended.code, ended.stdout.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let llm = FakeLlm::builder().models(["default", "priced", "own/*"]).start().await;
+    assert_eq!(check(&llm).await, (Some(0), vec!["all is well: 2 tools".to_owned()]));
+
+    let llm = FakeLlm::builder().models(["other"]).start().await;
+    let (code, lines) = check(&llm).await;
+    assert_eq!((code, lines.len()), (Some(1), 3), "{lines:?}");
+    for (line, [model, why]) in lines.iter().zip([
+        ["default: ", "the tool a needs it"],
+        ["own/b: ", "the tool b needs it"],
+        ["priced: ", "the catalog has a table for it"],
+    ]) {
+        assert!(line.starts_with(model) && line.ends_with(why), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_the_llm_does_not_answer_is_no_success() {
+    let folder = Folder::new();
+    let check = async |llm: &FakeLlm| {
+        let ended = folder.command("tools").args(["--check"]).llm(llm).finish().await;
+        assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{}", ended.stdout);
+        ended.stdout
+    };
+    // It knows no such path.
+    let said = check(&FakeLlm::start().await).await;
+    assert!(said.starts_with("llm: the LLM answered 404") && said.contains("MCP_BATCH_LLM_URL"));
+
+    let llm = FakeLlm::builder().models(["default"]).start().await;
+    llm.require_key("another");
+    let said = check(&llm).await;
+    assert!(
+        said.starts_with("llm: the LLM answered 401") && said.contains("MCP_BATCH_LLM_API_KEY")
+    );
+}
+
+#[tokio::test]
 async fn one_tool_is_called_now_and_its_result_printed() {
     let server = FakeMcp::start().await;
     let folder = Folder::new();

@@ -63,6 +63,28 @@ async fn the_era_of_a_server_is_found_out_and_can_be_set() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_the_newest_revision_is_spoken_to_in_one_that_both_know() {
+    let server = ModernMcp::start_with_sessions().await;
+    let catalog = catalog(&server.url(), "");
+    let outcome = call(&catalog, "echo", &json!({"text": "tea"})).await.expect("it is -32022");
+    // The question for the revision, and the one session.
+    assert_eq!((outcome.result, server.sessions()), (text("tea"), 2));
+}
+
+#[tokio::test]
+async fn a_server_that_knows_none_of_our_revisions_is_a_matter_of_the_catalog() {
+    for era in ["auto", "modern", "legacy"] {
+        let server = FakeMcp::builder().era(McpEra::Future).start().await;
+        let catalog = catalog(&server.url(), &format!("era = \"{era}\""));
+        let failure = call(&catalog, "echo", &json!({})).await.expect_err("nobody knows it");
+        let (class, code) = (failure.error.class, &*failure.error.code);
+        assert_eq!(class, ErrorClass::Configuration, "{era}: {failure:?}");
+        assert!(["protocol_version", "mcp_32022"].contains(&code), "{era}: {code}");
+        assert_eq!(server.count("tools/call"), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_answers_anything_to_everything_needs_its_era_to_be_set() {
     let vague = FakeMcp::builder().era(McpEra::Vague).start().await;
     let failure =

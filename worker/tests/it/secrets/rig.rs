@@ -162,6 +162,7 @@ pub(super) fn catalog(llm: &FakeLlm, secrets: &Secrets) -> Catalog {
     // A second start in one process keeps the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = LlmSettings {
+        api: mcp_batch::tool::LlmApi::LiteLlm,
         url: llm.url().parse().expect("a URL"),
         model: Some("m".to_owned()),
         timeout: Duration::from_mins(1),

@@ -12,16 +12,19 @@ use crate::helpers::{Folder, summarize};
 const SCOPES: [&str; 4] = ["enqueue", "read", "call", "admin"];
 
 /// Every route, and the scopes of which one is enough.
-const ROUTES: [(&str, &str, &[&str]); 15] = [
+const ROUTES: [(&str, &str, &[&str]); 18] = [
     ("POST", "/v1/jobs", &["enqueue"]),
     ("GET", "/v1/jobs/a", &["read"]),
     ("DELETE", "/v1/jobs/a", &["enqueue"]),
     ("GET", "/v1/batches/a", &["read"]),
+    ("DELETE", "/v1/batches/a", &["enqueue"]),
+    ("POST", "/v1/batches/a/close", &["enqueue"]),
     ("GET", "/v1/batches/a/results", &["read"]),
     ("GET", "/v1/tools", &["enqueue", "read", "call"]),
     ("POST", "/v1/tools/summarize", &["call"]),
     ("POST", "/v1/tools/server/tool", &["call"]),
     ("POST", "/v1/call", &["call"]),
+    ("GET", "/v1/held", &["admin"]),
     ("POST", "/v1/held/a/retry", &["admin"]),
     ("POST", "/v1/held/a/fail", &["admin"]),
     ("POST", "/v1/held/a/succeed", &["admin"]),

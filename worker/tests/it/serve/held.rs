@@ -32,6 +32,10 @@ async fn with_held(ids: &[&str]) -> Serve {
 #[tokio::test]
 async fn a_held_job_is_run_again_given_up_or_told_to_have_succeeded() {
     let serve = with_held(&["again", "lost", "known"]).await;
+    let held = serve.get("/v1/held").await.expect(200);
+    let ids = held["jobs"].as_array().expect("jobs").iter();
+    let ids: Vec<_> = ids.map(|job| job["id"].as_str().expect("an id")).collect();
+    assert_eq!((ids, &held["truncated"]), (vec!["again", "lost", "known"], &false.into()));
     let body = json!({"tool": "once", "input": {"text": "Now."}});
     serve.post("/v1/held/again/retry", &body).await.expect(202);
     let failed = serve.post("/v1/held/lost/fail", &json!({"message": "it was never made"})).await;
@@ -42,6 +46,7 @@ async fn a_held_job_is_run_again_given_up_or_told_to_have_succeeded() {
     assert_eq!(serve.until("again", "succeeded").await["result"], "Echo: Now.");
     assert_eq!(serve.until("lost", "failed").await["error"]["code"], "decided");
     assert_eq!(serve.until("known", "succeeded").await["attempts"], 1);
+    assert_eq!(serve.get("/v1/held").await.expect(200)["jobs"], json!([]));
 }
 
 #[tokio::test]
@@ -67,5 +72,6 @@ async fn what_is_not_held_or_not_said_is_refused() {
         assert_eq!(serve.post("/v1/held/held/fail", &body).await.status, 400, "{body}");
     }
     assert_eq!(serve.post("/v1/held/held/succeed", &json!({})).await.status, 400);
+    assert_eq!(serve.post("/v1/held/held/forget", &json!({})).await.problem(404), "not_found");
     serve.until("held", "held").await;
 }

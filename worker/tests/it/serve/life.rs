@@ -83,5 +83,5 @@ async fn a_thousand_jobs_go_in_by_one_request() {
     let sent = serve.post("/v1/jobs", &jobs.clone().into()).await.expect(202);
     assert_eq!(sent["accepted"], 1_000);
     let more = [jobs, vec![nameless("One more.")]].concat();
-    assert_eq!(serve.post("/v1/jobs", &more.into()).await.problem(413), "too_many_jobs");
+    assert_eq!(serve.post("/v1/jobs", &more.into()).await.problem(400), "too_many_jobs");
 }

@@ -143,6 +143,17 @@ impl Scripted {
 }
 
 impl Tools for Scripted {
+    async fn prepare(&self, job: &Job) -> Result<(), ToolError> {
+        match job.input().to_value()["do"].as_str() {
+            Some("silence") => std::future::pending().await,
+            Some("refuse") => {
+                let error = JobError::new(ErrorClass::Configuration, "as_told", "refused as told");
+                Err(ToolError::free(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self, _: &Job) -> Result<CallPlan, JobError> {
         Ok(self.plan)
     }
@@ -172,12 +183,15 @@ pub(super) struct Returned {
 }
 
 #[derive(Default)]
-pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize);
+pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize, AtomicUsize);
 
 impl Observer for Returns {
     fn observe(&self, observation: Observation<'_>) {
         if let Observation::Ended { .. } = observation {
             self.1.fetch_add(1, SeqCst);
+        }
+        if let Observation::Refused { .. } = observation {
+            self.2.fetch_add(1, SeqCst);
         }
         if let Observation::Returned { reason, after, .. } = observation {
             let returned = Returned { code: reason.code.to_string(), after };
@@ -413,6 +427,11 @@ impl Rig {
     /// Messages that need no more work.
     pub(super) fn ended(&self) -> usize {
         self.returns.1.load(SeqCst)
+    }
+
+    /// Jobs whose upstream refused us.
+    pub(super) fn refused(&self) -> usize {
+        self.returns.2.load(SeqCst)
     }
 
     /// The ledger's record of a job.

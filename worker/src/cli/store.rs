@@ -1,0 +1,105 @@
+//! Ledger and queue that a command reaches itself: in a file, or on AWS. Each is opened when it is
+//! needed, so that nobody has to name a queue to read the ledger.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+
+#[cfg(feature = "aws")]
+use crate::aws::{dynamo::DynamoLedger, setup::AwsStore, sqs::SqsQueue};
+use crate::{
+    clock::Clock,
+    config::{self, Source},
+    environment::{Policy, Unobserved},
+    lease::Ledger,
+    local::{Database, SqliteLedger, SqliteQueue},
+    queue::Queue,
+    secret::Secrets,
+    sweep::Sweep,
+    webhook::Courier,
+};
+
+/// Where jobs lie, and what became of them.
+pub(super) trait Store: Send + Sync {
+    type Ledger: Ledger;
+    type Queue: Queue;
+
+    /// The ledger, and what it takes to tell outcomes.
+    fn desk(&self) -> anyhow::Result<Sweep<Self::Ledger>>;
+
+    /// The queue that workers receive from.
+    fn queue(&self) -> anyhow::Result<Self::Queue>;
+
+    /// Whose jobs these are, and when they are given up.
+    fn policy(&self) -> anyhow::Result<Policy>;
+}
+
+/// Both in one file.
+pub(super) struct FileStore {
+    database: Database,
+    clock: Clock,
+    secrets: Secrets,
+}
+
+impl FileStore {
+    /// Opens a file that is there.
+    pub(super) fn open(source: Source) -> anyhow::Result<Self> {
+        let path = config::database(&source);
+        if !path.exists() {
+            bail!("{}: there is no ledger; name one by --db", path.display());
+        }
+        Self::open_or_make(source)
+    }
+
+    /// Opens the file, or makes it.
+    pub(super) fn open_or_make(source: Source) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let path = config::database(&source);
+        let secrets = Secrets::fixed(source)?;
+        Ok(Self { database: Database::open(&path, clock.clone())?, clock, secrets })
+    }
+}
+
+impl Store for FileStore {
+    type Ledger = SqliteLedger;
+    type Queue = SqliteQueue;
+
+    fn desk(&self) -> anyhow::Result<Sweep<SqliteLedger>> {
+        let keys = self.secrets.current();
+        let courier = config::courier(keys.source())?;
+        let courier = Courier::new(courier, self.secrets.clone(), self.clock.clone());
+        Ok(Sweep {
+            ledger: SqliteLedger::new(self.database.clone()),
+            courier: courier.map_err(anyhow::Error::msg)?,
+            clock: self.clock.clone(),
+            policy: self.policy()?,
+            observer: Arc::new(Unobserved),
+        })
+    }
+
+    fn queue(&self) -> anyhow::Result<SqliteQueue> {
+        Ok(SqliteQueue::shared(self.database.clone()))
+    }
+
+    fn policy(&self) -> anyhow::Result<Policy> {
+        Ok(config::policy(self.secrets.current().source())?)
+    }
+}
+
+#[cfg(feature = "aws")]
+impl Store for AwsStore {
+    type Ledger = DynamoLedger;
+    type Queue = SqsQueue;
+
+    fn desk(&self) -> anyhow::Result<Sweep<DynamoLedger>> {
+        Self::desk(self)
+    }
+
+    fn queue(&self) -> anyhow::Result<SqsQueue> {
+        Self::queue(self)
+    }
+
+    fn policy(&self) -> anyhow::Result<Policy> {
+        Ok(config::policy(self.secrets().current().source())?)
+    }
+}

@@ -1,0 +1,104 @@
+//! What is logged of a job: under which names every line about it is found, and the one line that tells
+//! of its end. Neither input nor result is ever in one.
+
+use tracing::{Span, field::Empty};
+
+use crate::{
+    environment::End,
+    error::JobError,
+    job::{InvalidJob, Job, Membership, Tenant},
+    lease::{Lease, Record, State},
+    queue::Message,
+};
+
+/// What a message's lines have in common. At the level of errors, so that it is there for each of them.
+pub(crate) fn span(message: &Message) -> Span {
+    tracing::error_span!(
+        "job",
+        message_id = message.id,
+        job_id = Empty,
+        batch_id = Empty,
+        tool = Empty,
+        tenant = Empty,
+        attempt = Empty,
+        epoch = Empty,
+        trace_id = Empty,
+    )
+}
+
+/// Which job it is.
+pub(super) fn name(job: &Job) {
+    let span = Span::current();
+    span.record("job_id", job.id().as_str());
+    span.record("tool", job.tool().as_str());
+    if let Some(batch) = job.batch().map(Membership::id) {
+        span.record("batch_id", batch.as_str());
+    }
+    if let Some(tenant) = job.tenant().map(Tenant::as_str) {
+        span.record("tenant", tenant);
+    }
+}
+
+/// The same, as far as it can be read.
+pub(super) fn name_invalid(invalid: &InvalidJob) {
+    let span = Span::current();
+    if let Some(id) = &invalid.id {
+        span.record("job_id", id.as_str());
+    }
+    if let Some(tool) = &invalid.tool {
+        span.record("tool", tool.as_str());
+    }
+    if let Some(batch) = invalid.membership.as_ref().map(Membership::id) {
+        span.record("batch_id", batch.as_str());
+    }
+}
+
+/// Under which claim it runs.
+pub(super) fn claimed(lease: &Lease) {
+    Span::current().record("attempt", lease.attempts).record("epoch", lease.epoch);
+}
+
+/// The message needs no more work.
+pub(super) fn ended(end: &End<'_>) {
+    match end {
+        End::Fresh(record) => of_record(record, "job ended", false),
+        End::Duplicate(record) => of_record(record, "job had ended before", true),
+        End::Rejected(error) => rejected(error),
+    }
+}
+
+fn of_record(record: &Record, message: &'static str, duplicate: bool) {
+    let error = match &record.state {
+        State::Failed(error) | State::Held(error) => Some(error),
+        _ => None,
+    };
+    let usage = &record.usage;
+    tracing::info!(
+        outcome = outcome(&record.state),
+        duplicate,
+        attempt = record.attempts,
+        epoch = record.epoch,
+        error_class = error.map(|error| error.class.as_str()),
+        error_code = error.map(|error| &*error.code),
+        error = error.map(|error| &*error.message),
+        duration_ms = record.settled.since(record.claimed).as_secs_f64() * 1_000.0,
+        input_tokens = usage.input_tokens,
+        output_tokens = usage.output_tokens,
+        cost_usd = usage.cost_usd,
+        model = usage.model,
+        "{message}"
+    );
+}
+
+fn outcome(state: &State) -> &'static str {
+    match state {
+        State::Done(_) => "succeeded",
+        other => other.name(),
+    }
+}
+
+fn rejected(error: &JobError) {
+    let (error_class, error_code) = (error.class.as_str(), &*error.code);
+    let error = &*error.message;
+    tracing::info!(outcome = "rejected", error_class, error_code, error, "job rejected");
+}

@@ -1,0 +1,199 @@
+//! An event as a line for machines: one flat JSON object, `timestamp`, `level` and `message` first,
+//! then the fields of the event, then those of the spans around it, the innermost first.
+//!
+//! Lambda counts every line as INFO that lacks a level or an RFC 3339 timestamp under these very names
+//! (developer guide, "Log and application log levels"); its runtime's own subscriber writes neither
+//! where Lambda looks.
+
+use std::{fmt, io::Write};
+
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+use tracing_subscriber::{
+    Layer,
+    fmt::MakeWriter,
+    layer::Context,
+    registry::{LookupSpan, SpanRef},
+};
+
+use crate::clock::Clock;
+
+/// The message of an event is a field of this name.
+const MESSAGE: &str = "message";
+
+/// Writes each event as a line to what `W` makes.
+pub(super) struct JsonLines<W> {
+    writer: W,
+    clock: Clock,
+}
+
+impl<W> JsonLines<W> {
+    pub(super) fn new(writer: W, clock: Clock) -> Self {
+        Self { writer, clock }
+    }
+
+    fn line(&self, metadata: &Metadata<'_>, mut event: Fields) -> Map<String, Value> {
+        let mut line = Map::new();
+        line.insert("timestamp".to_owned(), self.clock.now().rfc3339().into());
+        line.insert("level".to_owned(), metadata.level().as_str().into());
+        let message = event.0.shift_remove(MESSAGE);
+        line.insert(MESSAGE.to_owned(), message.unwrap_or_default());
+        if !metadata.target().starts_with("mcp_batch") {
+            line.insert("target".to_owned(), metadata.target().into());
+        }
+        line.extend(event.0);
+        line
+    }
+}
+
+impl<S, W> Layer<S> for JsonLines<W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let mut line = self.line(event.metadata(), fields);
+        for span in context.event_scope(event).into_iter().flatten() {
+            add_missing(&mut line, &span);
+        }
+        let mut text = Value::Object(line).to_string();
+        text.push('\n');
+        // In one write, so that lines of several threads stay whole; there is nobody to tell of a failure.
+        let _ = self.writer.make_writer().write_all(text.as_bytes());
+    }
+}
+
+/// What is nearer to the event stands.
+fn add_missing<'a, S: LookupSpan<'a>>(line: &mut Map<String, Value>, span: &SpanRef<'a, S>) {
+    let extensions = span.extensions();
+    let Some(fields) = extensions.get::<Fields>() else { return };
+    for (name, value) in &fields.0 {
+        if !line.contains_key(name) {
+            line.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Fields as JSON has them.
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tracing_subscriber::{layer::SubscriberExt, registry};
+
+    use super::*;
+    use crate::clock::UnixMs;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panics with it").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines_of(log: impl FnOnce()) -> Vec<String> {
+        let written = Written::default();
+        let writer = written.clone();
+        let clock = Clock::new(|| UnixMs(1_700_000_000_123));
+        let layer = JsonLines::new(move || writer.clone(), clock);
+        tracing::subscriber::with_default(registry().with(layer), log);
+        let bytes = written.0.lock().expect("nobody panics with it").clone();
+        String::from_utf8(bytes).expect("UTF-8").lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_line_is_flat_and_begins_with_what_lambda_reads() {
+        let lines = lines_of(|| {
+            let _invocation = tracing::error_span!("invocation", request_id = "r-1").entered();
+            let span = tracing::error_span!("job", job_id = "a", attempt = tracing::field::Empty);
+            let _job = span.clone().entered();
+            span.record("attempt", 2_u32);
+            tracing::warn!(latency_ms = 1.5, ok = false, "it took \"long\"");
+        });
+        assert_eq!(
+            lines,
+            [concat!(
+                r#"{"timestamp":"2023-11-14T22:13:20.123Z","level":"WARN","message":"it took \"long\"","#,
+                r#""latency_ms":1.5,"ok":false,"job_id":"a","attempt":2,"request_id":"r-1"}"#
+            )]
+        );
+    }
+
+    #[test]
+    fn what_is_nearer_to_the_event_stands_and_a_line_stays_a_line() {
+        let lines = lines_of(|| {
+            let _outer = tracing::error_span!("outer", tool = "a", tenant = "t").entered();
+            let _inner = tracing::error_span!("inner", tool = "b").entered();
+            tracing::error!(target: "hyper", tool = "c", "two\nlines");
+        });
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let line: Value = serde_json::from_str(&lines[0]).expect("JSON");
+        assert_eq!((&line["tool"], &line["tenant"]), (&"c".into(), &"t".into()));
+        assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &"two\nlines".into()));
+        assert_eq!(line["target"], "hyper");
+    }
+}
