@@ -93,7 +93,7 @@ pub(crate) struct Bounds {
     /// Jobs that run at once, and as many may wait in line at one gate.
     pub(crate) concurrency: usize,
     pub(crate) permits: Arc<Semaphore>,
-    /// Held by the one suspect that runs.
+    /// Held by the one suspect that runs, or waits for all permits.
     pub(crate) alone: Mutex<()>,
     pub(crate) room: Arc<Room>,
 }

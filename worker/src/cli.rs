@@ -12,11 +12,18 @@ mod batch;
 mod call;
 mod callbacks;
 mod cancel;
+mod completions;
+mod cost;
+mod dlq;
+mod enqueue;
+mod held;
+mod input;
 mod ledger;
 mod metrics;
 mod output;
 #[cfg(feature = "aws")]
 mod poll;
+mod responsible;
 mod results;
 mod run;
 mod secret;
@@ -57,13 +64,18 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "aws")]
     Poll(poll::Args),
+    Enqueue(Box<enqueue::Args>),
     Status(status::Args),
     Batch(batch::Args),
     Results(results::Args),
     Cancel(cancel::Args),
     Callbacks(callbacks::Args),
+    Cost(cost::Args),
+    Dlq(dlq::Args),
+    Held(Box<held::Args>),
     Secret(secret::Args),
     Sweep(sweep::Args),
+    Completions(completions::Args),
 }
 
 impl Command {
@@ -89,13 +101,18 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::main(args)),
         #[cfg(feature = "aws")]
         Command::Poll(args) => block_on(poll::main(args)),
+        Command::Enqueue(args) => block_on(enqueue::main(*args)),
         Command::Status(args) => block_on(status::main(args)),
         Command::Batch(args) => block_on(batch::main(args)),
         Command::Results(args) => block_on(results::main(args)),
         Command::Cancel(args) => block_on(cancel::main(args)),
         Command::Callbacks(args) => block_on(callbacks::main(args)),
+        Command::Cost(args) => block_on(cost::main(args)),
+        Command::Dlq(args) => block_on(dlq::main(args)),
+        Command::Held(args) => block_on(held::main(*args)),
         Command::Secret(args) => secret::main(&args),
         Command::Sweep(args) => block_on(sweep::main(args)),
+        Command::Completions(args) => Ok(completions::main(&args)),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

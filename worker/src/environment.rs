@@ -178,7 +178,7 @@ pub enum Observation<'a> {
     },
     /// A try to deliver a callback, of a job or of a batch.
     Delivered {
-        /// How it ended, if it was the last: sent or dead.
+        /// How it ended.
         delivery: Delivery,
         /// How long the receiver took.
         latency: Duration,

@@ -27,6 +27,23 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Invalid,
+        Self::Permanent,
+        Self::Configuration,
+        Self::Throttled,
+        Self::Transient,
+        Self::Exhausted,
+        Self::Interrupted,
+        Self::Busy,
+    ];
+
+    /// The class of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
+
     /// The name in results, attributes and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

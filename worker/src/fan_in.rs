@@ -10,6 +10,7 @@ mod record;
 use std::{fmt, time::Duration};
 
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use self::event::Account;
 pub use self::{
@@ -19,15 +20,19 @@ pub use self::{
     record::{BatchRecord, CloseRefusal, Places},
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, UnixMs},
     environment::{Observation, Post},
     job::{BatchId, Namespace},
-    lease::{Delivery, Ledger, LedgerError},
+    lease::{Delivery, Ledger, LedgerError, WhyDead},
     webhook::LEAST_TIME,
 };
 
 /// How long one delivery may take before somebody else may try, unless the courier waits longer.
 const DELIVERY_TAKES: Duration = Duration::from_secs(60);
+
+/// Members whose reading that covers, and how much longer it may take for each further one.
+const MEMBERS_COVERED: u64 = 500;
+const MEMBER_TAKES: Duration = Duration::from_millis(50);
 
 /// How much longer than the courier a delivery may take, to be noted in the ledger.
 const SAVING_TAKES: Duration = Duration::from_secs(5);
@@ -68,8 +73,12 @@ impl fmt::Debug for BatchKey {
 /// What became of a batch's callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FanIn {
-    /// Nothing is to be done, now or ever.
+    /// Nothing was to be done: it was told or given up before, or jobs are awaited.
     Settled,
+    /// The receiver took it.
+    Sent,
+    /// It was given up.
+    Dead(WhyDead),
     /// The receiver did not take it; the next try is due after this.
     NotTaken {
         /// From now.
@@ -90,52 +99,92 @@ pub enum FanIn {
     },
 }
 
-/// Delivers the batch's callback by `deadline` if nothing more will be counted. `is_last` says
-/// whether it is given up if the receiver does not take it now.
+/// Delivers the batch's callback by `deadline` if nothing more will be counted.
 pub async fn deliver_if_over<L: Ledger>(
     post: Post<'_, L>,
     key: BatchKey,
     deadline: Deadline,
-    is_last: bool,
 ) -> Result<FanIn, LedgerError> {
-    let ledger = post.ledger;
     let now = post.clock.now();
+    let batch = match owed(post.ledger, key, now).await? {
+        Ok(batch) => batch,
+        Err(nothing) => return Ok(nothing),
+    };
     if deadline.time_left() < LEAST_TIME {
-        let owed_after = ledger.batch(key).await?.and_then(|batch| batch.owed_after(now));
-        return Ok(owed_after.map_or(FanIn::Settled, |_| FanIn::NoTime));
+        return Ok(FanIn::NoTime);
     }
-    let delivery_takes = DELIVERY_TAKES.max(post.courier.longest_delivery() + SAVING_TAKES);
-    let Some(batch) = ledger.take_batch(key, now, now.plus(delivery_takes)).await? else {
-        let batch = ledger.batch(key).await?;
-        let again_after = batch.and_then(|batch| batch.owed_after(now));
-        return Ok(again_after.map_or(FanIn::Settled, |again_after| FanIn::Taken { again_after }));
-    };
-    let account = account_of(ledger, key, &batch, post.policy.max_batch_body_bytes).await?;
-    let event = account.event(key, &batch);
-    let mut slot = batch.callback;
-    let Ok(attempt) = post.courier.deliver(&slot, &event, deadline).await else {
-        return Ok(FanIn::NoTurn { again_after: delivery_takes });
-    };
-    let delivery = attempt.delivery.judged(is_last);
-    ledger.mark_batch(key, delivery, post.clock.now()).await?;
-    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
-    slot.note(delivery);
-    match delivery {
-        Delivery::Sent => Ok(FanIn::Settled),
-        Delivery::Failed(_) => {
-            let schedule = &post.policy.callbacks;
-            let again_after = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
-            Ok(FanIn::NotTaken { again_after })
-        }
-        Delivery::Dead(why) => {
-            let (host, why) = (slot.callback.host(), why.name());
-            tracing::warn!(batch = %batch.id, host, why, "a batch's callback was given up");
-            Ok(FanIn::Settled)
-        }
+    let takes = delivery_takes(post.courier.longest_delivery(), batch.counted, deadline);
+    match post.ledger.take_batch(key, now, now.plus(takes)).await? {
+        Some(batch) => deliver(post, key, batch, deadline, takes).await,
+        // Somebody was quicker.
+        None => Ok(owed(post.ledger, key, now).await?.err().unwrap_or(FanIn::Settled)),
     }
 }
 
-/// Reads, page by page, until there are exactly the counted members.
+/// The batch, if its delivery can be taken; else why not.
+async fn owed<L: Ledger>(
+    ledger: &L,
+    key: BatchKey,
+    now: UnixMs,
+) -> Result<Result<BatchRecord, FanIn>, LedgerError> {
+    let Some(batch) = ledger.batch(key).await? else { return Ok(Err(FanIn::Settled)) };
+    Ok(match batch.owed_after(now) {
+        None => Err(FanIn::Settled),
+        Some(again_after) if !again_after.is_zero() => Err(FanIn::Taken { again_after }),
+        Some(_) => Ok(batch),
+    })
+}
+
+/// For how long others leave the delivery of a batch of so many members to the one who takes it: no
+/// longer than that one may be at it.
+fn delivery_takes(courier_takes: Duration, members: u64, deadline: Deadline) -> Duration {
+    let further = u32::try_from(members.saturating_sub(MEMBERS_COVERED)).unwrap_or(u32::MAX);
+    let takes = DELIVERY_TAKES.max(courier_takes + SAVING_TAKES) + MEMBER_TAKES * further;
+    takes.min(DELIVERY_TAKES.max(deadline.time_left() + SAVING_TAKES))
+}
+
+/// Tells a batch whose delivery was taken for `takes`.
+async fn deliver<L: Ledger>(
+    post: Post<'_, L>,
+    key: BatchKey,
+    batch: BatchRecord,
+    deadline: Deadline,
+    takes: Duration,
+) -> Result<FanIn, LedgerError> {
+    let max_body_bytes = post.policy.max_batch_body_bytes;
+    let reading = account_of(post.ledger, key, &batch, max_body_bytes);
+    let reading_ends = deadline.minus(LEAST_TIME).time_left().min(takes);
+    let Ok(account) = timeout(reading_ends, reading).await else {
+        tracing::warn!(batch = %batch.id, members = batch.counted, "there was no time to read a batch");
+        return Ok(FanIn::NoTurn { again_after: takes });
+    };
+    let event = account?.event(key, &batch);
+    let mut slot = batch.callback;
+    let Ok(attempt) = post.courier.deliver(&slot, &event, deadline).await else {
+        return Ok(FanIn::NoTurn { again_after: takes });
+    };
+    let now = post.clock.now();
+    let delivery = slot.judged(attempt.delivery, now, post.policy.callbacks.max_age);
+    post.ledger.mark_batch(key, delivery, now).await?;
+    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
+    slot.note(delivery, now);
+    Ok(match delivery {
+        Delivery::Sent => FanIn::Sent,
+        Delivery::Failed(_) => {
+            let schedule = &post.policy.callbacks;
+            let again_after = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
+            FanIn::NotTaken { again_after }
+        }
+        Delivery::Dead(why) => {
+            let host = slot.callback.host();
+            tracing::warn!(batch = %batch.id, host, why = why.name(), "a batch's callback was given up");
+            FanIn::Dead(why)
+        }
+    })
+}
+
+/// Reads, page by page, until there are exactly the counted members: each as it was counted, so that
+/// whoever tells the batch later tells it in the same words.
 async fn account_of<L: Ledger>(
     ledger: &L,
     key: BatchKey,
@@ -147,9 +196,9 @@ async fn account_of<L: Ledger>(
         let page = ledger.members(key, from, READ_AT_ONCE).await?;
         let Some(last) = page.last() else { break };
         from = last.index + 1;
-        for member in &page {
+        for member in page {
             match member.is_counted {
-                true => account.add(member),
+                true => account.add(&member.as_counted()),
                 false => account.miss(member.index),
             }
         }

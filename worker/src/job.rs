@@ -9,16 +9,18 @@ mod key;
 mod membership;
 mod names;
 mod raw;
+mod text;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub(crate) use self::text::with_fields;
 pub use self::{
     callback::Callback,
     fields::Problem,
     input::Input,
     key::{BodyHash, JobKey, Namespace, PayloadHash, RequestKey},
-    membership::{MAX_BATCH_JOBS, Membership},
+    membership::{LONGEST_BATCH, MAX_BATCH_JOBS, Membership},
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
 };
 use self::{fields::Fields, raw::RawJob};
@@ -137,8 +139,9 @@ impl Job {
         self.expires_at
     }
 
-    /// Whether that moment is still ahead of `now`.
+    /// Whether that moment is still ahead of `now`, and its batch's not too far.
     pub fn check_expiry(&self, now: UnixMs) -> Result<(), JobError> {
+        self.batch.as_ref().map_or(Ok(()), |batch| batch.check_lifetime(now))?;
         let Some(moment) = self.expires_at.filter(|end| *end <= now) else { return Ok(()) };
         let message = format!("expires_at: expected a time ahead, found {}", moment.rfc3339());
         Err(JobError::new(ErrorClass::Invalid, "expired", message).at("expires_at"))

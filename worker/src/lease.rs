@@ -18,7 +18,7 @@ pub use self::{
     attention::{Attention, Found, MESSAGE_IS_GONE_AFTER},
     callback::{CallbackSlot, CallbackState, Delivery, Failure, WhyDead},
     outcome::{Outcome, Usage},
-    record::{DeadLetterState, Record, State},
+    record::{DeadLetterState, PastEnd, Record, State},
     transition::{Refusal, Step},
 };
 use crate::{
@@ -30,6 +30,10 @@ use crate::{
         ToolName,
     },
 };
+
+/// How long the record of a batch's job is kept at least, from its joining on: as long as the batch
+/// may be open (14 days), and its callback may be tried after that (14 days).
+const MEMBERS_LIVE: Duration = Duration::from_secs(30 * 86_400);
 
 /// Who may settle a job: a fresh random value per claim attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +85,7 @@ pub struct ClaimRequest {
     pub callback: Option<Callback>,
     /// The batch it is counted in.
     pub membership: Option<Membership>,
-    /// What the caller gets back; kept in the record of a job in a batch.
+    /// What the caller gets back; kept in the record of a job with a callback or in a batch.
     pub metadata: Option<Value>,
     /// Fresh for this very attempt: a lost response is recognised by it.
     pub token: OwnerToken,
@@ -106,6 +110,17 @@ pub struct ClaimRequest {
 }
 
 impl ClaimRequest {
+    /// Whether somebody waits for the outcome.
+    fn is_told(&self) -> bool {
+        self.callback.is_some() || self.membership.is_some()
+    }
+
+    /// When the record may be deleted that this claim writes.
+    pub(crate) fn record_ends(&self) -> UnixMs {
+        let least = self.membership.as_ref().map_or(Duration::ZERO, |_| MEMBERS_LIVE);
+        self.now.plus(self.record_lives.max(least))
+    }
+
     /// A wish to cancel, which names nothing but the job: where the ledger has none, it leaves a
     /// tombstone that lives as long as a record.
     pub fn to_cancel(
@@ -226,6 +241,9 @@ pub enum Settled {
     Saved(Box<Record>),
     /// Somebody else owns the job by now: drop the result, send nothing.
     Fenced,
+    /// There is no place for its result at the moment, and nothing was changed. The same again may
+    /// be saved; whoever gives up settles the job as failed for this reason.
+    Unkept(JobError),
 }
 
 /// What became of a hand-off of the outcome.
@@ -235,9 +253,6 @@ pub enum Mark {
     Callback(Callback, Delivery),
     /// The dead letter lies in its queue.
     DeadLetterSent,
-    /// What the job hands through, kept from now on: whoever tells the outcome later, without the
-    /// job's message, tells it in the same words.
-    Metadata(Value),
 }
 
 /// What a person decides about a job that is not running.
@@ -327,6 +342,14 @@ pub trait Ledger: Send + Sync + 'static {
         &self,
         keys: Vec<JobKey>,
     ) -> impl Future<Output = Result<Vec<Option<Record>>, LedgerError>> + Send;
+
+    /// Stores the failure of a message that cannot become a run, under a key of its own, with its
+    /// callback pending. What is there under that key stands, and is answered.
+    fn refuse(
+        &self,
+        request: ClaimRequest,
+        error: JobError,
+    ) -> impl Future<Output = Result<Record, LedgerError>> + Send;
 
     /// Counts a job that cannot become a run as rejected, if its batch has a place for it; else,
     /// and if it was counted before, it changes nothing.

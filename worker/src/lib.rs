@@ -35,17 +35,21 @@ pub mod webhook;
 
 pub mod clock;
 pub mod config;
+pub mod dead_letter;
 pub mod environment;
 pub mod error;
 pub mod fan_in;
+pub mod held;
 mod http;
 pub mod poller;
 pub mod queue;
 pub mod resend;
 pub mod retry;
 pub mod secret;
+pub mod spending;
 pub mod sweep;
 pub mod telemetry;
+mod tell;
 
 #[cfg(feature = "api")]
 pub mod api;

@@ -92,20 +92,46 @@ impl DeadLetter {
     pub const FIRST_SEEN: &str = "first_seen";
     /// The attribute that says whose job it is, of messages and dead letters alike.
     pub const NAMESPACE: &str = "namespace";
+    /// The attribute of a message that is to run the failed run of this epoch again.
+    pub const REPLAY_OF: &str = "replay_of";
+    /// The attribute with the stable word for what happened.
+    pub const ERROR_CODE: &str = "error_code";
+    /// The attribute with the sentence for people.
+    pub const ERROR_MESSAGE: &str = "error_message";
+    /// The attribute with the calls begun.
+    pub const ATTEMPTS: &str = "attempts";
+    /// The attribute with the job's tool.
+    pub const TOOL: &str = "tool";
+    /// The attribute with the job's id.
+    pub const JOB_ID: &str = "job_id";
+    /// The attribute that says what was done to a body which the queue would have refused.
+    pub const BODY_ALTERED: &str = "body_altered";
+
+    /// The attributes that a dead letter has and a job has not.
+    pub const REASON: [&str; 8] = [
+        Self::ERROR_CLASS,
+        Self::ERROR_CODE,
+        Self::ERROR_MESSAGE,
+        Self::ATTEMPTS,
+        Self::TOOL,
+        Self::JOB_ID,
+        Self::EPOCH,
+        Self::BODY_ALTERED,
+    ];
 
     /// The attributes that go beside the body: why, of what, since when.
     pub fn attributes(&self) -> BTreeMap<&'static str, String> {
         let mut attributes = BTreeMap::from([
             (Self::ERROR_CLASS, self.error.class.to_string()),
-            ("error_code", self.error.code.to_string()),
-            ("error_message", self.error.message.clone()),
-            ("attempts", self.attempts.to_string()),
+            (Self::ERROR_CODE, self.error.code.to_string()),
+            (Self::ERROR_MESSAGE, self.error.message.clone()),
+            (Self::ATTEMPTS, self.attempts.to_string()),
             (Self::FIRST_SEEN, self.first_seen.rfc3339()),
         ]);
         let namespace = self.namespace.as_ref().map(|namespace| namespace.as_str().to_owned());
         attributes.extend(namespace.map(|namespace| (Self::NAMESPACE, namespace)));
-        attributes.extend(self.tool.clone().map(|tool| ("tool", tool)));
-        attributes.extend(self.job_id.clone().map(|id| ("job_id", id)));
+        attributes.extend(self.tool.clone().map(|tool| (Self::TOOL, tool)));
+        attributes.extend(self.job_id.clone().map(|id| (Self::JOB_ID, id)));
         attributes.extend(self.epoch.map(|epoch| (Self::EPOCH, epoch.to_string())));
         attributes
     }

@@ -2,10 +2,11 @@
 
 use crate::{
     clock::Deadline,
-    environment::{Observation, Post},
+    environment::Post,
     fan_in::{BatchKey, FanIn, deliver_if_over},
     job::JobKey,
-    lease::{CallbackState, Decision, Ledger, LedgerError, Mark, Record, Refusal},
+    lease::{CallbackState, Decision, Ledger, LedgerError, Record, Refusal},
+    tell::{Untold, tell},
     webhook::Event,
 };
 
@@ -39,17 +40,13 @@ async fn deliver<L: Ledger>(
     record: &Record,
     deadline: Deadline,
 ) -> Result<Resent, LedgerError> {
-    let owed = record.callback.clone().zip(Event::of_job(record, None));
+    let owed = record.callback.clone().zip(Event::of_job(record));
     let Some((mut slot, event)) = owed else { return Ok(Resent::Refused(Refusal::NoCallback)) };
-    let Ok(attempt) = post.courier.deliver(&slot, &event, deadline).await else {
-        return Ok(Resent::Untried);
-    };
-    let mark = Mark::Callback(slot.callback.clone(), attempt.delivery);
-    post.ledger.mark(record.key, record.epoch, mark, post.clock.now()).await?;
-    let (delivery, latency) = (attempt.delivery, attempt.took);
-    post.observer.observe(Observation::Delivered { delivery, latency });
-    slot.note(attempt.delivery);
-    Ok(Resent::Tried(slot.state))
+    match tell(post, record, &mut slot, &event, deadline).await {
+        Ok(_) => Ok(Resent::Tried(slot.state)),
+        Err(Untold::NotTried(_)) => Ok(Resent::Untried),
+        Err(Untold::Unnoted(error)) => Err(error),
+    }
 }
 
 /// The same for a batch that is over.
@@ -61,12 +58,11 @@ pub async fn resend_batch<L: Ledger>(
     if post.ledger.renew_batch(key, post.clock.now()).await?.is_none() {
         return Ok(Resent::NotOver);
     }
-    match deliver_if_over(post, key, deadline, false).await? {
-        FanIn::NotTaken { .. } => Ok(Resent::Tried(CallbackState::Pending)),
-        FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Ok(Resent::Untried),
-        FanIn::Settled => {
-            let batch = post.ledger.batch(key).await?;
-            Ok(batch.map_or(Resent::NotOver, |batch| Resent::Tried(batch.callback.state)))
-        }
-    }
+    Ok(match deliver_if_over(post, key, deadline).await? {
+        FanIn::Sent => Resent::Tried(CallbackState::Sent),
+        FanIn::NotTaken { .. } => Resent::Tried(CallbackState::Pending),
+        FanIn::Dead(why) => Resent::Tried(CallbackState::Dead(why)),
+        FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Resent::Untried,
+        FanIn::Settled => Resent::NotOver,
+    })
 }

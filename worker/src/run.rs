@@ -8,6 +8,7 @@ mod callback;
 mod failure;
 mod handoff;
 mod journal;
+mod rejection;
 
 use std::{
     future::poll_fn,
@@ -105,9 +106,9 @@ impl<P: Ports> Run<'_, P> {
         permit: OwnedSemaphorePermit,
     ) -> Result<(Subject, OwnedSemaphorePermit), Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
-        let (prepared, permit) = self.prepare(&job, permit).await;
-        let plan = match prepared {
-            Ok(()) => self.check(&job),
+        let (plan, permit) = self.plan(key, &job, permit).await;
+        let plan = match plan {
+            Ok(plan) => plan,
             Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
             Err(failure) => return Err(self.unprepared(&job, key, &failure)),
         };
@@ -125,25 +126,62 @@ impl<P: Ports> Run<'_, P> {
         Ok((subject, permit))
     }
 
-    /// Within the time of the batch. The permit is given up if that takes a moment: an upstream that
-    /// is silent must not hold up the jobs of all others.
-    async fn prepare(
+    /// The job's call, or why the job fails, within the time of the batch; the outer error says why
+    /// neither is known now. The permit is given up if that takes a moment: an upstream that is silent
+    /// must not hold up the jobs of all others.
+    async fn plan(
         &self,
+        key: JobKey,
         job: &Job,
         permit: OwnedSemaphorePermit,
-    ) -> (Result<(), ToolError>, Option<OwnedSemaphorePermit>) {
-        let mut preparing = pin!(self.environment.tools.prepare(job));
-        if let Poll::Ready(prepared) = poll_once(preparing.as_mut()).await {
-            return (prepared, Some(permit));
+    ) -> (Result<Result<CallPlan, JobError>, ToolError>, Option<OwnedSemaphorePermit>) {
+        let mut planning = pin!(self.plan_in_time(key, job));
+        if let Poll::Ready(plan) = poll_once(planning.as_mut()).await {
+            return (plan, Some(permit));
         }
         drop(permit);
-        let prepared = tokio::select! {
+        let plan = tokio::select! {
             biased;
-            prepared = preparing => prepared,
+            plan = planning => plan,
             () = self.stop.draining() => Err(ToolError::free(not_started())),
             () = self.deadline.reached() => Err(ToolError::free(not_started())),
         };
-        (prepared, None)
+        (plan, None)
+    }
+
+    async fn plan_in_time(
+        &self,
+        key: JobKey,
+        job: &Job,
+    ) -> Result<Result<CallPlan, JobError>, ToolError> {
+        self.environment.tools.prepare(job).await?;
+        let plan = match self.check(job) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Err(error)),
+        };
+        match self.check_names(key, job).await {
+            Ok(()) => Ok(Ok(plan)),
+            Err(error) if error.class.is_retryable() => Err(ToolError::free(error)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Where its callbacks lead. Once the job has ended, its callbacks' own schedule counts what they
+    /// do not reach.
+    async fn check_names(&self, key: JobKey, job: &Job) -> Result<(), JobError> {
+        match self.environment.courier.check_names(job).await {
+            Err(error) if error.class.is_retryable() && self.has_ended(key).await => Ok(()),
+            checked => checked,
+        }
+    }
+
+    async fn has_ended(&self, key: JobKey) -> bool {
+        if self.message.receive_count <= 1 {
+            return false;
+        }
+        let records = Box::pin(self.environment.ledger.read(vec![key])).await;
+        let record = records.ok().and_then(|records| records.into_iter().next().flatten());
+        record.is_some_and(|record| record.state.is_counted())
     }
 
     /// Nothing was claimed, and no attempt is counted.
@@ -217,8 +255,8 @@ impl<P: Ports> Run<'_, P> {
         Ok(())
     }
 
-    /// The jobs of a lost worker run one at a time: should one of them have killed it, it will not
-    /// take the others with it again.
+    /// The jobs of a lost worker run one at a time, and nothing beside them: should one of them have
+    /// killed it, it will not take others with it.
     async fn run_alone(&self, subject: &Subject) -> After {
         let alone = tokio::select! {
             biased;
@@ -231,10 +269,38 @@ impl<P: Ports> Run<'_, P> {
             Ok(admitted) => admitted,
             Err(verdict) => return verdict.into(),
         };
+        let admitted = match self.wait_for_others(subject, admitted).await {
+            Ok(admitted) => admitted,
+            Err(verdict) => return verdict.into(),
+        };
         let claim = self.claim(subject, Lost::RunAlone).await;
         let after = self.after_claim(subject, claim, admitted).await;
         drop(alone);
         after
+    }
+
+    /// Takes all other permits as well, as soon as they are free: in the order in which jobs ask for
+    /// them, so that those that come later wait. What will never be called endangers nobody.
+    async fn wait_for_others(
+        &self,
+        subject: &Subject,
+        mut admitted: Admitted,
+    ) -> Result<Admitted, Verdict> {
+        let Ok(plan) = &subject.plan else { return Ok(admitted) };
+        let others = self.bounds.concurrency - admitted.permit.num_permits();
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let all = tokio::select! {
+            biased;
+            () = self.stop.draining() => None,
+            () = self.deadline.reached() => None,
+            all = Arc::clone(&self.bounds.permits).acquire_many_owned(others) => all.ok(),
+        };
+        let needed = plan.timeout + self.environment.policy.settle_margin;
+        match all.filter(|_| self.deadline.time_left() >= needed) {
+            Some(all) => admitted.permit.merge(all),
+            None => return Err(self.not_begun(subject)),
+        }
+        Ok(admitted)
     }
 
     async fn after_claim(

@@ -13,14 +13,18 @@ use tokio::{
 use crate::{
     batch::Stop,
     clock::{Clock, Deadline},
-    environment::{Environment, Observation, Observer, Policy, Ports, Post},
-    fan_in::{self, BatchKey, BatchRecord, FanIn},
-    lease::{Attention, CallbackState, Delivery, Found, Ledger, LedgerError, Mark, Record},
+    environment::{Environment, Observer, Policy, Ports, Post},
+    fan_in::{self, BatchKey, FanIn},
+    lease::{Attention, Delivery, Found, Ledger, LedgerError, Record},
+    tell::{self, Untold},
     webhook::{Courier, Event},
 };
 
 /// What is looked after in one pass, of each kind: the rest is for the next.
 const MOST: usize = 1_000;
+
+/// Held jobs that are listed.
+const MOST_LISTED: usize = 100;
 
 /// Deliveries at once: the courier has bounds of its own for each receiver.
 const AT_ONCE: usize = 16;
@@ -38,7 +42,7 @@ pub struct Sweep<L> {
     pub clock: Clock,
     /// When to give up.
     pub policy: Policy,
-    /// Who is told what happens.
+    /// Who is told what becomes of it.
     pub observer: Arc<dyn Observer>,
 }
 
@@ -69,7 +73,7 @@ impl<P: Ports> Desk for Environment<P> {
 }
 
 /// What one pass found and did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
     /// Batches that were closed at their `expires_at` with what there was.
     pub batches_expired: u64,
@@ -85,8 +89,35 @@ pub struct Swept {
     pub errors: u64,
     /// Jobs that wait for a person, 1,000 at most.
     pub held: u64,
+    /// Which: the first 100, since when they wait.
+    pub held_jobs: Vec<HeldJob>,
     /// Callbacks of jobs and of batches that were given up before, 1,000 of each at most.
     pub dead: u64,
+}
+
+/// A job that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldJob {
+    /// Whose job it is.
+    pub namespace: String,
+    /// Its id.
+    pub id: String,
+    /// Its tool.
+    pub tool: String,
+    /// Since when, RFC 3339.
+    pub held_since: String,
+}
+
+impl HeldJob {
+    fn of(found: Found) -> Option<Self> {
+        let Found::Job(record) = found else { return None };
+        Some(Self {
+            namespace: record.namespace.as_str().to_owned(),
+            id: record.job_id.to_string(),
+            tool: record.tool.to_string(),
+            held_since: record.settled.rfc3339(),
+        })
+    }
 }
 
 impl Swept {
@@ -101,9 +132,15 @@ impl Swept {
         *count += 1;
     }
 
+    /// The counts alone, for logs.
+    fn without_list(self) -> Self {
+        Self { held_jobs: Vec::new(), ..self }
+    }
+
     /// Whether there is nothing to tell.
     pub fn is_idle(&self) -> bool {
-        *self == Self { held: self.held, dead: self.dead, ..Self::default() }
+        let Self { held, dead, held_jobs, .. } = self;
+        *self == Self { held: *held, dead: *dead, held_jobs: held_jobs.clone(), ..Self::default() }
     }
 }
 
@@ -142,7 +179,9 @@ pub async fn sweep<D: Desk>(desk: &Arc<D>, deadline: Deadline) -> Result<Swept, 
     for what in [Attention::DeadCallback, Attention::DeadBatchCallback] {
         swept.dead += ledger.attention(what, now, MOST).await?.len() as u64;
     }
-    swept.held = ledger.attention(Attention::Held, now, MOST).await?.len() as u64;
+    let held = ledger.attention(Attention::Held, now, MOST).await?;
+    swept.held = held.len() as u64;
+    swept.held_jobs = held.into_iter().filter_map(HeldJob::of).take(MOST_LISTED).collect();
     Ok(swept)
 }
 
@@ -159,7 +198,7 @@ pub async fn sweep_until_stopped<D: Desk>(desk: Arc<D>, every: Duration, stop: S
             () = stop.draining() => return,
             swept = sweep(&desk, Deadline::after(every)) => match swept {
                 Ok(swept) if swept.is_idle() => {}
-                Ok(swept) => tracing::info!(?swept, "swept"),
+                Ok(swept) => tracing::info!(swept = ?swept.without_list(), "swept"),
                 Err(error) => tracing::warn!(%error, "nothing can be swept"),
             },
         }
@@ -168,7 +207,7 @@ pub async fn sweep_until_stopped<D: Desk>(desk: Arc<D>, every: Duration, stop: S
 
 async fn tell<L: Ledger>(post: Post<'_, L>, found: Found, deadline: Deadline) -> End {
     let told = match found {
-        Found::Batch(key, batch) => tell_batch(post, key, &batch, deadline).await,
+        Found::Batch(key, _) => tell_batch(post, key, deadline).await,
         Found::Job(record) => tell_job(post, &record, deadline).await,
     };
     told.unwrap_or_else(|error| {
@@ -181,25 +220,14 @@ async fn tell<L: Ledger>(post: Post<'_, L>, found: Found, deadline: Deadline) ->
 async fn tell_batch<L: Ledger>(
     post: Post<'_, L>,
     key: BatchKey,
-    batch: &BatchRecord,
     deadline: Deadline,
 ) -> Result<End, LedgerError> {
-    let now = post.clock.now();
-    let owed_since = batch.expired.unwrap_or(now.min(batch.expires));
-    let is_last = now.since(owed_since) >= post.policy.callbacks.max_age;
-    match fan_in::deliver_if_over(post, key, deadline, is_last).await? {
-        FanIn::NotTaken { .. } => Ok(End::Failed),
-        FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Ok(End::PutOff),
-        FanIn::Settled => {
-            let batch = post.ledger.batch(key).await?;
-            let state = batch.map(|batch| batch.callback.state);
-            Ok(match state {
-                Some(CallbackState::Dead(_)) => End::Dead,
-                Some(CallbackState::Pending) => End::PutOff,
-                Some(CallbackState::Sent) | None => End::Sent,
-            })
-        }
-    }
+    Ok(match fan_in::deliver_if_over(post, key, deadline).await? {
+        FanIn::Sent => End::Sent,
+        FanIn::NotTaken { .. } => End::Failed,
+        FanIn::Dead(_) => End::Dead,
+        FanIn::Settled | FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => End::PutOff,
+    })
 }
 
 async fn tell_job<L: Ledger>(
@@ -207,22 +235,17 @@ async fn tell_job<L: Ledger>(
     record: &Record,
     deadline: Deadline,
 ) -> Result<End, LedgerError> {
-    let slot = record.callback.as_ref().filter(|_| record.owes_callback());
-    let (Some(slot), Some(event)) = (slot, Event::of_job(record, None)) else {
+    let slot = record.callback.clone().filter(|_| record.owes_callback());
+    let (Some(mut slot), Some(event)) = (slot, Event::of_job(record)) else {
         return Ok(End::PutOff);
     };
-    let Ok(attempt) = post.courier.deliver(slot, &event, deadline).await else {
-        return Ok(End::PutOff);
-    };
-    let now = post.clock.now();
-    let is_last = now.since(record.settled) >= post.policy.callbacks.max_age;
-    let delivery = attempt.delivery.judged(is_last);
-    let mark = Mark::Callback(slot.callback.clone(), delivery);
-    post.ledger.mark(record.key, record.epoch, mark, now).await?;
-    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
-    Ok(match delivery {
-        Delivery::Sent => End::Sent,
-        Delivery::Failed(_) => End::Failed,
-        Delivery::Dead(_) => End::Dead,
-    })
+    match tell::tell(post, record, &mut slot, &event, deadline).await {
+        Ok(attempt) => Ok(match attempt.delivery {
+            Delivery::Sent => End::Sent,
+            Delivery::Failed(_) => End::Failed,
+            Delivery::Dead(_) => End::Dead,
+        }),
+        Err(Untold::NotTried(_)) => Ok(End::PutOff),
+        Err(Untold::Unnoted(error)) => Err(error),
+    }
 }

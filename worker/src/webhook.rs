@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use self::{
     answer::Answer,
-    guard::{PublicOnly, Way},
+    guard::{Leads, Names, PublicOnly, Refused, Way},
     turns::Turns,
 };
 pub use self::{
@@ -35,7 +35,7 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, Deadline},
-    error::JobError,
+    error::{ErrorClass, JobError},
     http,
     job::{Callback, Job},
     lease::{CallbackSlot, Delivery, WhyDead},
@@ -90,6 +90,7 @@ pub struct Courier {
     /// Reaches public addresses alone.
     public: Client,
     turns: Arc<Turns>,
+    names: Arc<Names>,
     settings: Arc<CourierSettings>,
     secrets: Secrets,
     clock: Clock,
@@ -137,11 +138,14 @@ impl Courier {
         let most_idle = settings.per_host.min(MOST_IN_ALL);
         let builder =
             || Ok::<_, String>(http::builder(most_idle)?.connect_timeout(settings.connect_timeout));
-        let public = builder()?.dns_resolver(PublicOnly::new(Arc::new(lookup)));
+        let lookup: Arc<dyn Lookup> = Arc::new(lookup);
+        let names = Names::new(Arc::clone(&lookup), settings.connect_timeout);
+        let public = builder()?.dns_resolver(PublicOnly::new(lookup));
         Ok(Self {
             any: http::build(builder()?)?,
             public: http::build(public)?,
             turns: Arc::new(Turns::new(settings.per_host, settings.total())),
+            names: Arc::new(names),
             settings: Arc::new(settings),
             secrets,
             clock,
@@ -156,10 +160,25 @@ impl Courier {
 
     /// Judges where the job's callbacks go, before anything is paid for it.
     pub fn check(&self, job: &Job) -> Result<(), JobError> {
-        let batch = job.batch().map(|batch| ("batch.callback", batch.callback()));
-        let callbacks = [job.callback().map(|callback| ("callback", callback)), batch];
-        for (field, callback) in callbacks.into_iter().flatten() {
+        for (field, callback) in callbacks_of(job) {
             self.settings.hosts.way(callback).map_err(|refused| refused.of_job(field))?;
+        }
+        Ok(())
+    }
+
+    /// The same of what their names lead to, which takes a moment. A name that cannot be looked up is
+    /// no refusal: that error is transient.
+    pub(crate) async fn check_names(&self, job: &Job) -> Result<(), JobError> {
+        for (field, callback) in callbacks_of(job) {
+            let way = self.settings.hosts.way(callback);
+            if way != Ok(Way::Public) || callback.literal().is_some() {
+                continue;
+            }
+            match self.names.leads(callback.host()).await {
+                Leads::Public => {}
+                Leads::Private => return Err(Refused::Resolved.of_job(field)),
+                Leads::Nowhere => return Err(unknown_name(field)),
+            }
         }
         Ok(())
     }
@@ -185,7 +204,7 @@ impl Courier {
         let answer = self.post(way, callback, event, time).await;
         let took = began.elapsed();
         turn.note(&answer);
-        let delivery = judge::judge(&answer, slot);
+        let delivery = judge::judge(&answer, slot, self.clock.now());
         Ok(Attempt { delivery, retry_after: answer.retry_after(), took })
     }
 
@@ -220,4 +239,18 @@ impl Courier {
             );
         }
     }
+}
+
+fn callbacks_of(job: &Job) -> impl Iterator<Item = (&'static str, &Callback)> {
+    let of_batch = job.batch().map(|batch| ("batch.callback", batch.callback()));
+    let own = job.callback().map(|callback| ("callback", callback));
+    own.into_iter().chain(of_batch)
+}
+
+fn unknown_name(field: &str) -> JobError {
+    let message = format!(
+        "{field}: expected a host whose name can be looked up, found one for which there is no \
+         address now"
+    );
+    JobError::new(ErrorClass::Transient, "callback_name", message).at(field)
 }

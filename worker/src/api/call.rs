@@ -19,7 +19,6 @@ use super::{
     access::Caller,
     answer,
     body::{JsonBody, named},
-    enqueue::with,
     idempotency::{self, Identity},
     problem::Problem,
     view::JobState,
@@ -27,7 +26,7 @@ use super::{
 use crate::{
     environment::{Ports, RunningCall},
     error::{ErrorClass, JobError},
-    job::{self, BodyHash, Job, JobKey, ToolName},
+    job::{self, BodyHash, Job, JobKey, ToolName, with_fields},
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
     run::catching_panics,
@@ -124,7 +123,7 @@ impl<P: Ports> Api<P> {
         let hash = BodyHash::of("/v1/call", call.as_bytes());
         let identity = self.identity(caller, key.as_deref(), hash).await?;
         let id = Map::from_iter([("id".to_owned(), identity.job_id(0).as_str().into())]);
-        let body = with(&id, call);
+        let body = with_fields(&id, call);
         let job = Job::parse(&body).map_err(|invalid| Problem::of_failure(&invalid.error()))?;
         self.check(&job).await.map_err(|error| Problem::of_failure(&error))?;
         match identity {

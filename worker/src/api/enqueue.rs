@@ -15,7 +15,6 @@ use axum::{
 };
 use serde::Serialize;
 
-pub(super) use self::submission::with;
 use self::submission::{Batch, Draft, Submission};
 use super::{
     Api,

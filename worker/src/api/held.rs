@@ -10,16 +10,15 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{
-    Api, access::Caller, answer, body::JsonBody, enqueue::with, problem::Problem, view::JobView,
-};
+use super::{Api, access::Caller, answer, body::JsonBody, problem::Problem, view::JobView};
 use crate::{
     clock::UnixMs,
     environment::Ports,
-    error::{ErrorClass, JobError},
-    job::{Job, JobId, JobKey},
-    lease::{Attention, Decision, Found, Ledger, Record, Refusal, State as Stands},
-    queue::{NewMessage, Queue},
+    error::JobError,
+    held,
+    job::{Job, JobId, JobKey, with_fields},
+    lease::{Attention, Decision, Found, Ledger, Record, Refusal},
+    queue::Queue,
 };
 
 /// The most that are listed, of all namespaces together.
@@ -102,7 +101,7 @@ pub(super) async fn decide<P: Ports>(
         Verdict::Retry(job, body) => {
             api.check(&job).await.map_err(|error| Problem::of_failure(&error))?;
             let record = api.free(key, &job).await?;
-            api.send_again(&caller, key, &job, body).await?;
+            api.send_again(&caller, &job, body).await?;
             Ok(answer(StatusCode::ACCEPTED, &JobView::from(&record)))
         }
         Verdict::Fail(error) => api.settle(key, Decision::Fail(error)).await,
@@ -138,7 +137,7 @@ fn fail(body: &[u8]) -> Result<Verdict, Problem> {
         let detail = "expected {\"message\": \"…\"} of 1 to 500 characters";
         return Err(Problem::bad_request("invalid_field", detail).at("message"));
     };
-    Ok(Verdict::Fail(JobError::new(ErrorClass::Permanent, "decided", message)))
+    Ok(Verdict::Fail(held::given_up(message)))
 }
 
 fn succeed(body: &[u8]) -> Result<Verdict, Problem> {
@@ -155,58 +154,31 @@ fn job_text(id: &JobId, body: Bytes) -> Bytes {
     if has_id || !text.starts_with('{') {
         return body;
     }
-    with(&Map::from_iter([("id".to_owned(), id.as_str().into())]), text)
+    with_fields(&Map::from_iter([("id".to_owned(), id.as_str().into())]), text)
 }
 
 impl<P: Ports> Api<P> {
     async fn settle(&self, key: JobKey, decision: Decision) -> Result<Response, Problem> {
-        let record = self.decide(key, decision).await?;
-        Ok(answer(StatusCode::OK, &JobView::from(&record)))
+        let ended = held::end(self.environment.post(), key, decision).await?;
+        Ok(answer(StatusCode::OK, &JobView::from(&ended.map_err(not_held)?)))
     }
 
-    async fn decide(&self, key: JobKey, decision: Decision) -> Result<Record, Problem> {
-        let now = self.environment.clock.now();
-        match self.environment.ledger.decide(key, decision, now).await? {
-            Ok(record) => Ok(record),
-            Err(Refusal::Unknown) => Err(Problem::not_found("job")),
-            Err(refusal) => {
-                let detail = format!("expected a held job: {refusal}");
-                Err(Problem::conflict("job_state", detail))
-            }
-        }
-    }
-
-    /// Lets the job be claimed again. An earlier try may have got as far as that, and been cut off
-    /// before the job was sent.
     async fn free(&self, key: JobKey, job: &Job) -> Result<Record, Problem> {
-        match self.decide(key, Decision::Replay(job.payload_hash())).await {
-            Ok(record) => Ok(record),
-            Err(problem) => {
-                let is_freed = |record: &Record| {
-                    let is_same = record.payload_hash == Some(job.payload_hash());
-                    is_same && matches!(record.state, Stands::Retry(None))
-                };
-                self.record(key).await?.filter(is_freed).ok_or(problem)
-            }
-        }
+        let now = self.environment.clock.now();
+        held::free(&self.environment.ledger, key, job, now).await?.map_err(not_held)
     }
 
-    async fn send_again(
-        &self,
-        caller: &Caller,
-        key: JobKey,
-        job: &Job,
-        body: Bytes,
-    ) -> Result<(), Problem> {
-        let message = NewMessage {
-            body,
-            namespace: Some(caller.namespace.clone()),
-            job: Some(key),
-            group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
-            first_seen: self.environment.clock.now(),
-            delay: std::time::Duration::ZERO,
-        };
+    async fn send_again(&self, caller: &Caller, job: &Job, body: Bytes) -> Result<(), Problem> {
+        let now = self.environment.clock.now();
+        let message = held::message(&caller.namespace, job, body, now);
         self.environment.queue.send(vec![message]).await?;
         Ok(())
+    }
+}
+
+fn not_held(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Unknown => Problem::not_found("job"),
+        refusal => Problem::conflict("job_state", format!("expected a held job: {refusal}")),
     }
 }

@@ -32,6 +32,7 @@ mod requests;
 mod reserve;
 mod results;
 mod schema;
+mod spending;
 mod step;
 mod table;
 
@@ -56,6 +57,7 @@ use self::{
 use super::clients::Clients;
 use crate::{
     clock::UnixMs,
+    error::JobError,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
@@ -205,12 +207,15 @@ impl Ledger for DynamoLedger {
             Ok(settled) => return Ok(settled),
             Err(failure) => failure,
         };
-        match (failure.of_result(), settlement) {
-            (Some(error), Settlement::Complete(outcome)) => {
-                let failed = Settlement::Fail(error, outcome.usage);
+        match (failure, settlement) {
+            (Failure::ResultNotStored(bytes), _) => {
+                Ok(Settled::Unkept(failure::result_not_stored(bytes)))
+            }
+            (Failure::ResultTooLarge(bytes), Settlement::Complete(outcome)) => {
+                let failed = Settlement::Fail(failure::result_too_large(bytes), outcome.usage);
                 Ok(Box::pin(self.settle_as(lease, &failed, now)).await?)
             }
-            _ => Err(failure.into()),
+            (failure, _) => Err(failure.into()),
         }
     }
 
@@ -270,6 +275,16 @@ impl Ledger for DynamoLedger {
         now: UnixMs,
     ) -> Result<(), LedgerError> {
         self.note_delivery(key, delivery, now).await
+    }
+
+    async fn refuse(&self, request: ClaimRequest, error: JobError) -> Result<Record, LedgerError> {
+        let _turn = self.turn().await?;
+        let known = match request.redelivered {
+            true => self.look(request.key).await?,
+            false => None,
+        };
+        let rule = |old| Record::refuse(old, &request, &error);
+        Ok(Box::pin(self.step("refuse", known, rule)).await?)
     }
 
     async fn reject(

@@ -9,7 +9,7 @@ use super::{
     clients::Clients,
     dynamo::{self, DynamoLedger, DynamoSettings},
     secrets,
-    sqs::{self, SqsQueue, SqsSettings},
+    sqs::{self, SqsDeadLetters, SqsQueue, SqsSettings},
 };
 use crate::{
     batch::Worker,
@@ -176,6 +176,14 @@ impl AwsStore {
         let keys = self.secrets.current();
         let source = keys.source();
         Ok(queue(&self.clients, &config::queue(source)?, &config::policy(source)?))
+    }
+
+    /// The dead letters, of which each is hidden for so long when it is looked at.
+    pub fn dead_letters(&self, hidden_for: Duration) -> anyhow::Result<SqsDeadLetters> {
+        let settings = config::queue(self.secrets.current().source())?;
+        let expected = "MCP_BATCH_DLQ_URL: expected the URL of an SQS queue, found nothing";
+        let letters = settings.dlq_url.context(expected)?;
+        Ok(SqsDeadLetters::new(&self.clients.sqs, &letters, &settings.queue_url, hidden_for))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The queue's port on SQS, standard and FIFO.
 
+mod dead_letters;
 mod envelope;
 mod failure;
 mod letter;
@@ -15,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_sqs::Client;
 use tokio::sync::Semaphore;
 
-pub use self::envelope::Envelope;
+pub use self::{dead_letters::SqsDeadLetters, envelope::Envelope};
 use self::{letter::outgoing_letter, outgoing::Outgoing};
 use crate::{
     batch::Order,

@@ -14,10 +14,11 @@ use uuid::Uuid;
 use super::{
     BAD_USAGE, SOME_FAILED,
     setup::{self, LlmArgs, Signals},
+    world::{Client, Refused, ServerArgs},
 };
 use crate::{
     clock::Clock,
-    config::Source,
+    config::{self, Source},
     error::{ErrorClass, JobError},
     job::Job,
     lease::{Outcome, Usage},
@@ -31,7 +32,8 @@ const MAX_INPUT_BYTES: u64 = 1024 * 1024;
 /// How long an interrupted call has to tell its server so.
 const CANCEL: Duration = Duration::from_millis(300);
 
-/// Calls one tool now, without queue or ledger, and prints its result.
+/// Calls one tool now, without queue or ledger, and prints its result: a tool of a catalog, or of a
+/// server of ours.
 ///
 /// Exit code 0: the tool answered; 1: the call failed, or the tool answered with an error; 2: bad
 /// usage, no such tool, or an input that does not fit.
@@ -51,6 +53,9 @@ pub(super) struct Args {
     #[command(flatten)]
     llm: LlmArgs,
 
+    #[command(flatten)]
+    server: ServerArgs,
+
     /// Print one JSON object: result or error, usage, how long it took.
     #[arg(long)]
     json: bool,
@@ -58,15 +63,20 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let source = args.llm.source(Source::from_env());
-    let secrets = Secrets::fixed(source.clone())?;
+    let source = args.server.source(args.llm.source(Source::from_env()));
     let input = input(&args.input)?;
-    let catalog = setup::catalog(&source, args.llm.is_offline(), &secrets, &Clock::system())?;
+    let caller = if args.server.is_chosen(&source, args.llm.typed())? {
+        Caller::Server(Client::new(config::client(&source)?)?)
+    } else {
+        let (offline, clock) = (args.llm.is_offline(), Clock::system());
+        let secrets = Secrets::fixed(source.clone())?;
+        Caller::Catalog(Box::new(setup::catalog(&source, offline, &secrets, &clock)?))
+    };
     let began = Instant::now();
     let mut signals = Signals::new()?;
     let outcome = match job(&args, &input) {
-        Ok(job) => tokio::select! {
-            outcome = call(&catalog, &job) => outcome,
+        Ok((job, text)) => tokio::select! {
+            outcome = caller.call(&job, text) => outcome,
             () = signals.next() => Err(interrupted()),
         },
         Err(error) => Err(ToolError::free(error)),
@@ -75,6 +85,21 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         tokio::time::sleep(CANCEL).await;
     }
     Ok(print(&outcome, began.elapsed(), args.json))
+}
+
+/// Who makes the call.
+enum Caller {
+    Catalog(Box<Catalog>),
+    Server(Client),
+}
+
+impl Caller {
+    async fn call(&self, job: &Job, text: Value) -> Result<Outcome, ToolError> {
+        match self {
+            Self::Catalog(catalog) => call(catalog, job).await,
+            Self::Server(client) => ask(client, text).await,
+        }
+    }
 }
 
 /// The text of the input.
@@ -96,7 +121,7 @@ fn input(given: &str) -> anyhow::Result<String> {
 }
 
 /// The call as a job: what a queue would bring is checked in the same way.
-fn job(args: &Args, input: &str) -> Result<Job, JobError> {
+fn job(args: &Args, input: &str) -> Result<(Job, Value), JobError> {
     let invalid =
         |message: String| JobError::new(ErrorClass::Invalid, "input", message).at("input");
     let value = serde_json::from_str::<Value>(input).map_err(|error| {
@@ -110,7 +135,8 @@ fn job(args: &Args, input: &str) -> Result<Job, JobError> {
     if let Some(model) = &args.model {
         job["model"] = model.as_str().into();
     }
-    Job::parse(&job.to_string().into()).map_err(|invalid| invalid.error())
+    let parsed = Job::parse(&job.to_string().into()).map_err(|invalid| invalid.error())?;
+    Ok((parsed, job))
 }
 
 async fn call(catalog: &Catalog, job: &Job) -> Result<Outcome, ToolError> {
@@ -118,6 +144,33 @@ async fn call(catalog: &Catalog, job: &Job) -> Result<Outcome, ToolError> {
     let plan = catalog.check(job).map_err(ToolError::free)?;
     let context = CallContext { timeout: plan.timeout, attempt: 1, epoch: 1 };
     catalog.call(job, &context).await
+}
+
+/// The same at a server of ours. It is asked once: nobody says that the tool may be called twice.
+async fn ask(client: &Client, mut call: Value) -> Result<Outcome, ToolError> {
+    if let Value::Object(fields) = &mut call {
+        fields.remove("id");
+    }
+    let mut answer = client.post_once("/v1/call", &call.to_string()).await.map_err(refused)?;
+    let usage = serde_json::from_value(answer["usage"].take()).unwrap_or_default();
+    Ok(Outcome { result: answer["result"].take(), usage, offline: false })
+}
+
+fn refused(refused: Refused) -> ToolError {
+    let message = refused.to_string();
+    let (class, code) = match refused {
+        Refused::Problem { status, document } => {
+            let class = match status.as_u16() {
+                400 | 404 | 413 | 422 => ErrorClass::Invalid,
+                401 | 403 => ErrorClass::Configuration,
+                _ => ErrorClass::Transient,
+            };
+            (class, document["code"].as_str().unwrap_or("problem").to_owned())
+        }
+        Refused::Unreadable { .. } => (ErrorClass::Configuration, "answer".to_owned()),
+        Refused::Unreachable(_) => (ErrorClass::Transient, "unreachable".to_owned()),
+    };
+    ToolError::free(JobError::new(class, code, message))
 }
 
 fn interrupted() -> ToolError {
@@ -164,6 +217,9 @@ fn told(usage: &Usage, took: Duration) -> String {
     parts.extend(usage.model.clone());
     if usage.input_tokens + usage.output_tokens > 0 {
         parts.push(format!("{} + {} tokens", usage.input_tokens, usage.output_tokens));
+    }
+    if usage.truncated_results > 0 {
+        parts.push("cut off at max_tokens".to_owned());
     }
     match usage.cost_usd {
         Some(cost) => parts.push(format!("{cost} USD")),

@@ -56,6 +56,16 @@ impl LedgerArgs {
         source
     }
 
+    /// A flag that was typed.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        #[cfg(feature = "aws")]
+        if self.table.is_some() {
+            return Some("--table");
+        }
+        let namespace = self.namespace.as_ref().map(|_| "--namespace");
+        self.db.as_ref().map(|_| "--db").or(namespace)
+    }
+
     /// The place that was typed.
     pub(super) fn typed(&self) -> Option<Place> {
         #[cfg(feature = "aws")]

@@ -1,7 +1,6 @@
 //! `mcp-batch run FILE`: a file of jobs as one concurrent batch, each paid once.
 
 mod entry;
-mod input;
 mod intake;
 mod progress;
 mod results;
@@ -29,6 +28,7 @@ use self::{
     tally::{SharedTally, Tally},
 };
 use super::{
+    input::open,
     output::Output,
     setup::{self, Embedded, LOOK_FOR_DEAD, LlmArgs, LocalPorts, Plan},
 };
@@ -177,8 +177,8 @@ impl Session {
     }
 
     fn intake(&self, args: &Args) -> anyhow::Result<Intake> {
-        let reader = intake::open(&args.file)
-            .with_context(|| format!("{}: cannot be read", args.file.display()))?;
+        let reader =
+            open(&args.file).with_context(|| format!("{}: cannot be read", args.file.display()))?;
         Ok(Intake {
             reader,
             environment: Arc::clone(&self.embedded.environment),

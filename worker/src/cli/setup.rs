@@ -130,6 +130,21 @@ pub(super) struct LlmArgs {
 }
 
 impl LlmArgs {
+    /// One that was typed.
+    pub(super) fn typed(&self) -> Option<&'static str> {
+        let Self { tools, llm_url, llm_model, llm_timeout_s, llm_api, offline } = self;
+        [
+            (tools.is_some(), "--tools"),
+            (llm_url.is_some(), "--llm-url"),
+            (llm_model.is_some(), "--llm-model"),
+            (llm_timeout_s.is_some(), "--llm-timeout-s"),
+            (llm_api.is_some(), "--llm-api"),
+            (*offline, "--offline"),
+        ]
+        .into_iter()
+        .find_map(|(is_typed, flag)| is_typed.then_some(flag))
+    }
+
     pub(super) fn is_offline(&self) -> bool {
         self.offline
     }

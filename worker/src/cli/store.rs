@@ -12,7 +12,7 @@ use crate::{
     config::{self, Source},
     environment::{Policy, Unobserved},
     lease::Ledger,
-    local::{Database, SqliteLedger, SqliteQueue},
+    local::{Database, SqliteDeadLetters, SqliteLedger, SqliteQueue},
     queue::Queue,
     secret::Secrets,
     sweep::Sweep,
@@ -32,6 +32,9 @@ pub(super) trait Store: Send + Sync {
 
     /// Whose jobs these are, and when they are given up.
     fn policy(&self) -> anyhow::Result<Policy>;
+
+    /// Where the queue is.
+    fn place(&self) -> anyhow::Result<String>;
 }
 
 /// Both in one file.
@@ -57,6 +60,12 @@ impl FileStore {
         let path = config::database(&source);
         let secrets = Secrets::fixed(source)?;
         Ok(Self { database: Database::open(&path, clock.clone())?, clock, secrets })
+    }
+
+    /// The dead letters, for one pass.
+    pub(super) fn dead_letters(&self) -> SqliteDeadLetters {
+        let path = config::database(self.secrets.current().source());
+        SqliteDeadLetters::new(self.database.clone(), &path)
     }
 }
 
@@ -84,6 +93,11 @@ impl Store for FileStore {
     fn policy(&self) -> anyhow::Result<Policy> {
         Ok(config::policy(self.secrets.current().source())?)
     }
+
+    fn place(&self) -> anyhow::Result<String> {
+        let path = config::database(self.secrets.current().source());
+        Ok(path.canonicalize()?.display().to_string())
+    }
 }
 
 #[cfg(feature = "aws")]
@@ -101,5 +115,9 @@ impl Store for AwsStore {
 
     fn policy(&self) -> anyhow::Result<Policy> {
         Ok(config::policy(self.secrets().current().source())?)
+    }
+
+    fn place(&self) -> anyhow::Result<String> {
+        Ok(config::queue(self.secrets().current().source())?.queue_url)
     }
 }

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    sweep::{Swept, sweep},
+    sweep::{HeldJob, Swept, sweep},
 };
 
-/// Closes batches past their expires_at, resends callbacks whose message is gone, counts held jobs.
+/// Closes batches past their expires_at, resends callbacks whose message is gone, lists held jobs.
 ///
 /// One pass. It finds what is due by an index, so that it may run as often as you like, from several
 /// places at once. A worker that goes on running sweeps by itself. Exit code 1: a callback was not
@@ -65,6 +65,10 @@ fn print(swept: &Swept, as_json: bool) -> anyhow::Result<()> {
     ];
     for (what, count) in lines {
         writeln!(out, "{count:>8}  {what}")?;
+    }
+    for job in &swept.held_jobs {
+        let HeldJob { namespace, id, tool, held_since } = job;
+        writeln!(out, "held {namespace} {id}: {tool}, since {held_since}")?;
     }
     Ok(())
 }

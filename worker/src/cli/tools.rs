@@ -8,25 +8,29 @@ use serde_json::{Value, json};
 use super::{
     SOME_FAILED,
     setup::{self, LlmArgs},
+    world::{Client, ServerArgs},
 };
 use crate::{
     clock::Clock,
-    config::Source,
-    lease::Repeat,
+    config::{self, Source},
     secret::Secrets,
-    tool::{Listing, Problem, ToolListing, Tools},
+    tool::{Listing, Problem, Tools},
 };
 
 /// The longest description in the table, in characters.
 const MAX_DESCRIPTION_CHARS: usize = 200;
 
-/// Lists the tools that jobs may call, with those of the MCP servers.
+/// Lists the tools that jobs may call, with those of the MCP servers: of a catalog, or of a server of
+/// ours.
 ///
 /// Exit code 0: all is well; 1: something is wrong; 2: bad usage, or a catalog that cannot be read.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     llm: LlmArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
 
     /// Connect to every MCP server, ask the LLM for every model, and say in one line each what is
     /// wrong.
@@ -40,7 +44,10 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let source = args.llm.source(Source::from_env());
+    let source = args.server.source(args.llm.source(Source::from_env()));
+    if args.server.is_chosen(&source, args.llm.typed())? {
+        return args.ask(&Client::new(config::client(&source)?)?).await;
+    }
     let secrets = Secrets::fixed(source.clone())?;
     let catalog = setup::catalog(&source, args.llm.is_offline(), &secrets, &Clock::system())?;
     let (listing, problems) = if args.check {
@@ -53,9 +60,29 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     match (args.json, args.check) {
         (true, _) => println!("{}", as_json(&listing, &problems)),
         (false, true) => print_check(&listing, &problems),
-        (false, false) => print_table(&listing),
+        (false, false) => {
+            print_table(json!(listing.tools).as_array().into_iter().flatten());
+            listing.unreachable.iter().for_each(|it| eprintln!("{}", on_one_line(&it.to_string())));
+        }
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+}
+
+impl Args {
+    /// What a server of ours offers.
+    async fn ask(&self, client: &Client) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(!self.check, "--check is for a catalog: it examines what a server uses");
+        let list = client.get("/v1/tools").await?;
+        let unreachable: Vec<_> = list["unreachable"].as_array().into_iter().flatten().collect();
+        let problem =
+            |it: &&Value| json!({"part": it["server"], "problem": it["error"]["message"]});
+        let problems: Vec<_> = unreachable.iter().map(problem).collect();
+        match self.json {
+            true => println!("{}", json!({"tools": list["tools"], "problems": problems})),
+            false => print_table(list["tools"].as_array().into_iter().flatten()),
+        }
+        Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    }
 }
 
 fn as_json(listing: &Listing, problems: &[Problem]) -> Value {
@@ -71,27 +98,22 @@ fn print_check(listing: &Listing, problems: &[Problem]) {
     }
 }
 
-fn print_table(listing: &Listing) {
+fn print_table<'a>(tools: impl Iterator<Item = &'a Value>) {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["tool", "input", "retry", "timeout", "description"]);
-    for tool in &listing.tools {
+    for tool in tools {
+        let text = |name: &str| on_one_line(tool[name].as_str().unwrap_or_default());
         table.add_row([
-            tool.name.clone(),
-            fields(&tool.input_schema),
-            match tool.repeat {
-                Repeat::Safe => "safe".to_owned(),
-                Repeat::Never => "never".to_owned(),
-            },
-            format!("{} s", tool.timeout.as_secs_f64()),
-            description(tool),
+            text("name"),
+            fields(&tool["input_schema"]),
+            text("retry"),
+            format!("{} s", tool["timeout_s"].as_f64().unwrap_or_default()),
+            shortened(text("description")),
         ]);
     }
     println!("{table}");
-    for problem in &listing.unreachable {
-        eprintln!("{}", on_one_line(&problem.to_string()));
-    }
 }
 
 /// The names of the input's fields; optional ones with a question mark.
@@ -108,9 +130,8 @@ fn fields(schema: &Value) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Servers write them for models, at length.
-fn description(tool: &ToolListing) -> String {
-    let text = on_one_line(&tool.description);
+/// Servers write descriptions for models, at length.
+fn shortened(text: String) -> String {
     match text.char_indices().nth(MAX_DESCRIPTION_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

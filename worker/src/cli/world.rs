@@ -2,6 +2,8 @@
 
 mod client;
 
+use anyhow::bail;
+
 pub(super) use self::client::{Client, Refused};
 #[cfg(feature = "aws")]
 use crate::aws::setup::AwsStore;
@@ -35,8 +37,6 @@ pub(super) struct WorldArgs {
 pub(super) struct ServerArgs {
     /// A server's address [env: MCP_BATCH_API_URL]; its key comes from MCP_BATCH_API_KEY.
     #[arg(long = "api", value_name = "URL")]
-    #[cfg_attr(feature = "aws", arg(conflicts_with_all = ["db", "table", "queue_url", "namespace"]))]
-    #[cfg_attr(not(feature = "aws"), arg(conflicts_with_all = ["db", "namespace"]))]
     api_url: Option<String>,
 
     /// A file with the server's key [env: MCP_BATCH_API_KEY_FILE].
@@ -59,12 +59,24 @@ impl WorldArgs {
     /// Opens the world that was typed, or else that of the variables. A file that does not exist is
     /// not made.
     pub(super) async fn open(&self) -> anyhow::Result<World> {
+        self.open_by(FileStore::open).await
+    }
+
+    /// The same where there is something to write: a file that does not exist is made.
+    pub(super) async fn open_or_make(&self) -> anyhow::Result<World> {
+        self.open_by(FileStore::open_or_make).await
+    }
+
+    async fn open_by(
+        &self,
+        file: fn(Source) -> anyhow::Result<FileStore>,
+    ) -> anyhow::Result<World> {
         let source = self.source();
-        if self.is_server(&source) {
+        if self.server.is_chosen(&source, self.flag())? {
             return Ok(World::Server(Client::new(config::client(&source)?)?));
         }
         match self.typed().unwrap_or_else(|| Place::of(&source)) {
-            Place::File => Ok(World::File(FileStore::open(source)?)),
+            Place::File => Ok(World::File(file(source)?)),
             #[cfg(feature = "aws")]
             Place::Aws => Ok(World::Aws(AwsStore::open(source).await?)),
         }
@@ -85,8 +97,13 @@ impl WorldArgs {
         self.ledger.typed()
     }
 
-    fn is_server(&self, source: &Source) -> bool {
-        self.server.is_typed() || (self.typed().is_none() && ServerArgs::is_set(source))
+    /// A flag that was typed and means another world than a server.
+    fn flag(&self) -> Option<&'static str> {
+        #[cfg(feature = "aws")]
+        if self.queue_url.is_some() {
+            return Some("--queue-url");
+        }
+        self.ledger.flag()
     }
 }
 
@@ -98,12 +115,12 @@ impl ServerArgs {
             .with("MCP_BATCH_API_KEY_FILE", self.api_key_file.as_ref())
     }
 
-    /// Whether a server was typed.
-    pub(super) fn is_typed(&self) -> bool {
-        self.api_url.is_some()
-    }
-
-    fn is_set(source: &Source) -> bool {
-        source.get("MCP_BATCH_API_URL").is_some()
+    /// Whether a server is meant, unless `other`, a flag that means something else, was typed.
+    pub(super) fn is_chosen(&self, source: &Source, other: Option<&str>) -> anyhow::Result<bool> {
+        match (&self.api_url, other) {
+            (Some(_), Some(other)) => bail!("--api cannot be used with {other}"),
+            (Some(_), None) => Ok(true),
+            (None, other) => Ok(other.is_none() && source.get("MCP_BATCH_API_URL").is_some()),
+        }
     }
 }

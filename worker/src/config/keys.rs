@@ -9,6 +9,8 @@ use super::{
 };
 use crate::{tool::ApiKey, webhook::SigningSecret};
 
+const SIGNING: &str = "MCP_BATCH_CALLBACK_SECRETS";
+
 /// Everything secret, parsed once each time it changes.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -29,11 +31,9 @@ impl Keys {
     pub fn read(source: Source) -> Result<Self, ConfigError> {
         let key = |text: &str| ApiKey::parse(text).ok_or_else(something_else);
         let header = |text: &str| header(text).ok_or_else(something_else);
-        let signing = source.hidden(
-            "MCP_BATCH_CALLBACK_SECRETS",
-            "whsec_ secrets separated by spaces",
-            all,
-        )?;
+        // Unsigned by mistake, nobody would notice.
+        source.refuse_empty(SIGNING, "whsec_ secrets separated by spaces, or no such setting")?;
+        let signing = source.hidden(SIGNING, "whsec_ secrets separated by spaces", all)?;
         Ok(Self {
             llm: source.hidden("MCP_BATCH_LLM_API_KEY", "visible ASCII characters", key)?,
             signing: signing.unwrap_or_default(),

@@ -68,13 +68,34 @@ impl Source {
     }
 
     fn find(&self, name: &str) -> Option<(&str, Place)> {
+        self.given(name).find(|(text, _)| !text.is_empty())
+    }
+
+    /// Every place that says something of a setting, be it nothing, the first that holds first.
+    fn given(&self, name: &str) -> impl Iterator<Item = (&str, Place)> {
         let places = [
             (self.secret.get(name), Place::Secret),
             (self.typed.get(name).map(String::as_str), Place::Typed),
             (self.environment.get(name).map(String::as_str), Place::Environment),
         ];
-        let given = places.into_iter().filter_map(|(text, place)| Some((text?, place)));
-        given.into_iter().find(|(text, _)| !text.is_empty())
+        places.into_iter().filter_map(|(text, place)| Some((text?, place)))
+    }
+
+    /// Refuses a setting that is given as an empty text, where that would be as bad as it is easily
+    /// overlooked: none at all has to be meant.
+    pub(super) fn refuse_empty(
+        &self,
+        name: &'static str,
+        expected: &str,
+    ) -> Result<(), ConfigError> {
+        match self.given(name).next() {
+            Some(("", place)) => Err(ConfigError {
+                name: place.shown(name),
+                expected: expected.to_owned(),
+                found: "an empty text".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn parse<T>(

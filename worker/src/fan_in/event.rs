@@ -196,7 +196,7 @@ pub fn member_data(member: &Member) -> Value {
     result.insert("index".to_owned(), member.index.into());
     result.insert("status".to_owned(), status(member).into());
     match &member.kind {
-        MemberKind::Job(record) => result.extend(data(record, None)),
+        MemberKind::Job(record) => result.extend(data(record)),
         MemberKind::Rejected(rejection) => result.extend(rejection_data(rejection)),
     }
     Value::Object(result)
@@ -282,8 +282,9 @@ mod tests {
             expires: UnixMs(9_000),
             metadata: Some(json!({"row": index})),
             deferred: None,
+            past: Vec::new(),
         };
-        Member { index, is_counted: true, kind: MemberKind::Job(Box::new(record)) }
+        Member { index, is_counted: true, end: 0, kind: MemberKind::Job(Box::new(record)) }
     }
 
     fn account(bytes: &[usize]) -> Account {

@@ -18,8 +18,8 @@ pub struct Place {
     pub batch: BatchKey,
     /// The index in it, from 0.
     pub index: u64,
-    /// Whether the job was counted there.
-    pub is_counted: bool,
+    /// With which of its ends the job was counted there, if it was: [`Record::end_number`].
+    pub counted_end: Option<u32>,
 }
 
 /// Who has a place.
@@ -38,7 +38,9 @@ pub struct Member {
     pub index: u64,
     /// Whether the batch has counted it.
     pub is_counted: bool,
-    /// What it is.
+    /// With which of its ends, if it has: [`Record::end_number`].
+    pub end: u32,
+    /// What it is, as it is now.
     pub kind: MemberKind,
 }
 
@@ -52,6 +54,18 @@ pub enum MemberKind {
 }
 
 impl Member {
+    /// The member as it was counted, whatever a person has done about its job since.
+    #[must_use]
+    pub fn as_counted(self) -> Self {
+        let kind = match self.kind {
+            MemberKind::Job(record) if self.is_counted => {
+                MemberKind::Job(Box::new(record.at_end(self.end)))
+            }
+            kind => kind,
+        };
+        Self { kind, ..self }
+    }
+
     /// Its record, if it has one.
     pub fn record(&self) -> Option<&Record> {
         match &self.kind {

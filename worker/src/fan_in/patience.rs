@@ -25,9 +25,9 @@ pub async fn deliver_patiently<L: Ledger>(
     patience: Deadline,
 ) -> Result<FanIn, LedgerError> {
     loop {
-        let told = deliver_if_over(post, key, Deadline::after(DELIVERY_TIME), false).await?;
+        let told = deliver_if_over(post, key, Deadline::after(DELIVERY_TIME)).await?;
         let again_after = match told {
-            FanIn::Settled => return Ok(told),
+            FanIn::Settled | FanIn::Sent | FanIn::Dead(_) => return Ok(told),
             FanIn::NoTime => SOON,
             FanIn::NotTaken { again_after }
             | FanIn::NoTurn { again_after }

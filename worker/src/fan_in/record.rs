@@ -6,12 +6,12 @@ use super::member::Holder;
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
-    job::{BatchId, JobKey, Membership},
+    job::{BatchId, JobKey, LONGEST_BATCH, Membership},
     lease::{CallbackSlot, CallbackState, Delivery, MESSAGE_IS_GONE_AFTER},
 };
 
 /// When a batch is closed with what there is, if its first job does not say.
-const BATCH_LIVES: Duration = Duration::from_secs(24 * 3600);
+const BATCH_LIVES: Duration = Duration::from_hours(24);
 
 /// A batch as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,15 +90,16 @@ impl BatchRecord {
     }
 
     /// How long somebody may still be at the delivery of its callback; `None` once nothing is owed,
-    /// or as long as jobs of it run.
+    /// or as long as jobs of it are awaited.
     pub fn owed_after(&self, now: UnixMs) -> Option<Duration> {
-        let is_owed = self.callback.state == CallbackState::Pending && self.is_over();
+        let is_over = self.is_over() || self.expires <= now;
+        let is_owed = self.callback.state == CallbackState::Pending && is_over;
         is_owed.then(|| self.delivery_ends.since(now))
     }
 
     /// Notes what became of a delivery.
     pub fn note(&mut self, delivery: Delivery, now: UnixMs) {
-        self.callback.note(delivery);
+        self.callback.note(delivery, now);
         self.delivery_ends = UnixMs::default();
         self.look_after = now.plus(MESSAGE_IS_GONE_AFTER);
     }
@@ -111,6 +112,7 @@ impl BatchRecord {
         membership: &Membership,
         now: UnixMs,
     ) -> Result<Self, JobError> {
+        membership.check_lifetime(now)?;
         let Some(mut batch) = old else { return Ok(Self::open(membership, now)) };
         batch.check_callback(membership)?;
         if places.holder.is_some_and(|holder| holder != Holder::Job(job)) {
@@ -166,6 +168,7 @@ impl BatchRecord {
 
     fn open(membership: &Membership, now: UnixMs) -> Self {
         let expires = membership.expires_at().unwrap_or(now.plus(BATCH_LIVES));
+        let expires = expires.min(now.plus(LONGEST_BATCH));
         Self {
             id: membership.id().clone(),
             size: membership.size(),

@@ -48,6 +48,16 @@ macro_rules! digest {
             pub fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(bytes)
             }
+
+            /// A digest as it is displayed.
+            pub fn from_hex(text: &str) -> Option<Self> {
+                let mut bytes = [0; 32];
+                let is_whole = text.len() == 64 && text.is_ascii();
+                for (index, byte) in bytes.iter_mut().enumerate().filter(|_| is_whole) {
+                    *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+                }
+                is_whole.then_some(Self(bytes))
+            }
         }
 
         impl fmt::Display for $name {
@@ -80,6 +90,17 @@ impl JobKey {
     }
 }
 
+impl JobKey {
+    /// The key of a message that cannot become a run: its own, whatever id it names.
+    pub fn of_refused(namespace: &Namespace, body: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hash_text(&mut hasher, "mcp-batch refused message v1");
+        hash_text(&mut hasher, namespace.as_str());
+        hasher.update(Sha256::digest(body));
+        Self(hasher.finalize().into())
+    }
+}
+
 digest! {
     /// SHA-256 over tool, input and model, independent of the order of the input's fields.
     PayloadHash
@@ -93,6 +114,12 @@ impl PayloadHash {
         hash_text(&mut hasher, model.map_or("", ModelName::as_str));
         hash_value(&mut hasher, input);
         Self(hasher.finalize().into())
+    }
+
+    /// An id for the job number `nth` (from 0) of several with this payload: the same each time, a
+    /// UUID of version 8.
+    pub fn job_id(&self, nth: u64) -> JobId {
+        derived(&self.0, nth)
     }
 }
 
@@ -114,11 +141,16 @@ impl RequestKey {
 
     /// The id of the job at place `index` of the request: the same each time, a UUID of version 8.
     pub fn job_id(&self, index: usize) -> JobId {
-        let digest = Sha256::new().chain_update(self.0).chain_update((index as u64).to_be_bytes());
-        let digest: [u8; 32] = digest.finalize().into();
-        let (bytes, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-        JobId::of_uuid(uuid::Uuid::new_v8(*bytes))
+        derived(&self.0, index as u64)
     }
+}
+
+/// An id that follows from a digest and a number.
+fn derived(digest: &[u8; 32], number: u64) -> JobId {
+    let digest = Sha256::new().chain_update(digest).chain_update(number.to_be_bytes());
+    let digest: [u8; 32] = digest.finalize().into();
+    let (bytes, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    JobId::of_uuid(uuid::Uuid::new_v8(*bytes))
 }
 
 digest! {

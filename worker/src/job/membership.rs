@@ -1,15 +1,24 @@
 //! A job's place in a batch: `batch: {id, index, size?, callback, expires_at?}`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{
     BatchId, Callback,
     fields::{self, Fields, Problem},
 };
-use crate::{clock::UnixMs, error::JobError};
+use crate::{
+    clock::UnixMs,
+    error::{ErrorClass, JobError},
+};
 
 /// The most jobs one batch can count.
 pub const MAX_BATCH_JOBS: u64 = 1_000_000;
+
+/// The longest that a batch may be open: as long as a queue keeps a message at most, so that no job
+/// can come later.
+pub const LONGEST_BATCH: Duration = Duration::from_secs(14 * 86_400);
 
 /// Which batch a job is counted in, and as which of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +90,19 @@ impl Membership {
     /// Where the whole batch's outcome is posted.
     pub fn callback(&self) -> &Callback {
         &self.callback
+    }
+
+    /// Whether the batch is closed soon enough, seen from `now`.
+    pub fn check_lifetime(&self, now: UnixMs) -> Result<(), JobError> {
+        let longest = now.plus(LONGEST_BATCH);
+        let Some(late) = self.expires_at.filter(|moment| *moment > longest) else { return Ok(()) };
+        let days = LONGEST_BATCH.as_secs() / 86_400;
+        let message = format!(
+            "batch.expires_at: expected a time at most {days} days ahead, found {}",
+            late.rfc3339()
+        );
+        let field = "batch.expires_at";
+        Err(JobError::new(ErrorClass::Invalid, "invalid_field", message).at(field))
     }
 
     /// When it is closed with what there is.

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::fields::{self, Problem};
+use super::{
+    JobKey,
+    fields::{self, Problem},
+};
 
 /// What a name may look like.
 struct Rule {
@@ -118,6 +121,11 @@ impl JobId {
     /// An id made of a UUID, whose characters every id may have.
     pub fn of_uuid(uuid: uuid::Uuid) -> Self {
         Self(uuid.to_string())
+    }
+
+    /// What stands for the id of a refused message whose own cannot be read.
+    pub(crate) fn of_refused(key: JobKey) -> Self {
+        Self(format!("refused-{}", key.to_string().split_at(16).0))
     }
 }
 

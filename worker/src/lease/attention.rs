@@ -16,7 +16,8 @@ pub const MESSAGE_IS_GONE_AFTER: Duration = Duration::from_secs(2 * 3_600);
 /// Why a job or a batch is to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Attention {
-    /// A job's callback failed before and is still owed; due [`MESSAGE_IS_GONE_AFTER`] that.
+    /// A job's callback is still owed; due [`MESSAGE_IS_GONE_AFTER`] it was deferred last, or the job
+    /// ended. A store may leave one out that nobody has deferred yet: its message is there.
     Callback,
     /// A job's callback was given up.
     DeadCallback,
@@ -68,11 +69,12 @@ impl Record {
         }
         let slot = self.callback.as_ref().filter(|_| self.is_final())?;
         match (slot.state, self.deferred) {
-            (CallbackState::Pending, Some(deferred)) => {
-                Some((Attention::Callback, deferred.plus(MESSAGE_IS_GONE_AFTER)))
+            (CallbackState::Pending, deferred) => {
+                let since = deferred.unwrap_or(self.settled);
+                Some((Attention::Callback, since.plus(MESSAGE_IS_GONE_AFTER)))
             }
             (CallbackState::Dead(_), _) => Some((Attention::DeadCallback, self.settled)),
-            (CallbackState::Pending, None) | (CallbackState::Sent, _) => None,
+            (CallbackState::Sent, _) => None,
         }
     }
 }

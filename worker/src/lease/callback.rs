@@ -1,6 +1,8 @@
 //! The callback that an outcome is owed to, and what became of it so far.
 
-use crate::job::Callback;
+use std::time::Duration;
+
+use crate::{clock::UnixMs, job::Callback};
 
 /// The callback that an outcome is owed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +13,12 @@ pub struct CallbackSlot {
     pub state: CallbackState,
     /// Deliveries that failed.
     pub failures: u32,
+    /// When the first of them was.
+    pub failing_since: Option<UnixMs>,
     /// How many of them, the latest ones in a row, were refusals.
     pub refusals: u32,
+    /// When the first of those in a row was.
+    pub refused_since: Option<UnixMs>,
     /// One of them may have got through: nobody saw how it ended. It stays so.
     pub may_have_arrived: bool,
 }
@@ -24,27 +30,32 @@ impl CallbackSlot {
             callback,
             state: CallbackState::Pending,
             failures: 0,
+            failing_since: None,
             refusals: 0,
+            refused_since: None,
             may_have_arrived: false,
         }
     }
 
     /// A delivery that is over stays so.
-    pub fn note(&mut self, delivery: Delivery) {
+    pub fn note(&mut self, delivery: Delivery, now: UnixMs) {
         match (self.state, delivery) {
             (_, Delivery::Sent) => self.state = CallbackState::Sent,
             (CallbackState::Pending, Delivery::Dead(why)) => self.state = CallbackState::Dead(why),
-            (CallbackState::Pending, Delivery::Failed(failure)) => self.note_failure(failure),
+            (CallbackState::Pending, Delivery::Failed(failure)) => self.note_failure(failure, now),
             _ => {}
         }
     }
 
-    fn note_failure(&mut self, failure: Failure) {
+    fn note_failure(&mut self, failure: Failure, now: UnixMs) {
         self.failures = self.failures.saturating_add(1);
-        self.refusals = match failure {
-            Failure::Refused => self.refusals.saturating_add(1),
-            Failure::NotTaken | Failure::Unknown => 0,
-        };
+        self.failing_since.get_or_insert(now);
+        if failure == Failure::Refused {
+            self.refusals = self.refusals.saturating_add(1);
+            self.refused_since.get_or_insert(now);
+        } else {
+            (self.refusals, self.refused_since) = (0, None);
+        }
         self.may_have_arrived |= failure == Failure::Unknown;
     }
 
@@ -53,7 +64,20 @@ impl CallbackSlot {
         self.may_have_arrived |= self.state == CallbackState::Sent;
         self.state = CallbackState::Pending;
         self.failures = 0;
+        self.failing_since = None;
         self.refusals = 0;
+        self.refused_since = None;
+    }
+
+    /// What a try that ends now comes to: a callback that has failed for `max_age` fails for good. It
+    /// has all that time from its own first failure on, however late that was.
+    #[must_use]
+    pub fn judged(&self, delivery: Delivery, now: UnixMs, max_age: Duration) -> Delivery {
+        let is_spent = self.failing_since.is_some_and(|since| now.since(since) >= max_age);
+        match delivery {
+            Delivery::Failed(_) if is_spent => Delivery::Dead(WhyDead::Exhausted),
+            delivery => delivery,
+        }
     }
 }
 
@@ -131,17 +155,6 @@ pub enum Delivery {
     Dead(WhyDead),
 }
 
-impl Delivery {
-    /// What it comes to if it was the last there may be.
-    #[must_use]
-    pub(crate) fn judged(self, is_last: bool) -> Self {
-        match self {
-            Self::Failed(_) if is_last => Self::Dead(WhyDead::Exhausted),
-            delivery => delivery,
-        }
-    }
-}
-
 /// What a failed delivery says of the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -173,11 +186,43 @@ mod tests {
             Failure::Refused,
         ];
         let refusals = failures.map(|failure| {
-            slot.note(Delivery::Failed(failure));
+            slot.note(Delivery::Failed(failure), UnixMs(7));
             slot.refusals
         });
         assert_eq!(refusals, [1, 2, 0, 0, 1]);
         assert_eq!((slot.failures, slot.may_have_arrived), (5, true));
+    }
+
+    #[test]
+    fn a_callback_is_given_up_so_long_after_its_own_first_failure() {
+        let (failed, day) = (Delivery::Failed(Failure::NotTaken), Duration::from_hours(24));
+        let mut slot = slot();
+        let years_later = UnixMs(86_400_000 * 1_000);
+        assert_eq!(slot.judged(failed, years_later, day), failed, "nothing was tried before");
+        slot.note(failed, years_later);
+        slot.note(failed, years_later.plus(day / 2));
+        assert_eq!(slot.judged(failed, years_later.plus(day * 9 / 10), day), failed);
+        let spent = years_later.plus(day);
+        assert_eq!(slot.judged(failed, spent, day), Delivery::Dead(WhyDead::Exhausted));
+        assert_eq!(slot.judged(Delivery::Sent, spent, day), Delivery::Sent);
+        slot.renew();
+        assert_eq!(slot.judged(failed, spent, day), failed, "a person made it due anew");
+    }
+
+    #[test]
+    fn refusals_in_a_row_are_dated_from_their_first() {
+        let mut slot = slot();
+        for (at, failure, since) in [
+            (1, Failure::NotTaken, None),
+            (2, Failure::Refused, Some(2)),
+            (3, Failure::Refused, Some(2)),
+            (4, Failure::Unknown, None),
+            (5, Failure::Refused, Some(5)),
+        ] {
+            slot.note(Delivery::Failed(failure), UnixMs(at));
+            assert_eq!(slot.refused_since, since.map(UnixMs));
+        }
+        assert_eq!(slot.failing_since, Some(UnixMs(1)));
     }
 
     #[test]
@@ -192,8 +237,8 @@ mod tests {
     #[test]
     fn a_callback_that_is_sent_again_begins_anew_but_may_have_arrived() {
         let mut slot = slot();
-        slot.note(Delivery::Failed(Failure::Refused));
-        slot.note(Delivery::Sent);
+        slot.note(Delivery::Failed(Failure::Refused), UnixMs(7));
+        slot.note(Delivery::Sent, UnixMs(8));
         slot.renew();
         let due = CallbackSlot { may_have_arrived: true, ..self::slot() };
         assert_eq!(slot, due);

@@ -49,10 +49,94 @@ pub struct Record {
     pub settled: UnixMs,
     /// When the record may be deleted.
     pub expires: UnixMs,
-    /// What the caller gets back, if the job is in a batch or its callback was deferred.
+    /// What the caller gets back, if the job has a callback or is in a batch.
     pub metadata: Option<Value>,
     /// When its callback was deferred last, if it was.
     pub deferred: Option<UnixMs>,
+    /// Ends that were left again, the first ones: batches that counted the job with one of them tell
+    /// that one for ever.
+    pub past: Vec<PastEnd>,
+}
+
+/// The most that is remembered of ends a job was brought back from. A person did so each time.
+const MAX_PAST: usize = 8;
+
+/// An end that a job was brought back from, with all that is told of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastEnd {
+    state: EndState,
+    attempts: u32,
+    usage: Usage,
+    first_seen: UnixMs,
+    claimed: UnixMs,
+    settled: UnixMs,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<Value>,
+}
+
+/// The states in which a job has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EndState {
+    Done(Value),
+    Failed(JobError),
+    Held(JobError),
+    Cancelled,
+}
+
+impl Record {
+    /// How often the job was brought back from an end before this one: by that number a batch
+    /// remembers with which one it counted the job.
+    pub fn end_number(&self) -> u32 {
+        u32::try_from(self.past.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The record as it was at the end with this number.
+    #[must_use]
+    pub fn at_end(self, number: u32) -> Self {
+        let past = usize::try_from(number).ok().and_then(|number| self.past.get(number));
+        let Some(end) = past.cloned() else { return self };
+        Self {
+            state: match end.state {
+                EndState::Done(result) => State::Done(result),
+                EndState::Failed(error) => State::Failed(error),
+                EndState::Held(error) => State::Held(error),
+                EndState::Cancelled => State::Cancelled,
+            },
+            attempts: end.attempts,
+            usage: end.usage,
+            first_seen: end.first_seen,
+            claimed: end.claimed,
+            settled: end.settled,
+            metadata: end.metadata,
+            ..self
+        }
+    }
+
+    /// The past of a record that is about to leave its end, if it has come to one.
+    pub(super) fn past_and_end(&self) -> Vec<PastEnd> {
+        let state = match &self.state {
+            State::Done(result) => EndState::Done(result.clone()),
+            State::Failed(error) => EndState::Failed(error.clone()),
+            State::Held(error) => EndState::Held(error.clone()),
+            State::Cancelled => EndState::Cancelled,
+            State::Running { .. } | State::Retry(_) => return self.past.clone(),
+        };
+        let end = PastEnd {
+            state,
+            attempts: self.attempts,
+            usage: self.usage.clone(),
+            first_seen: self.first_seen,
+            claimed: self.claimed,
+            settled: self.settled,
+            metadata: self.metadata.clone(),
+        };
+        let mut past = self.past.clone();
+        if past.len() < MAX_PAST {
+            past.push(end);
+        }
+        past
+    }
 }
 
 /// Where a job stands; `lease/transition.rs` says how it moves on.

@@ -15,7 +15,7 @@
 
 use super::{
     Attempt, CallbackSlot, CallbackState, Claim, ClaimRequest, DeadLetterState, Decision, Delivery,
-    Lease, Lost, Mark, Record, Repeat, Settled, Settlement, State, Usage,
+    Lease, Lost, MEMBERS_LIVE, Mark, PastEnd, Record, Repeat, Settled, Settlement, State, Usage,
 };
 use crate::{
     clock::UnixMs,
@@ -56,14 +56,20 @@ impl<T> Step<T> {
 }
 
 impl Step<Claim> {
-    /// The same claim of a job that has a place in a batch: its record keeps its metadata.
+    /// The same claim of a job that has a place in a batch: its record keeps its metadata, and lives
+    /// as long as the batch may.
     #[must_use]
     pub fn in_batch(mut self, old: Option<&Record>, request: &ClaimRequest) -> Self {
-        let Some(metadata) = &request.metadata else { return self };
-        if let Some(record) = self.write.as_mut() {
-            record.metadata.get_or_insert_with(|| metadata.clone());
-        } else if let Some(old) = old.filter(|old| old.metadata.is_none()) {
-            self.write = Some(Record { metadata: Some(metadata.clone()), ..old.clone() });
+        let Some(before) = self.write.as_ref().or(old) else { return self };
+        let mut after = before.clone();
+        if after.metadata.is_none() {
+            after.metadata.clone_from(&request.metadata);
+        }
+        if after.expires < request.now.plus(MEMBERS_LIVE) {
+            after.expires = request.record_ends();
+        }
+        if after != *before {
+            self.write = Some(after);
         }
         self
     }
@@ -72,18 +78,20 @@ impl Step<Claim> {
 impl Record {
     /// Answers a claim, given what the ledger holds under its key.
     pub fn claim(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
-        let Some(old) = old else { return Self::begin(request, 1, 1, Usage::free()) };
+        let Some(old) = old else { return Self::begin(request, 1, 1, Usage::free(), Vec::new()) };
         if old.is_owned_by(request) {
             return Step::unchanged(Claim::Owned(old.lease()));
         }
         if old.has_expired(request.now) {
-            return Self::begin(request, old.epoch + 1, 1, Usage::free());
+            let past = old.past_and_end();
+            return Self::begin(request, old.epoch + 1, 1, Usage::free(), past);
         }
         if old.payload_hash.is_some_and(|hash| hash != request.payload_hash) {
             return Step::unchanged(Claim::Conflict(Box::new(old)));
         }
         if old.offline && request.supersedes_offline && old.is_final() {
-            return Self::begin(request, old.epoch + 1, 1, Usage::free());
+            let past = old.past_and_end();
+            return Self::begin(request, old.epoch + 1, 1, Usage::free(), past);
         }
         match old.state {
             State::Done(_) | State::Failed(_) => old.owe_callback(request, Claim::Finished),
@@ -141,7 +149,8 @@ impl Record {
 
     fn claim_again(mut self, request: &ClaimRequest) -> Step<Claim> {
         if self.attempts < request.max_attempts {
-            return Self::begin(request, self.epoch + 1, self.attempts + 1, self.usage);
+            let (epoch, attempts) = (self.epoch + 1, self.attempts + 1);
+            return Self::begin(request, epoch, attempts, self.usage, self.past);
         }
         let last = match &self.state {
             State::Retry(Some(error)) => error.clone(),
@@ -152,8 +161,14 @@ impl Record {
         Step::write(self, Claim::Finished)
     }
 
-    fn begin(request: &ClaimRequest, epoch: u64, attempts: u32, usage: Usage) -> Step<Claim> {
-        let record = Self::running(request, epoch, attempts, usage);
+    fn begin(
+        request: &ClaimRequest,
+        epoch: u64,
+        attempts: u32,
+        usage: Usage,
+        past: Vec<PastEnd>,
+    ) -> Step<Claim> {
+        let record = Self { past, ..Self::running(request, epoch, attempts, usage) };
         let lease = record.lease();
         Step { write: Some(record), answer: Claim::Owned(lease) }
     }
@@ -180,9 +195,10 @@ impl Record {
             first_seen: request.first_seen,
             claimed: request.now,
             settled: request.now,
-            expires: request.now.plus(request.record_lives),
-            metadata: request.metadata.clone().filter(|_| request.membership.is_some()),
+            expires: request.record_ends(),
+            metadata: request.metadata.clone().filter(|_| request.is_told()),
             deferred: None,
+            past: Vec::new(),
         }
     }
 
@@ -198,10 +214,28 @@ impl Record {
             Some(callback) if known != Some(callback) => {
                 self.callback = Some(CallbackSlot::pending(callback.clone()));
                 self.deferred = None;
+                if self.metadata.is_none() {
+                    self.metadata.clone_from(&request.metadata);
+                }
+                Step::write(self, answer)
+            }
+            _ if request.redelivered && self.owes_callback() && self.deferred.is_none() => {
+                self.deferred = Some(request.now);
                 Step::write(self, answer)
             }
             _ => Step::unchanged(answer(Box::new(self))),
         }
+    }
+
+    /// Stores a message that never becomes a run: failed from the beginning. What is there stands.
+    pub fn refuse(old: Option<Self>, request: &ClaimRequest, error: &JobError) -> Step<Self> {
+        let epoch = old.as_ref().map_or(0, |old| old.epoch);
+        if let Some(old) = old.filter(|old| !old.has_expired(request.now)) {
+            return Step::unchanged(old);
+        }
+        let mut record = Self::running(request, epoch + 1, 0, Usage::free());
+        record.give_up(error.clone(), record.callback.clone(), request.now);
+        Step::write(record, |record| *record)
     }
 
     fn is_owned_by(&self, request: &ClaimRequest) -> bool {
@@ -347,10 +381,7 @@ impl Record {
                 if slot.state == CallbackState::Pending && matches!(delivery, Delivery::Failed(_)) {
                     record.deferred = Some(now);
                 }
-                slot.note(*delivery);
-            }
-            (Mark::Metadata(metadata), _) if record.metadata.is_none() => {
-                record.metadata = Some(metadata.clone());
+                slot.note(*delivery, now);
             }
             _ => return Step::unchanged(()),
         }
@@ -379,15 +410,21 @@ impl Record {
         now: UnixMs,
     ) -> Step<Result<Self, Refusal>> {
         let Some(mut record) = old else { return Step::unchanged(Err(Refusal::Unknown)) };
+        let past = record.past_and_end();
         match (decision, &record.state) {
             (
                 Decision::Replay(payload_hash),
                 State::Failed(_) | State::Held(_) | State::Cancelled,
-            ) => record.replay(payload_hash, now),
+            ) => {
+                record.past = past;
+                record.replay(payload_hash, now);
+            }
             (Decision::Fail(error), State::Held(_)) => {
+                record.past = past;
                 record.give_up(error, record.callback.clone(), now);
             }
             (Decision::Succeed(result), State::Held(_)) => {
+                record.past = past;
                 record.settle_as(State::Done(result), now);
             }
             (Decision::Resend, State::Done(_) | State::Failed(_)) => match &mut record.callback {
@@ -413,6 +450,14 @@ impl Record {
 }
 
 impl Settlement {
+    /// What becomes of a result that nothing can keep: its job fails, its cost is known.
+    pub(crate) fn given_up(self, error: JobError) -> Self {
+        match self {
+            Self::Complete(outcome) => Self::Fail(error, outcome.usage),
+            other => other,
+        }
+    }
+
     fn leads_to(&self, state: &State) -> bool {
         match self {
             Self::Complete(_) => matches!(state, State::Done(_)),

@@ -64,7 +64,10 @@ pub(super) fn reject(
 pub(super) fn count(connection: &Connection, job: JobKey) -> rusqlite::Result<()> {
     let batches = connection
         .prepare_cached(
-            "UPDATE batch_members SET is_counted = 1 WHERE job = ?1 AND is_counted = 0
+            "UPDATE batch_members
+             SET is_counted = 1 + coalesce(
+                 (SELECT json_array_length(past) FROM jobs WHERE key = ?1), 0)
+             WHERE job = ?1 AND is_counted = 0
                AND (SELECT expired_ms FROM batches WHERE key = batch) IS NULL
              RETURNING batch",
         )?
@@ -157,9 +160,10 @@ pub(super) fn members(
     let mut members = Vec::new();
     while let Some(row) = rows.next()? {
         let index = row.get::<_, i64>("place")?.cast_unsigned();
-        let is_counted = row.get("is_counted")?;
+        let end = row.get::<_, u32>("is_counted")?.checked_sub(1);
+        let (is_counted, end) = (end.is_some(), end.unwrap_or_default());
         let kind = member_kind(connection, row)?;
-        members.extend(kind.map(|kind| Member { index, is_counted, kind }));
+        members.extend(kind.map(|kind| Member { index, is_counted, end, kind }));
     }
     Ok(members)
 }
@@ -209,7 +213,7 @@ fn highest(connection: &Connection, key: BatchKey) -> rusqlite::Result<Option<u6
 fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite::Result<()> {
     let slot = &batch.callback;
     let attention = batch.attention();
-    let values: [&dyn ToSql; 17] = [
+    let values: [&dyn ToSql; 19] = [
         key.as_bytes(),
         &batch.id.as_str(),
         &batch.size.map(place),
@@ -227,14 +231,18 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
         &batch.look_after.0,
         &attention.map(|(what, _)| what.as_str()),
         &attention.map(|(_, from)| from.0),
+        &slot.failing_since.map(|moment| moment.0),
+        &slot.refused_since.map(|moment| moment.0),
     ];
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO batches (key, batch_id, size, counted, callback_url,
                  callback_state, callback_failures, callback_refusals, callback_maybe,
                  delivery_ends_ms, opened_ms, batch_expires_ms, expired_ms, is_cancelled,
-                 look_after_ms, attention, attention_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                 look_after_ms, attention, attention_ms, callback_failing_since_ms,
+                 callback_refused_since_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                 ?18, ?19)",
         )?
         .execute(values.as_slice())
         .map(|_| ())

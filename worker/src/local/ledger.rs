@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     clock::UnixMs,
+    error::JobError,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
@@ -21,7 +22,7 @@ use crate::{
 /// One record per job, in the table `jobs`.
 #[derive(Clone)]
 pub struct SqliteLedger {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteLedger {
@@ -172,6 +173,10 @@ impl Ledger for SqliteLedger {
     async fn batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
         let load = move |connection: &Connection| batches::load(connection, key);
         self.database.write(load).await.map_err(LedgerError)
+    }
+
+    async fn refuse(&self, request: ClaimRequest, error: JobError) -> Result<Record, LedgerError> {
+        self.step(request.key, move |old| Record::refuse(old, &request, &error)).await
     }
 
     async fn reject(

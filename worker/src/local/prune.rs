@@ -1,5 +1,6 @@
 //! What has outlived its time is deleted, a little at a time, so that the file stays bounded and no
-//! writer waits long. Held jobs and pending hand-offs have no end.
+//! writer waits long. Held jobs, pending hand-offs and the jobs of batches that are not told yet have
+//! no end.
 
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ fn jobs(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
                  WHERE record_expires_ms <= ?1 AND state <> 'held' AND dead_letter <> 'pending'
                    AND (state NOT IN ('running', 'running_alone') OR lease_ends_ms <= ?1)
                    AND (callback_state IS NOT 'pending' OR state NOT IN ('done', 'failed'))
+                   AND NOT EXISTS (SELECT 1 FROM batch_members JOIN batches ON batches.key = batch
+                                   WHERE job = jobs.key AND batches.callback_state = 'pending')
                  ORDER BY record_expires_ms LIMIT ?2)
              RETURNING key",
         )?
@@ -97,7 +100,7 @@ fn batches(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
         .prepare_cached(
             "DELETE FROM batches WHERE key IN (
                  SELECT key FROM batches
-                 WHERE batch_expires_ms <= ?1
+                 WHERE batch_expires_ms <= ?1 AND callback_state <> 'pending'
                    AND NOT EXISTS (SELECT 1 FROM batch_members WHERE batch = batches.key
                                    AND (rejection IS NULL OR batches.batch_expires_ms > ?2))
                  LIMIT ?3)

@@ -21,7 +21,7 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The queue that everything but a private run uses.
-const SHARED_QUEUE: &str = "jobs";
+pub(super) const SHARED_QUEUE: &str = "jobs";
 
 /// One queue in the table `messages`; the dead letters are common to all queues of the file.
 #[derive(Clone)]
@@ -79,7 +79,7 @@ impl SqliteQueue {
                                   WHERE queue = ?4 AND visible_at_ms <= ?5
                                   ORDER BY visible_at_ms, id LIMIT ?6)
                      RETURNING id, receipt, body, receive_count, first_seen_ms, message_group,
-                         namespace",
+                         namespace, replay_of",
                 )?
                 .query_map(
                     (
@@ -107,7 +107,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         first_seen: UnixMs(row.get(4)?),
         group: row.get(5)?,
         namespace: row.get::<_, Option<String>>(6)?.and_then(|name| name.parse().ok()),
-        replay_of: None,
+        replay_of: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
         trace: None,
     })
 }

@@ -17,7 +17,8 @@ use crate::{
 const COLUMNS: &str = "key, namespace, job_id, tool, tenant, payload_hash, state, token, epoch, \
      attempts, lease_ends_ms, result, error, usage, offline, callback_url, callback_state, \
      callback_failures, callback_refusals, callback_maybe, dead_letter, first_seen_ms, claimed_ms, \
-     settled_ms, record_expires_ms, metadata, deferred_ms";
+     settled_ms, record_expires_ms, metadata, deferred_ms, callback_failing_since_ms, \
+     callback_refused_since_ms, past";
 
 /// The record under `key`, if there is one.
 pub(super) fn load(connection: &Connection, key: JobKey) -> rusqlite::Result<Option<Record>> {
@@ -39,7 +40,11 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
     };
     let slot = record.callback.as_ref();
     let attention = record.attention();
-    let values: [&dyn ToSql; 30] = [
+    let past = match record.past.is_empty() {
+        true => None,
+        false => Some(json(&record.past)?),
+    };
+    let values: [&dyn ToSql; 33] = [
         record.key.as_bytes(),
         &record.namespace.as_str(),
         &record.job_id.as_str(),
@@ -67,6 +72,9 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         &record.expires.0,
         &record.metadata.as_ref().map(Value::to_string),
         &record.deferred.map(|moment| moment.0),
+        &slot.and_then(|slot| slot.failing_since).map(|moment| moment.0),
+        &slot.and_then(|slot| slot.refused_since).map(|moment| moment.0),
+        &past,
         &lease_ends.map(|_| worker),
         &attention.map(|(what, _)| what.as_str()),
         &attention.map(|(_, from)| from.0),
@@ -101,7 +109,11 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         settled: moment(row, "settled_ms")?,
         expires: moment(row, "record_expires_ms")?,
         metadata: maybe_json(row, "metadata")?,
-        deferred: row.get::<_, Option<i64>>("deferred_ms")?.map(UnixMs),
+        deferred: maybe_moment(row, "deferred_ms")?,
+        past: match row.get::<_, Option<String>>("past")? {
+            None => Vec::new(),
+            Some(_) => from_json(row, "past")?,
+        },
     })
 }
 
@@ -136,12 +148,18 @@ pub(super) fn callback_slot(row: &Row<'_>) -> rusqlite::Result<Option<CallbackSl
         callback,
         state,
         failures: row.get("callback_failures")?,
+        failing_since: maybe_moment(row, "callback_failing_since_ms")?,
         refusals: row.get("callback_refusals")?,
+        refused_since: maybe_moment(row, "callback_refused_since_ms")?,
         may_have_arrived: row.get("callback_maybe")?,
     }))
 }
 
-fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
+fn maybe_moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<UnixMs>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(UnixMs))
+}
+
+pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<UnixMs> {
     row.get(column).map(UnixMs)
 }
 
@@ -157,7 +175,7 @@ fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| malformed(column, error.to_string()))
 }

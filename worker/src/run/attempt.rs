@@ -139,7 +139,7 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         lease: &Lease,
-        settlement: Settlement,
+        mut settlement: Settlement,
     ) -> Result<Box<Record>, Verdict> {
         let mut failures = 0;
         loop {
@@ -150,6 +150,12 @@ impl<P: Ports> Run<'_, P> {
             match settled {
                 Ok(Settled::Saved(record)) => return Ok(record),
                 Ok(Settled::Fenced) => return Err(self.fenced(subject)),
+                Ok(Settled::Unkept(error)) => {
+                    failures += 1;
+                    if !self.waits_for_room(lease, &error, failures).await {
+                        settlement = settlement.given_up(error);
+                    }
+                }
                 Err(error) => {
                     failures += 1;
                     let time_left = self.deadline.time_left();
@@ -163,6 +169,24 @@ impl<P: Ports> Run<'_, P> {
                     sleep(pause).await;
                 }
             }
+        }
+    }
+
+    /// Waits until a result may find its place, as long as there is time: the call is paid, and would
+    /// be paid again if the job were given back.
+    async fn waits_for_room(&self, lease: &Lease, error: &JobError, failures: u32) -> bool {
+        let policy = &self.environment.policy;
+        let time_left = self.deadline.time_left().saturating_sub(policy.settle_margin);
+        let Some(pause) = save_again(failures, time_left, fastrand::f64()) else { return false };
+        tracing::warn!(%error, "a result cannot be stored yet");
+        if let Some(heartbeat) = policy.heartbeat {
+            let ends = self.environment.clock.now().plus(heartbeat.lasts + policy.lease_grace);
+            // Whether it still is the owner, the next settlement tells.
+            let _ = self.environment.ledger.extend(lease, ends).await;
+        }
+        tokio::select! {
+            () = self.stop.interrupting() => false,
+            () = sleep(pause) => true,
         }
     }
 

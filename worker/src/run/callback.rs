@@ -7,11 +7,12 @@ use tokio::time::sleep;
 
 use super::{Run, Verdict, jitter};
 use crate::{
-    environment::{Observation, Ports},
+    environment::Ports,
     error::{ErrorClass, JobError},
-    job::{Job, JobKey},
-    lease::{CallbackSlot, CallbackState, Delivery, Mark, Record},
-    webhook::{Attempt, Event, LEAST_TIME, NotTried},
+    job::JobKey,
+    lease::{CallbackSlot, CallbackState, LedgerError, Record},
+    tell::{Untold, tell},
+    webhook::{Event, LEAST_TIME, NotTried},
 };
 
 /// A callback that had no turn at its receiver comes back after about this.
@@ -26,18 +27,19 @@ const LONGEST_PAUSE_HERE: Duration = Duration::from_secs(5);
 impl<P: Ports> Run<'_, P> {
     /// Delivers the callback, with further tries while their pauses are short. Neither a permit nor a
     /// turn is held meanwhile.
-    pub(super) async fn call_back_if_owed(
-        &self,
-        job: &Job,
-        record: &Record,
-    ) -> Result<(), Verdict> {
+    pub(super) async fn call_back_if_owed(&self, record: &Record) -> Result<(), Verdict> {
         let is_due = |slot: &&CallbackSlot| slot.state == CallbackState::Pending;
         let Some(slot) = record.callback.as_ref().filter(is_due) else { return Ok(()) };
-        let Some(event) = Event::of_job(record, job.metadata()) else { return Ok(()) };
+        let Some(event) = Event::of_job(record) else { return Ok(()) };
         let mut slot = slot.clone();
         loop {
+            let deadline = self.delivery_deadline();
+            let told = tell(self.environment.post(), record, &mut slot, &event, deadline);
             // Boxed: a job that waits for its LLM keeps no room for it.
-            let attempt = Box::pin(self.call_back(job, record, &mut slot, &event)).await?;
+            let attempt = Box::pin(told).await.map_err(|untold| match untold {
+                Untold::NotTried(why) => self.not_tried(record.key, why),
+                Untold::Unnoted(error) => self.unnoted(record, &error),
+            })?;
             if slot.state != CallbackState::Pending {
                 return Ok(());
             }
@@ -49,45 +51,8 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// One try, noted in the slot and in the ledger.
-    async fn call_back(
-        &self,
-        job: &Job,
-        record: &Record,
-        slot: &mut CallbackSlot,
-        event: &Event,
-    ) -> Result<Attempt, Verdict> {
-        let deadline = self.delivery_deadline();
-        let attempt = self.environment.courier.deliver(slot, event, deadline).await;
-        let attempt = attempt.map_err(|why| self.not_tried(record.key, why))?;
-        // A duplicate with a callback of its own owes it since that was first seen.
-        let owed_since = record.settled.max(self.message.first_seen);
-        let delivery = attempt.delivery.judged(self.is_last_delivery(owed_since));
-        if delivery != Delivery::Sent {
-            self.keep_metadata(job, record).await?;
-        }
-        self.mark(record, Mark::Callback(slot.callback.clone(), delivery)).await?;
-        self.environment
-            .observer
-            .observe(Observation::Delivered { delivery, latency: attempt.took });
-        slot.note(delivery);
-        if let Delivery::Dead(why) = delivery {
-            let (job_id, host, why) = (&record.job_id, slot.callback.host(), why.name());
-            tracing::warn!(%job_id, host, why, "a callback was given up");
-        }
-        Ok(attempt)
-    }
-
-    /// Whoever tells the outcome later, without the job's message, tells it in the same words.
-    async fn keep_metadata(&self, job: &Job, record: &Record) -> Result<(), Verdict> {
-        match job.metadata().filter(|_| record.metadata.is_none()) {
-            Some(metadata) => self.mark(record, Mark::Metadata(metadata.clone())).await,
-            None => Ok(()),
-        }
-    }
-
     /// Waits for a short pause if another try fits behind it; `false` if the message should.
-    async fn can_pause_here(&self, pause: Duration) -> bool {
+    pub(super) async fn can_pause_here(&self, pause: Duration) -> bool {
         let fits = self.delivery_deadline().time_left() > pause + LEAST_TIME;
         if pause > LONGEST_PAUSE_HERE || !fits {
             return false;
@@ -96,6 +61,13 @@ impl<P: Ports> Run<'_, P> {
             () = self.stop.draining() => false,
             () = sleep(pause) => true,
         }
+    }
+
+    /// What the ledger does not know of a hand-off is done again.
+    pub(super) fn unnoted(&self, record: &Record, error: &LedgerError) -> Verdict {
+        tracing::warn!(%error, job_id = %record.job_id, "a hand-off cannot be marked yet");
+        let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
+        self.returned(record.key, &reason, super::LEDGER_AGAIN + jitter(super::SPREAD))
     }
 
     fn not_taken(&self, key: JobKey, failures: u32, after: Duration) -> Verdict {

@@ -1,5 +1,5 @@
-//! What a callback says: `{"type", "timestamp", "data"}`, made from the record alone but for what
-//! the job hands through, so that every try for one outcome has the same id and the same body.
+//! What a callback says: `{"type", "timestamp", "data"}`, made from the record alone, so that every
+//! try for one outcome has the same id and the same body.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -20,22 +20,15 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event of a finished job; `None` while there is no outcome. `metadata` is the message's,
-    /// and counts where the record has none.
-    pub fn of_job(record: &Record, metadata: Option<&Value>) -> Option<Self> {
+    /// The event of a finished job; `None` while there is no outcome.
+    pub fn of_job(record: &Record) -> Option<Self> {
         let kind = match record.state {
             State::Done(_) => "job.succeeded",
             State::Failed(_) => "job.failed",
             _ => return None,
         };
         let identity = [record.key.as_bytes().as_slice(), &record.epoch.to_be_bytes()];
-        Some(Self::new(kind, &record.settled.rfc3339(), &data(record, metadata), &identity))
-    }
-
-    /// The event of a message that never became a run, such as a second input under one id.
-    pub fn of_rejection(data: &Map<String, Value>, timestamp: &str) -> Self {
-        let identity = json!(data).to_string();
-        Self::new("job.failed", timestamp, data, &[identity.as_bytes()])
+        Some(Self::new(kind, &record.settled.rfc3339(), &data(record), &identity))
     }
 
     /// An event whose id follows from `identity` alone.
@@ -46,7 +39,7 @@ impl Event {
 }
 
 /// What is told of a job: its `data` in callbacks, and most of its line in a results file.
-pub fn data(record: &Record, metadata: Option<&Value>) -> Map<String, Value> {
+pub fn data(record: &Record) -> Map<String, Value> {
     let mut data = Map::new();
     data.insert("id".to_owned(), record.job_id.as_str().into());
     data.insert("tool".to_owned(), record.tool.as_str().into());
@@ -67,7 +60,7 @@ pub fn data(record: &Record, metadata: Option<&Value>) -> Map<String, Value> {
     data.insert("first_seen_at".to_owned(), record.first_seen.rfc3339().into());
     data.insert("started_at".to_owned(), record.claimed.rfc3339().into());
     data.insert("finished_at".to_owned(), record.settled.rfc3339().into());
-    if let Some(metadata) = record.metadata.as_ref().or(metadata) {
+    if let Some(metadata) = &record.metadata {
         data.insert("metadata".to_owned(), metadata.clone());
     }
     data

@@ -1,16 +1,18 @@
 //! Where callbacks may go. Whoever sends a job names a URL, and must not reach by it what only this
 //! machine can reach: a listed host may be anything; any other has to be public, under https, on a
-//! usual port. What is judged is what is dialled: an address as the URL parser reads it, however it
+//! usual port. A name is looked up before its job is paid for. What is judged is what is dialled: an address as the URL parser reads it, however it
 //! was spelled, and what DNS answers for a name, in the connection's own resolver.
 
 mod addresses;
 mod hosts;
+mod names;
 mod resolver;
 
 use std::net::IpAddr;
 
 pub(super) use self::{
     addresses::is_public,
+    names::{Leads, Names},
     resolver::{PublicOnly, is_refused},
 };
 pub use self::{
@@ -50,6 +52,8 @@ pub(super) enum Refused {
     Address(IpAddr),
     #[error("a host name that is not public")]
     Name,
+    #[error("a host name all of whose addresses are not public")]
+    Resolved,
 }
 
 impl Refused {

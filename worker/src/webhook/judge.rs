@@ -5,27 +5,34 @@
 //! whoever woke it as well if the answer to that got lost; a wrong signature is 401 "Invalid token";
 //! while n8n starts, every webhook is 404.
 
+use std::time::Duration;
+
 use super::answer::Answer;
-use crate::lease::{CallbackSlot, Delivery, Failure, WhyDead};
+use crate::{
+    clock::UnixMs,
+    lease::{CallbackSlot, Delivery, Failure, WhyDead},
+};
 
 /// Refusals in a row after which a receiver is believed.
 const REFUSALS_BELIEVED: u32 = 5;
 
-/// The same for "not found": by the pauses between them, four to nine minutes.
+/// The same for "not found", which n8n says of everything while it starts: so many, over this time.
 const NOT_FOUNDS_BELIEVED: u32 = 10;
+const NOT_FOUND_TAKES: Duration = Duration::from_mins(4);
 
 /// What the tries so far and this answer come to.
-pub(super) fn judge(answer: &Answer, before: &CallbackSlot) -> Delivery {
+pub(super) fn judge(answer: &Answer, before: &CallbackSlot, now: UnixMs) -> Delivery {
     match answer {
-        Answer::Status { status, text, .. } => of_status(*status, text, before),
+        Answer::Status { status, text, .. } => of_status(*status, text, before, now),
         Answer::Unreached => Delivery::Failed(Failure::NotTaken),
         Answer::Lost => Delivery::Failed(Failure::Unknown),
         Answer::Forbidden => Delivery::Dead(WhyDead::AddressRefused),
     }
 }
 
-fn of_status(status: u16, text: &str, before: &CallbackSlot) -> Delivery {
+fn of_status(status: u16, text: &str, before: &CallbackSlot, now: UnixMs) -> Delivery {
     let says = |words| text.contains(words);
+    let refused_for = before.refused_since.map_or(Duration::ZERO, |since| now.since(since));
     match status {
         200..=299 => Delivery::Sent,
         409 if says("is running already") => Delivery::Failed(Failure::NotTaken),
@@ -33,6 +40,7 @@ fn of_status(status: u16, text: &str, before: &CallbackSlot) -> Delivery {
         409 if says("has finished") => Delivery::Dead(WhyDead::ReceiverGone),
         401 if says("Invalid token") => Delivery::Dead(WhyDead::Refused),
         410 => Delivery::Dead(WhyDead::ReceiverGone),
+        404 if refused_for < NOT_FOUND_TAKES => Delivery::Failed(Failure::Refused),
         404 => refused(before, NOT_FOUNDS_BELIEVED, WhyDead::ReceiverGone),
         408 | 425 | 429 => Delivery::Failed(Failure::NotTaken),
         500..=599 => Delivery::Failed(Failure::Unknown),
@@ -59,6 +67,8 @@ mod tests {
         r#"{"code":409,"message":"The execution \"41\" has finished with error."}"#;
     const TOKEN: &str = r#"{"code":401,"message":"Invalid token"}"#;
 
+    const NOW: UnixMs = UnixMs(1_800_000_000_000);
+
     fn slot() -> CallbackSlot {
         let url = "https://n8n.example.com/webhook-waiting/41?signature=00".to_owned();
         CallbackSlot::pending(Callback::from_url(url).expect("a URL"))
@@ -69,7 +79,7 @@ mod tests {
     }
 
     fn judged(status: u16, text: &str) -> Delivery {
-        judge(&said(status, text), &slot())
+        judge(&said(status, text), &slot(), NOW)
     }
 
     #[test]
@@ -98,9 +108,9 @@ mod tests {
                 assert_eq!(judged(*status, text), meaning, "{status} {text}");
             }
         }
-        assert_eq!(judge(&Answer::Unreached, &slot()), Failed(NotTaken));
-        assert_eq!(judge(&Answer::Lost, &slot()), Failed(Unknown));
-        assert_eq!(judge(&Answer::Forbidden, &slot()), Dead(WhyDead::AddressRefused));
+        assert_eq!(judge(&Answer::Unreached, &slot(), NOW), Failed(NotTaken));
+        assert_eq!(judge(&Answer::Lost, &slot(), NOW), Failed(Unknown));
+        assert_eq!(judge(&Answer::Forbidden, &slot(), NOW), Dead(WhyDead::AddressRefused));
     }
 
     #[test]
@@ -115,33 +125,50 @@ mod tests {
             (said(429, ""), Delivery::Dead(WhyDead::ReceiverGone)),
         ] {
             let mut slot = slot();
-            slot.note(judge(&answer, &slot));
-            slot.note(judge(&said(409, RUNNING), &slot));
-            assert_eq!(judge(&said(409, FINISHED), &slot), end, "after {answer:?}");
+            slot.note(judge(&answer, &slot, NOW), NOW);
+            slot.note(judge(&said(409, RUNNING), &slot, NOW), NOW);
+            assert_eq!(judge(&said(409, FINISHED), &slot, NOW), end, "after {answer:?}");
             assert_eq!(
-                judge(&said(409, BROKEN), &slot),
+                judge(&said(409, BROKEN), &slot, NOW),
                 Delivery::Dead(WhyDead::ReceiverGone),
                 "after {answer:?}"
             );
         }
     }
 
+    /// What each of so many tries comes to, with such a pause between two of them.
+    fn tries(status: u16, count: u32, pause: Duration) -> Vec<Delivery> {
+        let (mut slot, mut now) = (slot(), NOW);
+        slot.note(judge(&said(500, ""), &slot, now), now);
+        let one = |_| {
+            now = now.plus(pause);
+            let delivery = judge(&said(status, ""), &slot, now);
+            slot.note(delivery, now);
+            delivery
+        };
+        (0..count).map(one).collect()
+    }
+
     #[test]
     fn a_receiver_is_believed_after_a_few_refusals_in_a_row_and_not_found_later() {
-        for (status, tries, why) in [
+        for (status, believed, why) in [
             (403, REFUSALS_BELIEVED, WhyDead::Refused),
             (302, REFUSALS_BELIEVED, WhyDead::Refused),
             (404, NOT_FOUNDS_BELIEVED, WhyDead::ReceiverGone),
         ] {
-            let mut slot = slot();
-            slot.note(judge(&said(status, ""), &slot));
-            slot.note(judge(&said(500, ""), &slot));
-            for number in 1..tries {
-                let delivery = judge(&said(status, ""), &slot);
-                assert_eq!(delivery, Delivery::Failed(Failure::Refused), "{number} of {status}");
-                slot.note(delivery);
-            }
-            assert_eq!(judge(&said(status, ""), &slot), Delivery::Dead(why), "{status}");
+            let mut deliveries = tries(status, believed, Duration::from_mins(1));
+            assert_eq!(deliveries.pop(), Some(Delivery::Dead(why)), "{status}");
+            assert!(deliveries.iter().all(|one| *one == Delivery::Failed(Failure::Refused)));
         }
+    }
+
+    /// As `run` asks, which pauses for 16 s at most.
+    #[test]
+    fn not_found_is_not_believed_before_n8n_has_had_its_minutes_to_start() {
+        let pause = Duration::from_secs(8);
+        let deliveries = tries(404, 31, pause);
+        let dead = Delivery::Dead(WhyDead::ReceiverGone);
+        let first = deliveries.iter().position(|delivery| *delivery == dead);
+        assert_eq!(first, Some(30), "four minutes after the first");
     }
 }

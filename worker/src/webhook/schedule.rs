@@ -41,6 +41,7 @@ impl Schedule {
 mod tests {
     use super::*;
     use crate::{
+        clock::UnixMs,
         job::Callback,
         lease::{Delivery, Failure},
     };
@@ -49,7 +50,7 @@ mod tests {
         let url = "https://n8n.example.com/webhook/1".to_owned();
         let mut slot = CallbackSlot::pending(Callback::from_url(url).expect("a URL"));
         for failure in failures {
-            slot.note(Delivery::Failed(*failure));
+            slot.note(Delivery::Failed(*failure), UnixMs(1));
         }
         slot
     }
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn not_found_is_believed_after_minutes_whatever_chance_says() {
+    fn ten_refusals_take_minutes_whatever_chance_says() {
         let pause = |refusals| {
             let slot = slot(&vec![Failure::Refused; refusals]);
             Schedule::default().pause(&slot, None, 0.0)

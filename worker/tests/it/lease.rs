@@ -40,7 +40,10 @@ macro_rules! every_case_on {
                 a_batch_is_found_when_it_expires_or_its_deliverer_is_lost
                 a_batch_closed_when_all_had_ended_is_found_at_once
                 a_job_in_a_batch_keeps_what_its_caller_gets_back
-                a_deferred_callback_is_told_from_the_record_alone_in_the_same_words
+                a_callback_that_nobody_came_to_is_found_once_its_message_must_be_gone
+                a_job_with_a_callback_is_told_from_its_record_alone
+                a_callback_that_comes_later_is_told_what_came_with_it
+                a_batch_tells_each_job_as_it_was_counted_whatever_was_decided_since
             }
             fan_in {
                 of_two_thousand_jobs_over_dying_workers_one_callback_tells_all
@@ -57,6 +60,9 @@ macro_rules! every_case_on {
                 a_rejected_job_is_counted_once_at_its_place
                 a_rejected_job_without_a_place_is_not_counted
                 a_batch_may_wait_for_its_size_as_long_as_it_is_open
+                a_batch_that_would_be_open_too_long_is_refused
+                a_finished_job_that_joins_a_batch_is_kept_as_long_as_that_may_need_it
+                a_refused_message_is_stored_once_with_its_callback_owed
             }
             claims {
                 a_new_job_is_owned_by_the_one_who_asks_first

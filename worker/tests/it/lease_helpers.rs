@@ -125,6 +125,11 @@ impl<L: Ledger> Worker<L> {
         &self.ledger
     }
 
+    /// The same, for somebody else to wrap.
+    pub(crate) fn shared(&self) -> Arc<L> {
+        Arc::clone(&self.ledger)
+    }
+
     pub(crate) fn new(ledger: L) -> Self {
         Self { ledger: Arc::new(ledger) }
     }
@@ -149,7 +154,7 @@ impl<L: Ledger> Worker<L> {
     pub(crate) async fn save(&self, lease: &Lease, how: Settlement, now: UnixMs) -> Record {
         match self.settle(lease, how, now).await {
             Settled::Saved(record) => *record,
-            Settled::Fenced => panic!("expected the settlement to be saved, it was fenced"),
+            other => panic!("expected the settlement to be saved, found {other:?}"),
         }
     }
 
@@ -176,6 +181,11 @@ impl<L: Ledger> Worker<L> {
 
     pub(crate) async fn mark(&self, record: &Record, mark: Mark) {
         self.mark_epoch(record.key, record.epoch, mark).await;
+    }
+
+    pub(crate) async fn mark_at(&self, record: &Record, mark: Mark, now: UnixMs) {
+        let marked = self.ledger.mark(record.key, record.epoch, mark, now).await;
+        marked.expect("the ledger answers");
     }
 
     pub(crate) async fn mark_epoch(&self, key: JobKey, epoch: u64, mark: Mark) {
@@ -229,6 +239,11 @@ impl<L: Ledger> Worker<L> {
     pub(crate) async fn mark_batch_at(&self, id: &str, delivery: Delivery, now: UnixMs) {
         let marked = self.ledger.mark_batch(batch_key(id), delivery, now).await;
         marked.expect("the ledger answers");
+    }
+
+    /// Stores that a message cannot become a run.
+    pub(crate) async fn refuse(&self, request: ClaimRequest, why: JobError) -> Record {
+        self.ledger.refuse(request, why).await.expect("the ledger answers")
     }
 
     /// Counts a job as rejected, if it has a place.

@@ -6,7 +6,7 @@ mod rig;
 use std::time::Duration;
 
 use mcp_batch::error::ErrorClass::{self, Configuration, Permanent, Throttled, Transient};
-use mcp_batch_testkit::{Behaviour, LiteLlm, Status};
+use mcp_batch_testkit::{Behaviour, LiteLlm, Status, wait_until};
 use serde_json::{Value, json};
 
 use self::rig::{CLAUDE, GPT, HAIKU, Rig};
@@ -53,6 +53,11 @@ async fn every_failure_is_understood() {
         let found = (failure.error.class, &*failure.error.code, failure.retry_after);
         if found != (class, code, pause.map(Duration::from_secs)) {
             wrong.push(format!("{model} {prompt}: {found:?}: {}", failure.error.message));
+        }
+        // What LiteLLM lost may be billed; what a provider refused is not.
+        let may_be_billed = ["[[500]]", "[[drop]]", "[[garbage]]", "[[html]]"].contains(&prompt);
+        if failure.is_ambiguous != may_be_billed {
+            wrong.push(format!("{model} {prompt}: end seen: {}", !failure.is_ambiguous));
         }
         assert!(!failure.error.message.contains(LiteLlm::KEY), "{}", failure.error.message);
     }
@@ -102,6 +107,25 @@ async fn a_spent_budget_is_waited_for() {
     let error = &failure.error;
     assert_eq!((error.class, &*error.code), (Throttled, "budget_exceeded"), "{}", error.message);
     assert_eq!(failure.retry_after, Some(Duration::from_secs(300)));
+}
+
+#[tokio::test]
+#[ignore = "starts the real LiteLLM: make e2e"]
+async fn limits_of_a_deployment_are_pauses() {
+    let Some(rig) = Rig::shared().await else { return };
+    let failure = rig.fail_in_the_end("limited").await;
+    let error = &failure.error;
+    assert_eq!((error.class, &*error.code), (Throttled, "http_429"), "{}", error.message);
+    assert_eq!(failure.retry_after, Some(Duration::from_secs(60)), "{}", error.message);
+
+    let (_, failure) = tokio::join!(rig.answer("narrow", "Hold it! [[hold]]"), async {
+        wait_until("it is called", || rig.openai.calls_containing("Hold it!") == 1).await;
+        let failure = rig.fail("narrow", "Hello.").await;
+        rig.openai.release(1);
+        failure
+    });
+    let error = &failure.error;
+    assert_eq!((error.class, &*error.code), (Throttled, "http_429"), "{}", error.message);
 }
 
 #[tokio::test]

@@ -5,7 +5,11 @@
 //! |---|---|
 //! | `run_command.rs` | `mcp-batch run`: what goes in, what comes out, what cannot be used |
 //! | `run_again.rs` | runs one after another or at once: kills, signals, what is paid again |
+//! | `enqueue.rs` | `mcp-batch enqueue`, `status`, `batch`, `results`, `cancel` in every world; kills, hostile files |
 //! | `callbacks_command.rs` | secrets, hosts, `mcp-batch callbacks`: from outside |
+//! | `cost.rs` | `mcp-batch cost`: what was spent, what a month would cost |
+//! | `dead_letters.rs` | `mcp-batch dlq`: plans, replays that are killed, what stays, in both worlds |
+//! | `held.rs` | `mcp-batch held`: what waits for a person, and the decision |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
 //! | `llm_money.rs` | what calls are said to cost |
@@ -35,7 +39,11 @@ mod aws;
 mod bad_input;
 mod batch_commands;
 mod callbacks_command;
+mod cost;
+mod dead_letters;
+mod enqueue;
 mod events;
+mod held;
 mod helpers;
 mod job_schema;
 mod limits;

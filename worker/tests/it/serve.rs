@@ -9,5 +9,6 @@ mod held;
 mod hostile;
 mod life;
 mod mcp;
+mod page;
 mod rig;
 mod telling;

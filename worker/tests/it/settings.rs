@@ -1,6 +1,8 @@
 //! The settings of AWS, and the count of connections.
 
-use mcp_batch::config::{self, Connections, DEFAULT_CONCURRENCY, LAMBDA_CONCURRENCY, Role, Source};
+use mcp_batch::config::{
+    self, Connections, DEFAULT_CONCURRENCY, Keys, LAMBDA_CONCURRENCY, Role, Source,
+};
 
 use crate::helpers::{Folder, summarize};
 
@@ -147,4 +149,15 @@ async fn a_run_with_more_connections_than_files_does_not_begin() {
     let ended = run("100").finish().await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("at most 132 connections"), "{ended:?}");
+}
+
+#[test]
+fn an_empty_text_in_place_of_the_callback_secrets_is_refused() {
+    for given in ["", " ", "\t\n"] {
+        let error = Keys::read(source([("CALLBACK_SECRETS", given)]));
+        let error = error.expect_err("nobody would notice that nothing is signed").to_string();
+        assert!(error.starts_with("MCP_BATCH_CALLBACK_SECRETS: expected whsec_"), "{error}");
+    }
+    let keys = Keys::read(source([])).expect("it is left out");
+    assert!(keys.signing.is_empty());
 }

@@ -11,7 +11,7 @@ use serde::{
 use serde_json::{Map, Value, value::RawValue};
 
 use super::super::{idempotency::Identity, problem::Problem};
-use crate::job::{self, Membership};
+use crate::job::{self, Membership, with_fields};
 
 /// The most jobs of one request.
 pub(in crate::api) const MAX_JOBS: usize = 1_000;
@@ -119,7 +119,7 @@ impl<'a> Submission<'a> {
             Draft {
                 body: match lacks.is_empty() {
                     true => self.body.slice_ref(text.as_bytes()),
-                    false => with(&lacks, text),
+                    false => with_fields(&lacks, text),
                 },
                 has_two_batches: batch.is_some() && has.batch,
                 has_fresh_id: !has.id && matches!(identity, Identity::Fresh),
@@ -128,21 +128,6 @@ impl<'a> Submission<'a> {
         let drafts = self.jobs.iter().copied().enumerate().map(draft).collect();
         Ok((drafts, batch))
     }
-}
-
-/// An object's text with more fields at its beginning.
-pub(in crate::api) fn with(fields: &Map<String, Value>, object: &str) -> Bytes {
-    let Some(rest) = object.strip_prefix('{') else {
-        return Bytes::copy_from_slice(object.as_bytes());
-    };
-    let mut text = Value::from(fields.clone()).to_string();
-    // Its closing brace gives way to what follows.
-    text.pop();
-    if !rest.trim_start().starts_with('}') {
-        text.push(',');
-    }
-    text.push_str(rest);
-    text.into()
 }
 
 /// The jobs' texts: not more of them than are needed to see that there are too many.

@@ -26,6 +26,12 @@ pub(super) const ATTENTION: &str = "attention";
 /// From when on: the range key of the sparse index.
 pub(super) const ATTENTION_MS: &str = "attention_ms";
 
+/// When the first failure of a callback was.
+pub(super) const CALLBACK_FAILING_SINCE_MS: &str = "callback_failing_since_ms";
+
+/// When the first of its latest refusals was.
+pub(super) const CALLBACK_REFUSED_SINCE_MS: &str = "callback_refused_since_ms";
+
 /// Parts of the index for each kind of attention, so that no partition of it is hot.
 pub(super) const SHARDS: u8 = 16;
 

@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     attributes::{
-        ATTENTION, ATTENTION_MS, Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, number,
-        shard_of, text,
+        ATTENTION, ATTENTION_MS, CALLBACK_FAILING_SINCE_MS, CALLBACK_REFUSED_SINCE_MS, Item,
+        KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, number, shard_of, text,
     },
     failure::malformed,
     item::VERSION,
@@ -31,7 +31,7 @@ const FIRST_PAGES: u64 = 8;
 /// What stands at a place whose job was rejected.
 const REJECTED: &str = "rejected";
 
-/// What follows a job's key where the job had ended before it came.
+/// What follows a job's key where the job had ended before it came: this, and the number of its end.
 const COUNTED: u8 = 1;
 
 /// A batch's record and what the table keeps beside it.
@@ -52,8 +52,8 @@ pub(super) struct Taken {
     pub(super) index: u64,
     /// By whom.
     pub(super) holder: Holder,
-    /// Whether it was counted when it was taken.
-    pub(super) is_counted: bool,
+    /// With which end its job was counted when it was taken, if it was.
+    pub(super) counted_end: Option<u32>,
 }
 
 /// The hash key of a batch's item.
@@ -82,7 +82,8 @@ pub(super) fn place_value(taken: &Taken) -> AttributeValue {
         Holder::Rejected => text(REJECTED),
         Holder::Job(job) => {
             let mut value = job.as_bytes().to_vec();
-            value.extend(taken.is_counted.then_some(COUNTED));
+            let end = |end: u32| u8::try_from(end).unwrap_or(u8::MAX);
+            value.extend(taken.counted_end.map(|number| COUNTED.saturating_add(end(number))));
             bytes(value)
         }
     }
@@ -108,12 +109,13 @@ pub(super) fn to_places(page: &Item) -> Result<Vec<Taken>, LedgerError> {
 fn to_place(index: u64, value: &AttributeValue) -> Result<Taken, LedgerError> {
     let wrong = || malformed("of a place", "a job's key, or that it was rejected");
     match value {
-        AttributeValue::S(_) => Ok(Taken { index, holder: Holder::Rejected, is_counted: true }),
+        AttributeValue::S(_) => Ok(Taken { index, holder: Holder::Rejected, counted_end: Some(0) }),
         AttributeValue::B(stored) => {
             let (key, rest) = stored.as_ref().split_at_checked(32).ok_or_else(wrong)?;
             let key: [u8; 32] = key.try_into().map_err(|_| wrong())?;
             let holder = Holder::Job(JobKey::from_bytes(key));
-            Ok(Taken { index, holder, is_counted: rest == [COUNTED] })
+            let counted_end = rest.first().and_then(|mark| mark.checked_sub(COUNTED));
+            Ok(Taken { index, holder, counted_end: counted_end.map(u32::from) })
         }
         _ => Err(wrong()),
     }
@@ -185,7 +187,9 @@ pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
         callback,
         state,
         failures: item.number("callback_failures")?,
+        failing_since: item.maybe_number(CALLBACK_FAILING_SINCE_MS)?.map(UnixMs),
         refusals: item.maybe_number("callback_refusals")?.unwrap_or(0),
+        refused_since: item.maybe_number(CALLBACK_REFUSED_SINCE_MS)?.map(UnixMs),
         may_have_arrived: item.is_true("callback_maybe"),
     };
     let record = BatchRecord {

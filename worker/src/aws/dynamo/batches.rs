@@ -6,7 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     DynamoLedger,
-    attributes::{ATTENTION, ATTENTION_MS, PK, number, shard_of, text},
+    attributes::{
+        ATTENTION, ATTENTION_MS, CALLBACK_FAILING_SINCE_MS, CALLBACK_REFUSED_SINCE_MS,
+        KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, number, shard_of, text,
+    },
     batch_item::{self, KnownBatch, PAGE, Taken},
     item,
     patience::Patience,
@@ -217,19 +220,20 @@ impl DynamoLedger {
             }
         }
         let member = |place: &Taken| {
-            let (is_counted, kind) = match place.holder {
+            let (counted_end, kind) = match place.holder {
                 Holder::Rejected => {
                     let pk = batch_item::rejection_pk(key, place.index);
-                    (true, MemberKind::Rejected(Box::new(rejections.get(&pk)?.clone())))
+                    (Some(0), MemberKind::Rejected(Box::new(rejections.get(&pk)?.clone())))
                 }
                 Holder::Job(job) => {
                     let known = jobs.get(&job)?;
-                    let counted = Place { batch: key, index: place.index, is_counted: true };
-                    let is_counted = place.is_counted || known.places.contains(&counted);
-                    (is_counted, MemberKind::Job(Box::new(known.record.clone())))
+                    let is_here = |other: &&Place| other.batch == key && other.index == place.index;
+                    let counted = known.places.iter().find(is_here).and_then(|it| it.counted_end);
+                    (place.counted_end.or(counted), MemberKind::Job(Box::new(known.record.clone())))
                 }
             };
-            Some(Member { index: place.index, is_counted, kind })
+            let (is_counted, end) = (counted_end.is_some(), counted_end.unwrap_or_default());
+            Some(Member { index: place.index, is_counted, end, kind })
         };
         Ok(places.iter().filter_map(member).collect())
     }
@@ -237,7 +241,7 @@ impl DynamoLedger {
     /// Of these places, those in which a job may be counted that ends now.
     pub(super) async fn countable(&self, places: &[Place]) -> Result<Vec<Place>, LedgerError> {
         let mut countable = Vec::new();
-        for place in places.iter().filter(|place| !place.is_counted) {
+        for place in places.iter().filter(|place| place.counted_end.is_none()) {
             let batch = self.look_at_batch(place.batch).await?.map(|batch| batch.record);
             let takes = |batch: &BatchRecord| {
                 batch.expired.is_none() && batch.size.is_none_or(|size| place.index < size)
@@ -291,14 +295,26 @@ fn change(
         set("counted", ":counted", number(old.record.counted));
         condition.push_str(" AND counted = :counted");
     }
-    if slot.state != CallbackState::Pending {
-        update.push_str(", record_expires_s = kept_until_s");
+    let mut gone = Vec::new();
+    for (name, placeholder, since) in [
+        (CALLBACK_FAILING_SINCE_MS, ":failing", slot.failing_since),
+        (CALLBACK_REFUSED_SINCE_MS, ":refused", slot.refused_since),
+    ] {
+        match since {
+            Some(since) => set(name, placeholder, number(since.0)),
+            None => gone.push(name),
+        }
     }
     if slot.state == CallbackState::Pending {
-        update.push_str(" REMOVE record_expires_s");
+        gone.push(RECORD_EXPIRES_S);
+    } else {
+        update.extend([", ", RECORD_EXPIRES_S, " = ", KEPT_UNTIL_S]);
     }
     if new.attention().is_none() {
-        update.extend([" REMOVE ", ATTENTION, ", ", ATTENTION_MS]);
+        gone.extend([ATTENTION, ATTENTION_MS]);
+    }
+    if !gone.is_empty() {
+        update.extend([" REMOVE ", &gone.join(", ")]);
     }
     (update, Expression { text: condition.into(), values })
 }

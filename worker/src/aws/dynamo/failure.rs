@@ -21,28 +21,22 @@ pub(super) enum Failure {
     Ledger(LedgerError),
 }
 
-impl Failure {
-    /// Why the job fails, if its result is what cannot be kept.
-    pub(super) fn of_result(&self) -> Option<JobError> {
-        let (code, message) = match self {
-            Self::ResultTooLarge(bytes) => (
-                "result_too_large",
-                format!(
-                    "the result has {bytes} bytes: expected one that fits the ledger (400 KB \
-                     compressed), or a bucket for larger ones"
-                ),
-            ),
-            Self::ResultNotStored(bytes) => (
-                "result_not_stored",
-                format!(
-                    "the result has {bytes} bytes, more than fits the ledger: expected the bucket \
-                     for such results to take it"
-                ),
-            ),
-            Self::Ledger(_) => return None,
-        };
-        Some(JobError::new(ErrorClass::Permanent, code, message))
-    }
+/// Why a job fails whose result of so many bytes nothing can keep.
+pub(super) fn result_too_large(bytes: usize) -> JobError {
+    let message = format!(
+        "the result has {bytes} bytes: expected one that fits the ledger (376 KB compressed), or a \
+         bucket for larger ones"
+    );
+    JobError::new(ErrorClass::Permanent, "result_too_large", message)
+}
+
+/// Why a job fails whose result only the bucket can keep, which does not take it.
+pub(super) fn result_not_stored(bytes: usize) -> JobError {
+    let message = format!(
+        "the result has {bytes} bytes, more than fits the ledger: expected the bucket for such \
+         results to take it"
+    );
+    JobError::new(ErrorClass::Permanent, "result_not_stored", message)
 }
 
 impl From<LedgerError> for Failure {

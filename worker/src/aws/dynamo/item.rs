@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::{
     attributes::{
-        ATTENTION, ATTENTION_MS, Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, json,
-        number, shard_of, text,
+        ATTENTION, ATTENTION_MS, CALLBACK_FAILING_SINCE_MS, CALLBACK_REFUSED_SINCE_MS, Item,
+        KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, json, number, shard_of, text,
     },
     failure::malformed,
 };
@@ -24,11 +24,11 @@ use crate::{
     },
 };
 
-const STATE: &str = "job_state";
+pub(super) const STATE: &str = "job_state";
 const TOKEN: &str = "owner_token";
 const EPOCH: &str = "epoch";
 pub(super) const VERSION: &str = "version";
-const PLACES: &str = "places";
+pub(super) const PLACES: &str = "places";
 
 const JOB: &str = "job";
 const METADATA: &str = "metadata";
@@ -89,9 +89,12 @@ pub(super) fn of_record(record: &Record) -> Result<Item, LedgerError> {
     if let Some(deferred) = record.deferred {
         put("deferred_ms", number(deferred.0));
     }
-    if let Some((what, from)) = record.attention() {
+    if let Some((what, from)) = record.attention().filter(|_| !is_left_to_its_message(record)) {
         put(ATTENTION, text(shard_of(what, record.key.as_bytes())));
         put(ATTENTION_MS, number(from.0));
+    }
+    if !record.past.is_empty() {
+        put("past", json(&record.past)?);
     }
     if record.offline {
         put("offline", AttributeValue::Bool(true));
@@ -107,6 +110,12 @@ pub(super) fn of_record(record: &Record) -> Result<Item, LedgerError> {
     Ok(item)
 }
 
+/// A callback that was not deferred yet stands in no index: its message is there, and the index would
+/// cost each job two write units more.
+fn is_left_to_its_message(record: &Record) -> bool {
+    record.owes_callback() && record.deferred.is_none()
+}
+
 fn put_debts(record: &Record, mut put: impl FnMut(&str, AttributeValue)) {
     if let Some(slot) = &record.callback {
         put("callback_url", text(slot.callback.expose_url()));
@@ -117,8 +126,14 @@ fn put_debts(record: &Record, mut put: impl FnMut(&str, AttributeValue)) {
         if slot.failures > 0 {
             put("callback_failures", number(slot.failures));
         }
+        if let Some(since) = slot.failing_since {
+            put(CALLBACK_FAILING_SINCE_MS, number(since.0));
+        }
         if slot.refusals > 0 {
             put("callback_refusals", number(slot.refusals));
+        }
+        if let Some(since) = slot.refused_since {
+            put(CALLBACK_REFUSED_SINCE_MS, number(since.0));
         }
         if slot.may_have_arrived {
             put("callback_maybe", AttributeValue::Bool(true));
@@ -193,6 +208,7 @@ pub(super) fn to_known(item: &mut Reader, result: Option<Value>) -> Result<Known
         expires: UnixMs(item.number(EXPIRES_MS)?),
         metadata: item.maybe_json(METADATA)?,
         deferred: item.maybe_number("deferred_ms")?.map(UnixMs),
+        past: item.maybe_json("past")?.unwrap_or_default(),
     };
     let places = item.texts(PLACES)?.iter().map(|place| to_place(place)).collect::<Option<_>>();
     let places = places.ok_or_else(|| malformed(PLACES, "a batch's key and an index"))?;
@@ -228,7 +244,9 @@ fn callback(item: &mut Reader) -> Result<Option<CallbackSlot>, LedgerError> {
         callback,
         state,
         failures: item.maybe_number("callback_failures")?.unwrap_or(0),
+        failing_since: item.maybe_number(CALLBACK_FAILING_SINCE_MS)?.map(UnixMs),
         refusals: item.maybe_number("callback_refusals")?.unwrap_or(0),
+        refused_since: item.maybe_number(CALLBACK_REFUSED_SINCE_MS)?.map(UnixMs),
         may_have_arrived: item.has("callback_maybe"),
     }))
 }
@@ -236,8 +254,12 @@ fn callback(item: &mut Reader) -> Result<Option<CallbackSlot>, LedgerError> {
 /// A job's places beside its record; DynamoDB knows no empty set.
 pub(super) fn put_places(item: &mut Item, places: &[Place]) {
     let of_place = |place: &Place| {
-        let counted = if place.is_counted { "+" } else { "" };
-        format!("{:?}#{}{counted}", place.batch, place.index)
+        let Place { batch, index, counted_end } = place;
+        match counted_end {
+            None => format!("{batch:?}#{index}"),
+            Some(0) => format!("{batch:?}#{index}+"),
+            Some(end) => format!("{batch:?}#{index}+{end}"),
+        }
     };
     if !places.is_empty() {
         let places = AttributeValue::Ss(places.iter().map(of_place).collect());
@@ -245,14 +267,15 @@ pub(super) fn put_places(item: &mut Item, places: &[Place]) {
     }
 }
 
-fn to_place(stored: &str) -> Option<Place> {
+pub(super) fn to_place(stored: &str) -> Option<Place> {
     let (batch, index) = stored.split_once('#')?;
-    let uncounted = index.strip_suffix('+');
-    Some(Place {
-        batch: BatchKey::from_bytes(digest(batch)?),
-        index: uncounted.unwrap_or(index).parse().ok()?,
-        is_counted: uncounted.is_some(),
-    })
+    let (index, counted_end) = match index.split_once('+') {
+        None => (index, None),
+        Some((index, "")) => (index, Some(0)),
+        Some((index, end)) => (index, Some(end.parse().ok()?)),
+    };
+    let batch = BatchKey::from_bytes(digest(batch)?);
+    Some(Place { batch, index: index.parse().ok()?, counted_end })
 }
 
 /// The key in a job's hash key.

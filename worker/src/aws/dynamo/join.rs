@@ -77,7 +77,8 @@ impl Seen {
     /// Whether the job's item knows of its place, or need not.
     fn knows(&self, ask: Ask<'_>) -> bool {
         let is_this = |place: &Place| place.batch == ask.batch && place.index == ask.index();
-        self.place.is_some_and(|place| place.is_counted) || self.places().iter().any(is_this)
+        self.place.is_some_and(|place| place.counted_end.is_some())
+            || self.places().iter().any(is_this)
     }
 
     /// Whether the job has its place already, or may have one more.
@@ -99,8 +100,8 @@ impl Ask<'_> {
         self.membership.index()
     }
 
-    fn of(&self, holder: Holder, is_counted: bool) -> Asked {
-        let taken = Taken { index: self.index(), holder, is_counted };
+    fn of(&self, holder: Holder, counted_end: Option<u32>) -> Asked {
+        let taken = Taken { index: self.index(), holder, counted_end };
         Asked { taken, expires_s: self.expires_s }
     }
 }
@@ -113,7 +114,7 @@ impl DynamoLedger {
         membership: &Membership,
     ) -> Result<Claim, Failure> {
         let batch = BatchKey::of(&request.namespace, membership.id());
-        let expires_s = request.now.plus(request.record_lives).seconds() + 1;
+        let expires_s = request.record_ends().seconds() + 1;
         let ask = Ask { batch, membership, expires_s };
         let mut patience = Patience::new("claim");
         loop {
@@ -163,7 +164,8 @@ impl DynamoLedger {
         let mut places = seen.places().to_vec();
         let ends_no_other_way = step.write.as_ref().is_none_or(|new| new.state.is_counted());
         if seen.has_ended() && ends_no_other_way && seen.place.is_none() {
-            let asked = ask.of(Holder::Job(request.key), true);
+            let end = old.as_ref().map(Record::end_number);
+            let asked = ask.of(Holder::Job(request.key), end);
             if self.commit(ask.batch, Entry::Ended(asked), 0).await? != Committed::Yes {
                 return Ok(None);
             }
@@ -176,7 +178,7 @@ impl DynamoLedger {
         }
         let is_known = seen.knows(ask);
         if !is_known {
-            places.push(Place { batch: ask.batch, index: ask.index(), is_counted: false });
+            places.push(Place { batch: ask.batch, index: ask.index(), counted_end: None });
         }
         let answer = with_places(step.answer, &places);
         let Some(record) = step.write.or(old.filter(|_| !is_known)) else {
@@ -251,7 +253,7 @@ impl DynamoLedger {
         let page = Page::of(ask.batch, ask.index());
         let table = self.table.clone();
         let work = move |asked| reserve::reserve(table.clone(), page, asked);
-        self.places.submit(page, ask.of(Holder::Job(job), false), 0, work).await
+        self.places.submit(page, ask.of(Holder::Job(job), None), 0, work).await
     }
 
     /// Writes a final state with the count of its batch, together with others of that.
@@ -290,7 +292,7 @@ impl DynamoLedger {
             let after = BatchRecord { counted, ..after };
             if self.open_or_change(ask, seen.batch.as_ref(), after).await? {
                 let item = batch_item::of_rejection(batch, ask.index(), rejection, expires_s);
-                let asked = ask.of(Holder::Rejected, true);
+                let asked = ask.of(Holder::Rejected, Some(0));
                 let entry = Entry::Rejected(asked, Box::new(item));
                 if self.commit(batch, entry, 0).await? == Committed::Yes {
                     return Ok(());

@@ -105,6 +105,5 @@ fn payment(
             values.push((":sent", AttributeValue::Bool(true)));
             Some((DEAD_LETTER_IS_SENT, Expression { text: DEAD_LETTER_IS_DUE.into(), values }))
         }
-        Mark::Metadata(_) => None,
     }
 }

@@ -18,9 +18,9 @@ use crate::lease::{LedgerError, Record, Settlement, State};
 /// What one write unit pays for.
 const WRITE_UNIT: usize = 1024;
 
-/// The largest compressed result in an item: DynamoDB's 400 KB, less what the other attributes may
-/// come to, a new callback included.
-const MAX_IN_ITEM: usize = 400 * 1024 - 4 * 1024;
+/// The largest compressed result in an item: DynamoDB's 400 KB, less what the other attributes may come
+/// to, with the longest callback, metadata, twenty places in batches and a past.
+const MAX_IN_ITEM: usize = 400 * 1024 - 24 * 1024;
 
 /// A bucket's PUT costs what eight write units do.
 const WRITES_A_PUT_COSTS: usize = 8;

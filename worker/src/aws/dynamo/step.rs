@@ -112,10 +112,10 @@ impl DynamoLedger {
         let mut item = self.item(record, version).await?;
         let is_small = results::is_small(&item);
         let condition = replaces.condition(places.len());
-        let is_uncounted = |place: &&Place| !place.is_counted;
+        let is_uncounted = |place: &&Place| place.counted_end.is_none();
         let is_written = match places.iter().filter(is_uncounted).count() {
             waiting if waiting > 0 && record.state.is_counted() => {
-                self.count(item, condition, places).await?
+                self.count(item, condition, places, record.end_number()).await?
             }
             _ => {
                 put_places(&mut item, places);
@@ -153,10 +153,11 @@ impl DynamoLedger {
         item: Item,
         condition: Expression,
         places: &[Place],
+        end: u32,
     ) -> Result<Attempt, Failure> {
-        let waiting: Vec<_> = places.iter().filter(|place| !place.is_counted).collect();
+        let waiting: Vec<_> = places.iter().filter(|place| place.counted_end.is_none()).collect();
         if let [place] = waiting[..] {
-            let item = counted(item.clone(), places, &[place]);
+            let item = counted(item.clone(), places, &[place], end);
             let bytes = weight(&item);
             let entry = Entry::Ends(Box::new(item), condition.clone(), place.index);
             match self.commit(place.batch, entry, bytes).await? {
@@ -166,7 +167,7 @@ impl DynamoLedger {
                 Committed::BatchRefused => {}
             }
         }
-        self.count_where_possible(item, condition, places).await
+        self.count_where_possible(item, condition, places, end).await
     }
 
     async fn count_where_possible(
@@ -174,11 +175,12 @@ impl DynamoLedger {
         item: Item,
         condition: Expression,
         places: &[Place],
+        end: u32,
     ) -> Result<Attempt, Failure> {
         let mut patience = Patience::new("count");
         loop {
             let countable = self.countable(places).await?;
-            let item = counted(item.clone(), places, &countable.iter().collect::<Vec<_>>());
+            let item = counted(item.clone(), places, &countable.iter().collect::<Vec<_>>(), end);
             let mut writes = vec![self.table.replace(item, condition.clone())?];
             let mut batches = BTreeMap::new();
             for place in &countable {
@@ -277,11 +279,11 @@ enum Attempt {
     Unknown,
 }
 
-/// The item of a job that is counted now in these of its places.
-fn counted(mut item: Item, places: &[Place], now: &[&Place]) -> Item {
+/// The item of a job that is counted now, with its end of that number, in these of its places.
+fn counted(mut item: Item, places: &[Place], now: &[&Place], end: u32) -> Item {
     let count = |place: &Place| {
-        let is_counted = place.is_counted || now.contains(&place);
-        Place { is_counted, ..*place }
+        let counted_now = now.contains(&place).then_some(end);
+        Place { counted_end: place.counted_end.or(counted_now), ..*place }
     };
     put_places(&mut item, &places.iter().map(count).collect::<Vec<_>>());
     item

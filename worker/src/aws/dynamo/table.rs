@@ -211,6 +211,36 @@ impl Table {
         Err(failure::of_request("TransactWriteItems", &error))
     }
 
+    /// A page of the attributes `names` of all items whose hash key begins so, in no order, after the
+    /// hash key `after`; the last hash key that was looked at, if there is more.
+    pub(super) async fn scan(
+        &self,
+        prefix: &str,
+        names: &[&str],
+        after: Option<String>,
+    ) -> Result<(Vec<Item>, Option<String>), LedgerError> {
+        let _permit = self.permit().await?;
+        // Some are words that DynamoDB keeps for itself.
+        let aliases = (0..names.len()).map(|n| format!("#{n}"));
+        let mut request = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .filter_expression(format!("begins_with({PK}, :prefix)"))
+            .expression_attribute_values(":prefix", text(prefix))
+            .projection_expression(aliases.clone().collect::<Vec<_>>().join(", "))
+            .set_exclusive_start_key(after.map(|pk| HashMap::from([(PK.to_owned(), text(pk))])));
+        for (alias, name) in aliases.zip(names) {
+            request = request.expression_attribute_names(alias, *name);
+        }
+        let answer = Box::pin(request.send()).await;
+        let answer = answer.map_err(|error| failure::of_request("Scan", &error))?;
+        let last = answer.last_evaluated_key.and_then(|mut key| key.remove(PK));
+        let last = last.and_then(|pk| pk.as_s().ok().cloned());
+        Ok((answer.items.unwrap_or_default(), last))
+    }
+
     /// The hash keys of up to `limit` items under a hash key of an index, the lowest range keys
     /// first, none above `until`. An index comes late: it is a hint.
     pub(super) async fn query(

@@ -10,9 +10,6 @@ use crate::{
     queue::{DeadLetter, Message, Receipt},
 };
 
-/// The attribute with which a replay is sent anew. A dead letter's own attributes would make it one.
-pub(super) const REPLAY_OF: &str = "replay_of";
-
 /// A received message before it is read: texts, as SQS names them.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
@@ -64,7 +61,7 @@ impl Envelope {
     /// An epoch tells of a run only beside the class of a dead letter: producers have attributes of
     /// their own.
     fn replay_of(&self) -> Option<u64> {
-        self.number(if self.is_redriven() { DeadLetter::EPOCH } else { REPLAY_OF })
+        self.number(if self.is_redriven() { DeadLetter::EPOCH } else { DeadLetter::REPLAY_OF })
     }
 
     fn is_redriven(&self) -> bool {

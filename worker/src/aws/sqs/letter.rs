@@ -8,12 +8,6 @@ use super::{
 };
 use crate::queue::DeadLetter;
 
-/// The attribute that says what was done to a body that SQS would refuse.
-const BODY_ALTERED: &str = "body_altered";
-
-/// The attribute that is shortened where the room ends.
-const ERROR_MESSAGE: &str = "error_message";
-
 /// "Each message can have up to 10 attributes" (Amazon SQS message metadata, developer guide).
 const MAX_ATTRIBUTES: usize = 10;
 
@@ -23,13 +17,13 @@ const BY_IMPORTANCE: [&str; 10] = [
     DeadLetter::ERROR_CLASS,
     DeadLetter::EPOCH,
     DeadLetter::NAMESPACE,
-    "error_code",
-    BODY_ALTERED,
-    "attempts",
+    DeadLetter::ERROR_CODE,
+    DeadLetter::BODY_ALTERED,
+    DeadLetter::ATTEMPTS,
     DeadLetter::FIRST_SEEN,
-    "tool",
-    "job_id",
-    ERROR_MESSAGE,
+    DeadLetter::TOOL,
+    DeadLetter::JOB_ID,
+    DeadLetter::ERROR_MESSAGE,
 ];
 
 const _: () = assert!(BY_IMPORTANCE.len() <= MAX_ATTRIBUTES);
@@ -42,7 +36,7 @@ pub(super) fn outgoing_letter(letter: &DeadLetter) -> Option<Outgoing> {
     let mut reason = letter.attributes();
     let body = match altered(&letter.body) {
         Some((body, what)) => {
-            reason.insert(BODY_ALTERED, what.to_owned());
+            reason.insert(DeadLetter::BODY_ALTERED, what.to_owned());
             body.into()
         }
         None => letter.body.clone(),
@@ -56,7 +50,7 @@ pub(super) fn outgoing_letter(letter: &DeadLetter) -> Option<Outgoing> {
         attributes.push((name, value));
     }
     let (group, delay) = (letter.group.clone(), std::time::Duration::ZERO);
-    let outgoing = Outgoing { body, group, delay, attributes, trace: None };
+    let outgoing = Outgoing { body, group, delay, attributes, others: Vec::new(), trace: None };
     can_be_redriven(letter, &outgoing).then_some(outgoing)
 }
 
@@ -79,7 +73,8 @@ fn altered(body: &Bytes) -> Option<(String, &'static str)> {
 fn fitted(name: &str, value: String, room: usize) -> Option<String> {
     let room = room.checked_sub(attribute_bytes(name, ""))?;
     let value = match name {
-        ERROR_MESSAGE => shortened(&value, room).to_owned(),
+        // Shortened where the room ends.
+        DeadLetter::ERROR_MESSAGE => shortened(&value, room).to_owned(),
         _ => value,
     };
     (!value.is_empty() && value.len() <= room).then_some(value)

@@ -6,11 +6,13 @@ use aws_sdk_sqs::types::{
     MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
     SendMessageBatchRequestEntry, builders::SendMessageBatchRequestEntryBuilder,
 };
+use aws_smithy_types::Blob;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{envelope::REPLAY_OF, tens::Index, text::is_allowed};
+use super::{tens::Index, text::is_allowed};
 use crate::{
+    dead_letter::{Attribute, AttributeValue, Replay},
     job::Namespace,
     queue::{DeadLetter, Message, NewMessage, QueueError},
 };
@@ -31,6 +33,8 @@ pub(super) struct Outgoing {
     pub(super) group: Option<String>,
     pub(super) delay: Duration,
     pub(super) attributes: Vec<(&'static str, String)>,
+    /// The producer's own attributes.
+    pub(super) others: Vec<Attribute>,
     pub(super) trace: Option<String>,
 }
 
@@ -45,13 +49,14 @@ impl Outgoing {
                 .into_iter()
                 .chain(namespace(message.namespace.as_ref()))
                 .collect(),
+            others: Vec::new(),
             trace: None,
         }
     }
 
     /// A received one anew, after `delay` or as much of it as SQS allows.
     pub(super) fn anew(message: &Message, delay: Duration) -> Self {
-        let replay_of = message.replay_of.map(|epoch| (REPLAY_OF, epoch.to_string()));
+        let replay_of = message.replay_of.map(|epoch| (DeadLetter::REPLAY_OF, epoch.to_string()));
         let first_seen = (DeadLetter::FIRST_SEEN, message.first_seen.rfc3339());
         Self {
             body: message.body.clone(),
@@ -62,14 +67,35 @@ impl Outgoing {
                 .chain(replay_of)
                 .chain(namespace(message.namespace.as_ref()))
                 .collect(),
+            others: Vec::new(),
             trace: message.trace.clone(),
+        }
+    }
+
+    /// A dead letter's job, with all that its message bore.
+    pub(super) fn replay(replay: Replay) -> Self {
+        let replay_of = replay.replay_of.map(|epoch| (DeadLetter::REPLAY_OF, epoch.to_string()));
+        Self {
+            body: replay.body,
+            group: replay.group,
+            delay: Duration::ZERO,
+            attributes: replay_of.into_iter().chain(namespace(replay.namespace.as_ref())).collect(),
+            others: replay.others,
+            trace: replay.trace,
         }
     }
 
     /// Body and attributes, as SQS counts them.
     pub(super) fn bytes(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| attribute_bytes(name, value));
-        self.body.len() + attributes.sum::<usize>()
+        let others = self.others.iter().map(|other| {
+            let value = match &other.value {
+                AttributeValue::Text(text) => text.len(),
+                AttributeValue::Binary(bytes) => bytes.len(),
+            };
+            other.name.len() + other.kind.len() + value
+        });
+        self.body.len() + attributes.chain(others).sum::<usize>()
     }
 
     /// Ready for a call. On a FIFO queue it has an id of its own, so that a send whose answer was lost
@@ -88,6 +114,14 @@ impl Outgoing {
             .set_delay_seconds((!is_fifo).then(|| whole_seconds(self.delay.min(MAX_DELAY))));
         for (name, value) in self.attributes {
             let value = MessageAttributeValue::builder().data_type(TYPE).string_value(value);
+            request = request.message_attributes(name, value.build().map_err(QueueError::of)?);
+        }
+        for Attribute { name, kind, value } in self.others {
+            let typed = MessageAttributeValue::builder().data_type(kind);
+            let value = match value {
+                AttributeValue::Text(text) => typed.string_value(text),
+                AttributeValue::Binary(bytes) => typed.binary_value(Blob::new(bytes)),
+            };
             request = request.message_attributes(name, value.build().map_err(QueueError::of)?);
         }
         if let Some(trace) = self.trace {

@@ -74,6 +74,19 @@ impl SqsQueue {
         wait: Duration,
         visibility_timeout: Duration,
     ) -> Result<Vec<Message>, QueueError> {
+        let received = self.receive_as_sent(max, wait, visibility_timeout).await?;
+        let now = Clock::system().now();
+        let envelopes = received.into_iter().filter_map(envelope);
+        Ok(envelopes.map(|envelope| envelope.into_message(now)).collect())
+    }
+
+    /// One call, and what SQS answers to it.
+    pub(super) async fn receive_as_sent(
+        &self,
+        max: usize,
+        wait: Duration,
+        visibility_timeout: Duration,
+    ) -> Result<Vec<SqsMessage>, QueueError> {
         let Some(max) = i32::try_from(max.min(TEN)).ok().filter(|max| *max > 0) else {
             return Ok(Vec::new());
         };
@@ -93,9 +106,7 @@ impl SqsQueue {
         let timeouts = Config::builder().timeout_config(timeouts(wait));
         let received = request.customize().config_override(timeouts).send().await;
         let received = received.map_err(|error| failure::told(&error))?;
-        let now = Clock::system().now();
-        let envelopes = received.messages.unwrap_or_default().into_iter().filter_map(envelope);
-        Ok(envelopes.map(|envelope| envelope.into_message(now)).collect())
+        Ok(received.messages.unwrap_or_default())
     }
 }
 

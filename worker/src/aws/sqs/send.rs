@@ -121,6 +121,7 @@ mod tests {
             group: None,
             delay: Duration::ZERO,
             attributes: Vec::new(),
+            others: Vec::new(),
             trace: None,
         };
         outgoing.into_entry(false).expect("it can be sent")

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
+use serde_json::json;
 
 use super::list::dead;
 use crate::{
@@ -48,6 +49,10 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["jobs", "batch"])]
     all_dead: bool,
 
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     ledger: LedgerArgs,
 }
@@ -88,8 +93,16 @@ impl Args {
                 DueKey::Batch(key) => resend_batch(post, key, deadline).await,
             };
             let resent = resent.with_context(|| told_as.clone())?;
-            are_all_sent &= resent == Resent::Tried(CallbackState::Sent);
-            writeln!(io::stdout(), "{told_as}: {}", told(&resent))?;
+            let is_sent = resent == Resent::Tried(CallbackState::Sent);
+            are_all_sent &= is_sent;
+            let told = told(&resent);
+            match self.json {
+                true => {
+                    let line = json!({"what": told_as, "sent": is_sent, "told": told});
+                    writeln!(io::stdout(), "{line}")?;
+                }
+                false => writeln!(io::stdout(), "{told_as}: {told}")?,
+            }
         }
         Ok(if are_all_sent { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
     }

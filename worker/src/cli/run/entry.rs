@@ -11,7 +11,7 @@ use crate::{
     job::{Callback, InvalidJob, Job, JobId, JobKey, Membership, PayloadHash, ToolName},
 };
 
-use super::input::Item;
+use crate::cli::input::Item;
 
 /// One item of the file.
 pub(super) struct Entry {

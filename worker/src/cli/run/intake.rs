@@ -2,9 +2,7 @@
 //! the first jobs run already.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::Path,
+    io::{self, BufRead},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,9 +16,11 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
-    super::setup::LocalPorts,
+    super::{
+        input::{Item, Items},
+        setup::LocalPorts,
+    },
     entry::{Entries, Fate, Refusal},
-    input::{Item, Items},
 };
 use crate::{
     batch::Stop,
@@ -39,18 +39,6 @@ const GROUP_BYTES: usize = 1_048_576;
 
 /// Refusals told while the file is read; the results file has them all.
 const TOLD: u64 = 20;
-
-/// Opens the file; `-` is standard input.
-pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(io::stdin())));
-    }
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::other("it is a folder; expected a file of jobs"));
-    }
-    Ok(Box::new(BufReader::with_capacity(64 * 1024, file)))
-}
 
 /// How many jobs were sent so far.
 #[derive(Debug, Default)]

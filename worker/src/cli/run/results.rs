@@ -145,7 +145,8 @@ fn settled(entry: &Entry, record: &Record, is_earlier: bool) -> Map<String, Valu
         State::Running { .. } | State::Retry(_) => "waiting",
     };
     let mut line = head(entry, status);
-    line.extend(data(record, None));
+    // What is handed through is this file's own.
+    line.extend(data(record).into_iter().filter(|(name, _)| name != "metadata"));
     let untold = record.callback.as_ref().filter(|slot| slot.state != CallbackState::Sent);
     if let Some(slot) = untold {
         line.insert("callback".to_owned(), slot.state.name().into());

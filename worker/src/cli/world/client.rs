@@ -106,6 +106,11 @@ impl Client {
         Ok(Self { http, base: settings.url })
     }
 
+    /// Where it is.
+    pub(in crate::cli) fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// Asks for a document.
     pub(in crate::cli) async fn get(&self, path: &str) -> Result<Value, Refused> {
         self.patiently(|| self.request(Method::GET, path)).await
@@ -119,6 +124,11 @@ impl Client {
     /// Sends what does no harm when it is sent twice.
     pub(in crate::cli) async fn post(&self, path: &str, body: &str) -> Result<Value, Refused> {
         self.patiently(|| self.json(path, body)).await
+    }
+
+    /// Sends what must not be sent twice.
+    pub(in crate::cli) async fn post_once(&self, path: &str, body: &str) -> Result<Value, Refused> {
+        answer(self.json(path, body)).await.map_err(|failed| failed.why)
     }
 
     fn json(&self, path: &str, body: &str) -> RequestBuilder {

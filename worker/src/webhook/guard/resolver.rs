@@ -53,7 +53,9 @@ impl Resolve for PublicOnly {
 }
 
 /// Nothing is refused where nothing was answered: that is a name which does not exist now.
-fn public_of(addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+pub(super) fn public_of(
+    addresses: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
     let found = addresses.len();
     let public: Vec<_> = addresses.into_iter().filter(|one| is_public(one.ip())).collect();
     match (found, public.is_empty()) {

@@ -130,6 +130,7 @@ async fn a_batch_goes_with_its_last_member() {
             let lease = ledger.own(job.claim()).await;
             ledger.save(&lease, how, START).await;
         }
+        ledger.mark_batch(batch, Delivery::Sent).await;
     }
 
     bench.clock.pass(Duration::from_hours(48));
@@ -144,12 +145,36 @@ async fn a_batch_goes_with_its_last_member() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_not_told_yet_keeps_its_jobs() {
+    let bench = Bench::new();
+    let process = bench.process();
+    let ledger = &process.ledger;
+    for (index, id) in [(0, "a"), (1, "b")] {
+        let lease = ledger.own(TestJob::new(id).member_of("batch", index, 2).claim()).await;
+        ledger.save(&lease, completed("yes"), START).await;
+    }
+    ledger.reject(&TestJob::new("bad").member_of("rejected", 0, 1), "no", START).await;
+    bench.clock.pass(LONG);
+    prune(&bench, &process).await;
+    assert_eq!((bench.count("jobs"), bench.count("batch_members")), (2, 3));
+
+    for batch in ["batch", "rejected"] {
+        ledger.mark_batch(batch, Delivery::Sent).await;
+    }
+    bench.clock.pass(LONG);
+    prune(&bench, &process).await;
+
+    assert_eq!((bench.count("jobs"), bench.count("batches")), (0, 0));
+}
+
+#[tokio::test]
 async fn a_job_that_was_pruned_is_a_new_job() {
     let bench = Bench::new();
     let process = bench.process();
     let job = TestJob::new("a").member_of("batch", 0, 1);
     let old = process.ledger.own(job.claim()).await;
     process.ledger.save(&old, completed("old"), START).await;
+    process.ledger.mark_batch("batch", Delivery::Sent).await;
     bench.clock.pass(LONG);
     prune(&bench, &process).await;
     assert_eq!(process.ledger.look(job.key()).await, None);

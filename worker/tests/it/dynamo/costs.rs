@@ -93,7 +93,7 @@ async fn a_duplicate_of_a_job_finished_here_is_no_request() {
     let Claim::Finished(duplicate) = worker.claim(job.claim()).await else { panic!("it is done") };
 
     assert_eq!(bill(&proxy), (0, 0, 0));
-    record.callback.as_mut().expect("a callback").note(Delivery::Sent);
+    record.callback.as_mut().expect("a callback").note(Delivery::Sent, START);
     assert_eq!(*duplicate, record);
     assert_eq!(store.worker().record(&job).await, record, "as it is stored");
 }

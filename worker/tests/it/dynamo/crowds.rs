@@ -1,14 +1,17 @@
 //! Batches whose jobs come and end all at once: their transactions meet on the batch's item.
 
+use std::time::Duration;
+
 use mcp_batch::{
     error::ErrorClass,
     lease::{Claim, Settled},
 };
+use mcp_batch_testkit::{AwsProxy, Rule};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::DynamoStore;
-use crate::lease_helpers::{BATCH_URL, START, Store, TestJob, completed};
+use crate::lease_helpers::{BATCH_URL, LEASE_S, START, Store, TestJob, after_s, completed};
 
 const JOBS: u64 = 30;
 
@@ -71,4 +74,72 @@ async fn jobs_that_join_a_batch_of_known_size_at_once_are_all_counted() {
 async fn jobs_of_which_one_brings_the_size_are_all_counted() {
     let Some(store) = DynamoStore::open().await else { return };
     assert_all_are_counted(store, |index| (index == JOBS / 2).then_some(JOBS)).await;
+}
+
+#[tokio::test]
+async fn a_fenced_job_is_taken_out_of_the_transaction_and_those_beside_it_are_counted() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let job = |index| TestJob::new(&format!("job-{index}")).member_of("batch", index, 5);
+    let mut leases = Vec::new();
+    for index in 0..5 {
+        leases.push(worker.own(job(index).claim()).await);
+    }
+    let elsewhere = store.worker();
+    let new_owner = elsewhere.own(job(2).claim_at(after_s(LEASE_S))).await;
+    proxy.forget();
+
+    let mut settling = JoinSet::new();
+    for (index, lease) in (0..5).zip(leases) {
+        let worker = worker.clone();
+        settling.spawn(async move {
+            let settled = worker.settle(&lease, completed("yes"), START).await;
+            (index, matches!(settled, Settled::Saved(_)))
+        });
+    }
+    let mut saved = settling.join_all().await;
+
+    saved.sort_unstable();
+    assert_eq!(saved, [(0, true), (1, true), (2, false), (3, true), (4, true)]);
+    let transactions = proxy.tally().get("TransactWriteItems").copied();
+    assert_eq!(transactions, Some(2), "all five, and all but the fenced one: {:?}", proxy.tally());
+    assert_eq!(worker.batch("batch").await.counted, 4);
+    elsewhere.save(&new_owner, completed("mine"), after_s(LEASE_S)).await;
+    assert!(worker.batch("batch").await.is_complete());
+}
+
+/// What one batch carries: its item takes 1,000 write units a second, and each transaction on it two.
+#[tokio::test]
+async fn jobs_that_end_together_in_several_processes_need_few_transactions_on_their_batch() {
+    const PROCESSES: u64 = 4;
+    const AT_ONCE: u64 = 64;
+    let Some(store) = DynamoStore::open().await else { return };
+    let mut processes = Vec::new();
+    for _ in 0..PROCESSES {
+        let (proxy, worker) = store.behind_proxy().await;
+        // About what DynamoDB takes.
+        proxy.rule(Rule::before("TransactWriteItems").delay(Duration::from_millis(10)));
+        processes.push((proxy, worker));
+    }
+    let size = PROCESSES * AT_ONCE;
+    let mut jobs = JoinSet::new();
+    for index in 0..size {
+        let worker = processes[usize::try_from(index / AT_ONCE).expect("few")].1.clone();
+        let job = TestJob::new(&format!("job-{index}")).member_of("crowd", index, size);
+        jobs.spawn(async move {
+            let lease = worker.own(job.claim()).await;
+            worker.save(&lease, completed("yes"), START).await
+        });
+    }
+    jobs.join_all().await;
+
+    let sum = |of: fn(&AwsProxy) -> u64| processes.iter().map(|(proxy, _)| of(proxy)).sum::<u64>();
+    let transactions = sum(|proxy| {
+        let count = proxy.tally().get("TransactWriteItems").copied().unwrap_or_default();
+        u64::try_from(count).expect("few")
+    });
+    let units = sum(|proxy| proxy.units().write);
+    assert!(processes[0].1.batch("crowd").await.is_complete());
+    assert!(transactions <= size / 8, "{transactions} transactions for {size} jobs");
+    assert!(units <= 4 * size, "{units} write units for {size} jobs");
 }

@@ -212,7 +212,7 @@ async fn finish_in_the_end<L: Ledger>(ledger: &L, n: i32) -> Record {
     loop {
         match ledger.settle(&lease, completed(n), START).await {
             Ok(Settled::Saved(record)) => return *record,
-            Ok(Settled::Fenced) => panic!("job {n} was its own"),
+            Ok(other) => panic!("job {n} was its own: {other:?}"),
             Err(_) => {}
         }
     }

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use mcp_batch::{
     aws::dynamo::MAX_OBJECT_REQUESTS,
     error::ErrorClass,
-    lease::{CallbackState, Claim, DeadLetterState, State},
+    lease::{CallbackState, Claim, DeadLetterState, Settled, State},
 };
 use mcp_batch_testkit::{Fault, Rule};
 use serde_json::Value;
@@ -52,18 +52,27 @@ async fn what_the_bucket_does_not_take_is_kept_in_the_item_if_it_fits() {
 }
 
 #[tokio::test]
-async fn what_neither_bucket_nor_item_take_fails_the_job_once_and_keeps_its_cost() {
+async fn what_neither_bucket_nor_item_take_changes_nothing_and_may_be_saved_later() {
     let Some(store) = DynamoStore::open().await else { return };
     let store = store.with_bucket().await;
     let (proxy, worker) = store.behind_proxy().await;
-    proxy.rule(Rule::before("s3").fail(denied()));
-    let lease = worker.own(TestJob::new("a").claim()).await;
+    let refusals = proxy.rule(Rule::before("s3").first(2).fail(denied()));
+    let job = TestJob::new("a");
+    let lease = worker.own(job.claim()).await;
+    let running = worker.record(&job).await;
+    let large = noise(401 * 1024);
 
-    let record = worker.save(&lease, completed(noise(401 * 1024)), START).await;
+    for _ in 0..2 {
+        let answer = worker.settle(&lease, completed(large.clone()), START).await;
+        let Settled::Unkept(error) = answer else { panic!("nothing can keep it: {answer:?}") };
+        assert_eq!((error.class, &*error.code), (ErrorClass::Permanent, "result_not_stored"));
+        assert_eq!(worker.record(&job).await, running);
+    }
+    assert_eq!(refusals.hits(), 2);
 
-    let State::Failed(error) = record.state else { panic!("nothing can keep it") };
-    assert_eq!((error.class, &*error.code), (ErrorClass::Permanent, "result_not_stored"));
-    assert_eq!((record.usage, record.dead_letter), (usage(), DeadLetterState::Pending));
+    let saved = worker.save(&lease, completed(large.clone()), START).await;
+    assert!(saved.state == State::Done(large));
+    assert_eq!(saved.usage, usage());
 }
 
 /// A result waits for its turn rather than for a connection of its own.
@@ -126,7 +135,7 @@ async fn a_longer_result_is_compressed_and_the_item_stays_in_one_unit() {
 async fn what_just_fits_an_item_is_kept_there_and_leaves_room_for_the_longest_callback() {
     let Some(store) = DynamoStore::open().await else { return };
     let job = TestJob::new("a");
-    let result = noise(394 * 1024);
+    let result = noise(375 * 1024);
     assert!(finish(&store, &job, result.clone()).await == State::Done(result));
     assert_eq!(place(&store, &job).await.0, "result_zstd");
 
@@ -140,7 +149,7 @@ async fn what_just_fits_an_item_is_kept_there_and_leaves_room_for_the_longest_ca
 #[tokio::test]
 async fn without_a_bucket_a_result_that_does_not_fit_fails_the_job_and_keeps_its_cost() {
     let Some(store) = DynamoStore::open().await else { return };
-    for kilobytes in [399, 401, 2000] {
+    for kilobytes in [377, 401, 2000] {
         let job = TestJob::new(&format!("job-{kilobytes}")).callback(CALLBACK);
         let State::Failed(error) = finish(&store, &job, noise(kilobytes * 1024)).await else {
             panic!("{kilobytes} KB do not fit")

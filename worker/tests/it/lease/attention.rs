@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use mcp_batch::fan_in::member_data;
 use mcp_batch::lease::{
-    Attention, Decision, Delivery, Failure, Ledger, MESSAGE_IS_GONE_AFTER, Mark, Record, Repeat,
-    WhyDead,
+    Attention, Claim, Decision, Delivery, Failure, Ledger, MESSAGE_IS_GONE_AFTER, Mark, Record,
+    Repeat, WhyDead,
 };
 use mcp_batch::webhook::Event;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lease_helpers::{
-    START, Store, TestJob, Worker, after_s, callback, completed, interrupted,
+    START, Store, TestJob, Worker, after_s, callback, completed, failed, interrupted, released,
 };
 
 const URL: &str = "https://n8n.example.com/webhook-waiting/1";
@@ -56,7 +57,7 @@ pub(super) async fn a_held_job_is_found_until_a_person_decides<S: Store>(store: 
 pub(super) async fn a_deferred_callback_is_found_once_its_message_must_be_gone<S: Store>(store: S) {
     let worker = store.worker();
     let record = complete(&worker, &TestJob::new("a").callback(URL)).await;
-    assert_found(&worker, Attention::Callback, EXPIRY_S, &[]).await;
+    assert_found(&worker, Attention::Callback, GONE_S - 2, &[]).await;
 
     for _ in 0..2 {
         worker.mark(&record, told(FAILED)).await;
@@ -137,25 +138,96 @@ pub(super) async fn a_job_in_a_batch_keeps_what_its_caller_gets_back<S: Store>(s
     assert_eq!((&told[0]["metadata"], &told[1]["metadata"]), (&metadata, &json!(["x"])));
 }
 
-pub(super) async fn a_deferred_callback_is_told_from_the_record_alone_in_the_same_words<
+pub(super) async fn a_callback_that_nobody_came_to_is_found_once_its_message_must_be_gone<
     S: Store,
 >(
     store: S,
 ) {
     let worker = store.worker();
+    let job = TestJob::new("a").callback(URL);
+    complete(&worker, &job).await;
+    // Its worker died before the first try; the message came once more, and that worker died too.
+    let mut again = job.claim_at(after_s(10));
+    again.redelivered = true;
+    for _ in 0..2 {
+        assert!(matches!(worker.claim(again.clone()).await, Claim::Finished(_)));
+        assert_found(&worker, Attention::Callback, 10 + 7_199, &[]).await;
+        assert_found(&worker, Attention::Callback, 10 + 7_200, &["a"]).await;
+    }
+}
+
+pub(super) async fn a_job_with_a_callback_is_told_from_its_record_alone<S: Store>(store: S) {
+    let worker = store.worker();
     let metadata = json!({"row": 7});
     let job = TestJob::new("a").callback(URL).metadata(metadata.clone());
     let record = complete(&worker, &job).await;
-    let first = Event::of_job(&record, Some(&metadata)).expect("an outcome");
+    let first = Event::of_job(&record).expect("an outcome");
 
-    worker.mark(&record, told(FAILED)).await;
-    worker.mark(&record, Mark::Metadata(metadata)).await;
     // A message of the same job with something else to hand through.
-    worker.mark(&record, Mark::Metadata(json!("other"))).await;
+    worker.claim(job.clone().metadata(json!("other")).claim()).await;
 
     let kept = worker.record(&job).await;
-    for other in [None, Some(json!("other"))] {
-        let later = Event::of_job(&kept, other.as_ref()).expect("an outcome");
-        assert_eq!((&later.id, &later.body), (&first.id, &first.body));
+    assert_eq!(kept.metadata, Some(metadata));
+    let later = Event::of_job(&kept).expect("an outcome");
+    assert_eq!((&later.id, &later.body), (&first.id, &first.body));
+}
+
+pub(super) async fn a_callback_that_comes_later_is_told_what_came_with_it<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = TestJob::new("a").metadata(json!("nobody asks for it"));
+    assert_eq!(complete(&worker, &job).await.metadata, None);
+    worker.claim(job.clone().callback(URL).metadata(json!({"row": 8})).claim()).await;
+    assert_eq!(worker.record(&job).await.metadata, Some(json!({"row": 8})));
+}
+
+/// What the batch's callback would say of its members.
+async fn told_of<L: Ledger>(worker: &Worker<L>, batch: &str) -> Vec<Value> {
+    let members = worker.counted(batch).await;
+    members.into_iter().map(|member| member_data(&member.as_counted())).collect()
+}
+
+pub(super) async fn a_batch_tells_each_job_as_it_was_counted_whatever_was_decided_since<
+    S: Store,
+>(
+    store: S,
+) {
+    let worker = store.worker();
+    let jobs = ["failed", "held", "cancelled", "done"].map(TestJob::new);
+    for (index, job) in (0..).zip(&jobs) {
+        let job = job.clone().metadata(json!({"row": index})).member_of("batch", index, 4);
+        let lease = worker.own(job.claim()).await;
+        match index {
+            0 => drop(worker.save(&lease, failed("no"), START).await),
+            1 => drop(worker.save(&lease, interrupted(Repeat::Never), START).await),
+            2 => {
+                worker.save(&lease, released("once"), START).await;
+                worker.cancel(job.claim()).await.expect("it waits");
+            }
+            _ => drop(worker.save(&lease, completed("yes"), START).await),
+        }
     }
+    let first = told_of(&worker, "batch").await;
+    let statuses: Vec<_> = first.iter().map(|told| told["status"].clone()).collect();
+    assert_eq!(statuses, ["failed", "held", "cancelled", "succeeded"]);
+
+    for job in [&jobs[0], &jobs[2]] {
+        worker.decide(job.key(), job.replay(), after_s(1)).await.expect("it is over");
+        assert_eq!(told_of(&worker, "batch").await, first, "it waits");
+        let lease = worker.own(job.claim_at(after_s(2))).await;
+        assert_eq!(told_of(&worker, "batch").await, first, "it runs");
+        worker.save(&lease, completed("late"), after_s(3)).await;
+    }
+    let decision = Decision::Succeed("by hand".into());
+    worker.decide(jobs[1].key(), decision, after_s(1)).await.expect("it is held");
+
+    assert_eq!(told_of(&worker, "batch").await, first);
+    // Another batch counts what they have come to by now, and tells that for ever.
+    for (index, job) in (0..).zip(&jobs) {
+        worker.claim(job.clone().member_of("later", index, 4).claim_at(after_s(4))).await;
+    }
+    let later = told_of(&worker, "later").await;
+    assert!(later.iter().all(|told| told["status"] == "succeeded"), "{later:?}");
+    assert_eq!(told_of(&worker, "batch").await, first);
+    let live: Vec<_> = worker.counted("batch").await.iter().map(member_data).collect();
+    assert_eq!(live, later, "who asks is told how it stands");
 }

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use mcp_batch::{
+    clock::UnixMs,
     error::JobError,
     fan_in::CloseRefusal,
-    lease::{Claim, Ledger, State},
+    lease::{CallbackSlot, Claim, DeadLetterState, Delivery, Ledger, Mark, State, Usage},
 };
 use serde_json::json;
 
 use crate::lease_helpers::{
-    BATCH_URL, START, Store, TestJob, Worker, after_s, completed, failed, released,
+    BATCH_URL, START, Store, TestJob, Worker, after_s, callback, completed, error, failed, released,
 };
 
 /// A day: when a batch is closed that says nothing else.
 const EXPIRY_S: i64 = 24 * 3600;
+
+const DAY_S: i64 = 86_400;
 
 async fn complete<L: Ledger>(worker: &Worker<L>, job: &TestJob) {
     let lease = worker.own(job.claim()).await;
@@ -231,4 +234,71 @@ pub(super) async fn a_batch_may_wait_for_its_size_as_long_as_it_is_open<S: Store
     worker.close_batch("batch", 1_000, START).await.expect("it fits");
     let late = worker.take_batch("batch", START.plus(Duration::from_hours(24)), START).await;
     assert_eq!(late.expect("it is over").counted, 3);
+}
+
+pub(super) async fn a_batch_that_would_be_open_too_long_is_refused<S: Store>(store: S) {
+    let worker = store.worker();
+    let job = |days: i64, extra_s: i64| {
+        let expires_at = after_s(days * DAY_S + extra_s).rfc3339();
+        let place =
+            json!({"id": "batch", "index": 0, "callback": BATCH_URL, "expires_at": expires_at});
+        TestJob::new("a").membership(place)
+    };
+    let answer = worker.claim(job(14, 1).claim()).await;
+    let Claim::Misplaced(why) = answer else { panic!("{answer:?}") };
+    assert_eq!((&*why.code, why.field.as_deref()), ("invalid_field", Some("batch.expires_at")));
+    assert!(why.message.contains("at most 14 days ahead"), "{}", why.message);
+    assert_eq!(worker.look_at_batch("batch").await, None);
+    // It is counted as rejected, in a batch that ends all the same.
+    worker.reject(&job(4_000, 0), "no", START).await;
+    assert_eq!(worker.batch("batch").await.expires, after_s(14 * DAY_S));
+
+    let place = json!({"id": "other", "index": 0, "callback": BATCH_URL,
+                       "expires_at": after_s(14 * DAY_S).rfc3339()});
+    worker.own(TestJob::new("b").membership(place).claim()).await;
+    assert_eq!(worker.batch("other").await.expires, after_s(14 * DAY_S));
+}
+
+pub(super) async fn a_finished_job_that_joins_a_batch_is_kept_as_long_as_that_may_need_it<
+    S: Store,
+>(
+    store: S,
+) {
+    let worker = store.worker();
+    let job = TestJob::new("a");
+    let lease = worker.own(job.claim()).await;
+    let record = worker.save(&lease, completed("yes"), START).await;
+    let late = UnixMs(record.expires.0 - 60_000);
+
+    let claim = worker.claim(job.clone().member_of("batch", 0, 2).claim_at(late)).await;
+
+    assert!(matches!(claim, Claim::Finished(_)), "{claim:?}");
+    let kept = worker.record(&job).await.expires;
+    assert!(kept >= late.plus(Duration::from_hours(30 * 24)), "{}", kept.rfc3339());
+    assert_eq!(worker.counted("batch").await.len(), 1);
+}
+
+pub(super) async fn a_refused_message_is_stored_once_with_its_callback_owed<S: Store>(store: S) {
+    let worker = store.worker();
+    let url = "https://n8n.example.com/webhook/1";
+    let job = TestJob::new("a").callback(url).metadata(json!({"row": 1}));
+    let record = worker.refuse(job.claim(), error("first")).await;
+    assert!(matches!(&record.state, State::Failed(error) if error.code == "first"), "{record:?}");
+    assert_eq!((record.attempts, record.dead_letter), (0, DeadLetterState::Pending));
+    assert_eq!(record.callback, Some(CallbackSlot::pending(callback(url))));
+    assert_eq!(
+        (record.usage.clone(), record.metadata.clone()),
+        (Usage::free(), Some(json!({"row": 1})))
+    );
+    assert_eq!(worker.record(&job).await, record);
+
+    for redelivered in [false, true] {
+        let mut again = job.claim_at(after_s(5));
+        again.redelivered = redelivered;
+        assert_eq!(worker.refuse(again, error("second")).await, record, "the first one stands");
+    }
+    worker.mark(&record, Mark::Callback(callback(url), Delivery::Sent)).await;
+    worker.mark(&record, Mark::DeadLetterSent).await;
+    let again = worker.refuse(job.claim_at(record.expires), error("later")).await;
+    assert_eq!(again.epoch, 2, "its record had expired");
 }

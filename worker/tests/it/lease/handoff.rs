@@ -67,16 +67,18 @@ pub(super) async fn what_failed_tries_tell_of_the_next_one_is_kept<S: Store>(sto
     let worker = store.worker();
     let job = TestJob::new("a").callback(OLD);
     let record = finished(&worker, &job).await;
-    for (failure, refusals, may_have_arrived) in [
-        (Failure::Refused, 1, false),
-        (Failure::Refused, 2, false),
-        (Failure::Unknown, 0, true),
-        (Failure::Refused, 1, true),
-        (Failure::NotTaken, 0, true),
+    for (at_s, failure, refusals, refused_since_s, may_have_arrived) in [
+        (1, Failure::Refused, 1, Some(1), false),
+        (2, Failure::Refused, 2, Some(1), false),
+        (3, Failure::Unknown, 0, None, true),
+        (4, Failure::Refused, 1, Some(4), true),
+        (5, Failure::NotTaken, 0, None, true),
     ] {
-        worker.mark(&record, told(OLD, Delivery::Failed(failure))).await;
+        worker.mark_at(&record, told(OLD, Delivery::Failed(failure)), after_s(at_s)).await;
         let slot = slot(&worker, &job).await;
         assert_eq!((slot.refusals, slot.may_have_arrived), (refusals, may_have_arrived));
+        let since = (slot.failing_since, slot.refused_since);
+        assert_eq!(since, (Some(after_s(1)), refused_since_s.map(after_s)));
     }
 }
 

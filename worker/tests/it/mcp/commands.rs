@@ -161,5 +161,12 @@ async fn a_prompt_can_be_tried_in_the_same_way() {
         .await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("tokens"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("cut off"), "{}", ended.stderr);
     assert_eq!(llm.calls(), 1);
+
+    let input = r#"{"text": "One. [[length]]"}"#;
+    let call =
+        folder.command("call").args(["summarize", "--input", input, "--llm-url", &llm.url()]);
+    let ended = call.finish().await;
+    assert!(ended.stderr.contains("cut off at max_tokens"), "{}", ended.stderr);
 }

@@ -131,7 +131,7 @@ async fn a_server_that_is_not_there_or_refuses_is_named() {
     assert!(foreign.stderr.contains("is --api its address?"), "{}", foreign.stderr);
     let both = serve.of_server("status").args(["a", "--db", "x.db"]).finish().await;
     assert_eq!(both.code, Some(2));
-    assert!(both.stderr.contains("cannot be used with"), "{}", both.stderr);
+    assert!(both.stderr.contains("--api cannot be used with --db"), "{}", both.stderr);
 }
 
 /// A server that is none of ours: it answers with no document.

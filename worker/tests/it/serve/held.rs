@@ -1,5 +1,6 @@
 //! Held jobs, and what a person decides about them.
 
+use mcp_batch::tool::Catalog;
 use serde_json::{Value, json};
 
 use super::rig::Serve;
@@ -16,14 +17,22 @@ fn job(id: &str, text: &str) -> Value {
     json!({"id": id, "tool": "once", "input": {"text": text}})
 }
 
-/// A server whose jobs of these ids are held: nobody saw how their calls ended.
 async fn with_held(ids: &[&str]) -> Serve {
+    with_held_by(ids, "once", &[]).await
+}
+
+/// A server whose jobs of these ids are held: nobody saw how their calls of a tool, which is there
+/// beside the usual ones, ended.
+pub(super) async fn with_held_by(ids: &[&str], tool: &str, more: &[(&str, &str)]) -> Serve {
     let catalog = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(catalog.path(), CATALOG).expect("it is written");
+    let tools = [Catalog::default_text(), &CATALOG.replace("once", tool)].concat();
+    std::fs::write(catalog.path(), tools).expect("it is written");
     let path = catalog.path().to_str().expect("text");
-    let serve = Serve::with(&[("MCP_BATCH_TOOLS", path), ("MCP_BATCH_LLM_MODEL", "m")]).await;
+    let settings = [("MCP_BATCH_TOOLS", path), ("MCP_BATCH_LLM_MODEL", "m")];
+    let serve = Serve::with(&[&settings, more].concat()).await;
     for id in ids {
-        serve.post("/v1/jobs", &job(id, "[[drop]]")).await.expect(202);
+        let job = json!({"id": id, "tool": tool, "input": {"text": "[[drop]]"}});
+        serve.post("/v1/jobs", &job).await.expect(202);
         serve.until(id, "held").await;
     }
     serve

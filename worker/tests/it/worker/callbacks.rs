@@ -234,3 +234,30 @@ async fn a_delivery_without_time_is_not_tried_and_not_counted() {
     assert_eq!((slot.state, slot.failures), (CallbackState::Pending, 0));
     assert_eq!((counts(&rig.process(&jobs).await), receiver.count()), ((1, 0), 1));
 }
+
+#[tokio::test]
+async fn a_result_that_finds_no_place_at_first_is_saved_and_paid_once() {
+    let rig = Rig::new(4);
+    rig.worker.environment().ledger.keep_no_results(2);
+    assert_eq!(counts(&rig.process(&[job("a", "answer")]).await), (1, 0));
+    let record = rig.record("a").await.expect("a record");
+    assert!(matches!(record.state, State::Done(_)), "{record:?}");
+    assert_eq!((rig.calls(), record.attempts), (1, 1));
+}
+
+#[tokio::test]
+async fn a_result_that_finds_no_place_while_there_is_time_fails_its_job_and_keeps_the_cost() {
+    let (rig, receiver) = (hasty(), Receiver::start().await);
+    rig.worker.environment().ledger.keep_no_results(usize::MAX);
+    let messages = rig.messages(&[with_callback(job("a", "answer"), &receiver.url("/"))]).await;
+
+    let answer = rig.work_off(messages.clone(), Duration::from_secs(4)).await;
+
+    assert_eq!((counts(&answer), rig.calls()), ((0, 1), 1), "its callback is for the next time");
+    let record = rig.record("a").await.expect("a record");
+    assert!(matches!(&record.state, State::Failed(error) if error.code == "result_not_stored"));
+    assert_eq!(record.usage.cost_usd, Some(0.5));
+    assert_eq!(counts(&rig.work_off(messages, LONG).await), (1, 0));
+    assert_eq!(rig.calls(), 1);
+    assert_eq!(receiver.deliveries()[0].json()["data"]["error"]["code"], "result_not_stored");
+}

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use mcp_batch::{batch::Stop, lease::Repeat};
+use mcp_batch::{
+    batch::Stop,
+    clock::Deadline,
+    fan_in::{BatchKey, FanIn, deliver_if_over},
+    job::Namespace,
+    lease::Repeat,
+};
 use mcp_batch_testkit::{Receiver, Reply};
 use serde_json::{Value, json};
 
@@ -101,4 +107,87 @@ async fn a_job_that_ends_while_another_delivers_the_batch_is_done() {
 
     assert_eq!(receiver.deliveries()[1].path(), "/batch");
     second.abort();
+}
+
+#[tokio::test]
+async fn a_batchs_callback_has_quick_tries_and_needs_no_redelivery_for_them() {
+    let rig = Rig::with(4, super::plan(60_000, Repeat::Safe), |policy| {
+        policy.callbacks.backoff.base = Duration::from_millis(5);
+    });
+    let receiver = Receiver::start().await;
+    receiver.respond_with([Reply::status(503), Reply::drop_connection(), Reply::status(404)]);
+
+    assert_eq!(rig.process(&[member("a", 0, 1, &receiver)]).await.finished.len(), 1);
+
+    assert_eq!((receiver.count(), receiver.distinct_ids(), rig.returned().len()), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn a_batchs_callback_that_is_given_up_is_counted_like_a_jobs() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    receiver.set_default(Reply::status(410));
+    assert_eq!(rig.process(&[member("a", 0, 1, &receiver)]).await.finished.len(), 1);
+    assert_eq!((receiver.count(), rig.dead_callbacks()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_complete_after_a_long_backlog_is_tried_for_as_long_as_any() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    receiver.set_default(Reply::status(503));
+    let jobs = [member("a", 0, 1, &receiver)];
+    let messages = rig.messages(&jobs).await;
+    rig.let_pass(4 * 86_400);
+    let again = || rig.work_off(messages.clone(), super::rig::LONG);
+    assert_eq!(again().await.returned.len(), 1, "its message is older than callbacks are tried");
+    rig.let_pass(259_190);
+    assert_eq!(again().await.returned.len(), 1);
+    rig.let_pass(20);
+    assert_eq!(again().await.finished.len(), 1);
+    assert_eq!((receiver.count(), rig.dead_callbacks()), (3, 1));
+}
+
+#[tokio::test]
+async fn what_a_batch_says_does_not_change_when_a_job_of_it_is_run_again_between_two_tries() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    let mut failing = member("a", 0, 2, &receiver);
+    failing["input"] = json!({"do": "fail"});
+    let jobs = [failing, member("b", 1, 2, &receiver)];
+    receiver.set_default(Reply::status(503));
+    rig.process(&jobs[..1]).await;
+    assert_eq!(rig.process(&jobs[1..]).await.returned.len(), 1);
+
+    let epoch = rig.record("a").await.expect("a record").epoch;
+    let mut messages = rig.messages(&jobs[..1]).await;
+    messages[0].replay_of = Some(epoch);
+    rig.work_off(messages, super::rig::LONG).await;
+    assert_eq!((rig.record("a").await.expect("a record").epoch, rig.calls()), (epoch + 1, 3));
+    receiver.set_default(Reply::status(204));
+    assert_eq!(rig.process(&jobs[1..]).await.finished.len(), 1);
+
+    let deliveries = receiver.deliveries();
+    assert!(deliveries.len() >= 2);
+    assert_eq!(receiver.distinct_ids(), 1);
+    assert!(deliveries.iter().all(|one| one.body() == deliveries[0].body()), "{deliveries:?}");
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_read_in_time_is_put_off_at_its_deadline() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    let jobs = [member("a", 0, 1, &receiver)];
+    let environment = rig.worker.environment();
+    receiver.set_default(Reply::status(503));
+    assert_eq!(rig.process(&jobs).await.returned.len(), 1);
+    environment.ledger.hang_when_reading_members(true);
+    let key = BatchKey::of(&Namespace::default(), &"b".parse().expect("an id"));
+
+    let deadline = Deadline::after(Duration::from_millis(1_300));
+    let told = deliver_if_over(environment.post(), key, deadline).await;
+
+    assert!(matches!(told, Ok(FanIn::NoTurn { .. })), "{told:?}");
+    assert!(!deadline.time_left().is_zero(), "there is time to give the message back");
+    environment.ledger.hang_when_reading_members(false);
+    receiver.set_default(Reply::status(204));
+    rig.let_pass(60);
+    assert_eq!(rig.process(&jobs).await.finished.len(), 1);
+    assert_eq!(receiver.count(), 2);
 }

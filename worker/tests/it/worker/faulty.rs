@@ -1,9 +1,10 @@
 //! A ledger whose reads of a batch's members fail as often as asked.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use mcp_batch::{
     clock::UnixMs,
+    error::{ErrorClass, JobError},
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
@@ -19,11 +20,28 @@ type Answer<T> = Result<T, LedgerError>;
 pub(super) struct Faulty {
     ledger: SqliteLedger,
     failing_reads: AtomicUsize,
+    hanging: AtomicBool,
+    unkept: AtomicUsize,
 }
 
 impl Faulty {
     pub(super) fn new(ledger: SqliteLedger) -> Self {
-        Self { ledger, failing_reads: AtomicUsize::new(0) }
+        Self {
+            ledger,
+            failing_reads: AtomicUsize::new(0),
+            hanging: AtomicBool::new(false),
+            unkept: AtomicUsize::new(0),
+        }
+    }
+
+    /// Has no place for the next results.
+    pub(super) fn keep_no_results(&self, times: usize) {
+        self.unkept.store(times, SeqCst);
+    }
+
+    /// Lets reads of members hang, or not any more.
+    pub(super) fn hang_when_reading_members(&self, hangs: bool) {
+        self.hanging.store(hangs, SeqCst);
     }
 
     /// Lets the next reads of members fail.
@@ -42,6 +60,14 @@ impl Ledger for Faulty {
     }
 
     async fn settle(&self, lease: &Lease, how: Settlement, now: UnixMs) -> Answer<Settled> {
+        let fewer = |times: usize| times.checked_sub(1);
+        if matches!(how, Settlement::Complete(_))
+            && self.unkept.fetch_update(SeqCst, SeqCst, fewer).is_ok()
+        {
+            let why = "the bucket does not take it";
+            let error = JobError::new(ErrorClass::Permanent, "result_not_stored", why);
+            return Ok(Settled::Unkept(error));
+        }
         self.ledger.settle(lease, how, now).await
     }
 
@@ -76,6 +102,9 @@ impl Ledger for Faulty {
     }
 
     async fn members(&self, key: BatchKey, from: u64, limit: usize) -> Answer<Vec<Member>> {
+        if self.hanging.load(SeqCst) {
+            return std::future::pending().await;
+        }
         let fewer = |times: usize| times.checked_sub(1);
         if self.failing_reads.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
             return Err(LedgerError("it fails as told".to_owned()));
@@ -85,6 +114,10 @@ impl Ledger for Faulty {
 
     async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
         self.ledger.mark_batch(key, delivery, now).await
+    }
+
+    async fn refuse(&self, request: ClaimRequest, error: JobError) -> Answer<Record> {
+        self.ledger.refuse(request, error).await
     }
 
     async fn reject(

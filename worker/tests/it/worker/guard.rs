@@ -21,7 +21,7 @@ use mcp_batch::{
 };
 use mcp_batch_testkit::{NameServer, Receiver, ask};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 use super::{
     plan,
@@ -240,7 +240,7 @@ async fn a_name_that_answers_something_else_the_second_time_gains_nothing() {
 
     assert_eq!(names.asked(), 2, "each connection looks its name up itself");
     if let Some(trap) = trap {
-        let visit = tokio::time::timeout(Duration::from_millis(50), trap.accept()).await;
+        let visit = timeout(Duration::from_millis(50), trap.accept()).await;
         assert!(visit.is_err(), "{visit:?}");
     }
 }
@@ -252,7 +252,7 @@ async fn of_several_answers_those_that_are_not_public_are_left_out() {
     let delivery = deliver(&courier(&names)).await;
     assert!(matches!(delivery, Delivery::Failed(_)), "{delivery:?}");
     if let Some(trap) = trap {
-        let visit = tokio::time::timeout(Duration::from_millis(50), trap.accept()).await;
+        let visit = timeout(Duration::from_millis(50), trap.accept()).await;
         assert!(visit.is_err(), "{visit:?}");
     }
 }
@@ -263,4 +263,74 @@ async fn a_name_without_an_address_is_a_failure_and_no_refusal() {
     assert_eq!(deliver(&courier(&names)).await, Delivery::Failed(Failure::NotTaken));
     let private = NameServer::start([vec![LOOPBACK, Ipv4Addr::new(10, 0, 0, 1)]]).await;
     assert_eq!(deliver(&courier(&private)).await, Delivery::Dead(WhyDead::AddressRefused));
+}
+
+const NAMED: &str = "https://callbacks.example.com:8443/webhook?secret=hidden";
+
+fn in_batch(id: &str) -> Value {
+    let mut job = job(id, "answer");
+    job["batch"] = json!({"id": id, "index": 0, "size": 2, "callback": NAMED});
+    job
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_private_addresses_alone_is_refused_before_anything_is_paid() {
+    let private = vec![LOOPBACK, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(169, 254, 169, 254)];
+    let names = NameServer::start([private]).await;
+    let rig = Rig::finding(By(names.address()));
+    let mut jobs: Vec<_> = (0..30).map(|n| in_batch(&format!("member-{n}"))).collect();
+    jobs.push(with_callback(job("own", "answer"), NAMED));
+
+    let answer = rig.process(&jobs).await;
+
+    assert_eq!((answer.finished.len(), answer.returned.len(), rig.calls()), (31, 0, 0));
+    assert_eq!(names.asked(), 2, "once for all of them, and to tell the one with its own callback");
+    let refused =
+        [("own", "callback"), ("member-0", "batch.callback"), ("member-29", "batch.callback")];
+    for (id, field) in refused {
+        let record = rig.record(id).await.expect("a record");
+        let State::Failed(error) = &record.state else { panic!("{id}: {record:?}") };
+        assert_eq!((error.class, &*error.code), (ErrorClass::Permanent, "callback_refused"));
+        assert_eq!(error.field.as_deref(), Some(field));
+        assert!(!error.message.contains("hidden"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_looked_up_puts_its_job_off_unpaid_until_it_can() {
+    let names = NameServer::start([vec![], vec![PUBLIC]]).await;
+    let rig = Rig::finding(By(names.address()));
+    let jobs = [with_callback(job("a", "answer"), NAMED)];
+
+    let answer = rig.process(&jobs).await;
+    assert_eq!((answer.finished.len(), answer.returned.len(), rig.calls()), (0, 1, 0));
+    assert_eq!(rig.returned()[0].code, "callback_name");
+    assert!(rig.record("a").await.is_none(), "nothing was claimed");
+
+    timeout(LONG, async {
+        while rig.calls() == 0 {
+            rig.process(&jobs).await;
+        }
+    })
+    .await
+    .expect("it is found in the end");
+    let record = rig.record("a").await.expect("a record");
+    assert!(matches!(record.state, State::Done(_)), "{record:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_has_ended_is_handed_off_although_its_callbacks_name_cannot_be_looked_up() {
+    let names = NameServer::start([vec![PUBLIC], vec![]]).await;
+    let rig = Rig::finding(By(names.address()));
+    let jobs = [with_callback(job("a", "answer"), NAMED)];
+    assert_eq!(rig.process(&jobs).await.returned.len(), 1);
+    let other = "https://other.example.com:8443/";
+
+    let mut messages = rig.messages(&[with_callback(job("a", "answer"), other)]).await;
+    messages[0].receive_count = 2;
+    assert_eq!(rig.work_off(messages, LONG).await.returned.len(), 1);
+
+    let slot = rig.record("a").await.and_then(|it| it.callback).expect("a callback");
+    assert_eq!(slot.callback.host(), "other.example.com");
+    assert_eq!((rig.calls(), slot.failures), (1, 1), "that counts as a failed try");
 }

@@ -8,6 +8,7 @@ use mcp_batch::{
     lease::{CallbackSlot, CallbackState, Decision, Ledger, Repeat, WhyDead},
     queue::Message,
     resend::{Resent, resend},
+    sweep::sweep,
     webhook::{CourierSettings, Schedule},
 };
 use mcp_batch_testkit::{Receiver, Reply};
@@ -132,8 +133,12 @@ async fn not_found_is_believed_later_than_other_refusals() {
     callback.assert_ended(CallbackState::Sent, 10).await;
 
     let callback = Redelivered::new(quick()).await;
+    assert!(!callback.again(Reply::status(404)).await, "n8n may be starting, for minutes");
+    let tries = callback.receiver.count();
+    assert!(tries > 10, "{tries}");
+    callback.rig.let_pass(240);
     assert!(callback.again(Reply::status(404)).await);
-    callback.assert_ended(CallbackState::Dead(WhyDead::ReceiverGone), 10).await;
+    callback.assert_ended(CallbackState::Dead(WhyDead::ReceiverGone), tries + 1).await;
 }
 
 #[tokio::test]
@@ -179,10 +184,10 @@ async fn an_answer_is_not_read_to_its_end() {
 #[tokio::test]
 async fn a_callback_is_tried_for_days_and_then_given_up() {
     let callback = Redelivered::new(Rig::new(4)).await;
+    callback.rig.let_pass(10 * 86_400);
+    assert!(!callback.again(Reply::status(503)).await, "a backlog is no reason to give up");
     callback.rig.let_pass(259_190);
-    assert!(!callback.again(Reply::status(503)).await);
-    callback.rig.let_pass(259_190);
-    assert!(!callback.again(Reply::status(503)).await, "it is owed since the job ended");
+    assert!(!callback.again(Reply::status(503)).await, "it has failed for less than three days");
     callback.rig.let_pass(20);
     assert!(callback.again(Reply::status(503)).await);
     callback.assert_ended(CallbackState::Dead(WhyDead::Exhausted), 3).await;
@@ -230,6 +235,47 @@ async fn a_dead_callback_is_sent_again_when_a_person_asks_for_it() {
     let _ = environment.ledger.decide(key, Decision::Resend, now).await.expect("an answer");
     assert!(callback.again(Reply::status(204)).await, "or by its message");
     callback.assert_ended(CallbackState::Sent, 4).await;
+}
+
+#[tokio::test]
+async fn a_callback_that_a_person_has_sent_again_has_all_its_time_anew() {
+    let callback = Redelivered::new(Rig::new(4)).await;
+    assert!(callback.again(Reply::status(410)).await);
+    let environment = callback.rig.worker.environment();
+    let key = callback.rig.record("a").await.expect("a record").key;
+    callback.rig.let_pass(30 * 86_400);
+    callback.receiver.set_default(Reply::status(503));
+    let again = resend(environment.post(), key, Deadline::after(LONG)).await;
+    assert_eq!(again.expect("an answer"), Resent::Tried(CallbackState::Pending));
+
+    for hours in [24, 24, 20] {
+        callback.rig.let_pass(hours * 3_600);
+        let swept = sweep(&callback.rig.worker.shared(), Deadline::after(LONG)).await;
+        assert_eq!(swept.expect("an answer").callbacks_failed, 1, "by the sweep");
+    }
+    callback.rig.let_pass(5 * 3_600);
+    let swept = sweep(&callback.rig.worker.shared(), Deadline::after(LONG)).await;
+    assert_eq!(swept.expect("an answer").callbacks_dead, 1);
+
+    callback.assert_ended(CallbackState::Dead(WhyDead::Exhausted), 6).await;
+}
+
+#[tokio::test]
+async fn a_callback_is_sent_again_in_the_words_of_its_first_success() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    let mut job = with_callback(job("a", "answer"), &receiver.url("/"));
+    job["metadata"] = serde_json::json!({"row": 17, "name": "Zoë"});
+    assert_eq!(rig.process(&[job]).await.finished.len(), 1);
+    let environment = rig.worker.environment();
+    let key = rig.record("a").await.expect("a record").key;
+
+    let again = resend(environment.post(), key, Deadline::after(LONG)).await;
+
+    assert_eq!(again.expect("an answer"), Resent::Tried(CallbackState::Sent));
+    let deliveries = receiver.deliveries();
+    assert_eq!((deliveries.len(), receiver.distinct_ids()), (2, 1));
+    assert_eq!(deliveries[0].body(), deliveries[1].body());
+    assert_eq!(deliveries[1].json()["data"]["metadata"]["row"], 17);
 }
 
 #[test]

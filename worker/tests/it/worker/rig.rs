@@ -17,12 +17,14 @@ use mcp_batch::{
     environment::{Environment, Observation, Observer, Policy, Ports},
     error::{ErrorClass, JobError},
     job::{Job, JobKey, Namespace},
-    lease::{Claim, ClaimRequest, Ledger, Lost, Outcome, OwnerToken, Record, Repeat, Usage},
+    lease::{
+        Claim, ClaimRequest, Delivery, Ledger, Lost, Outcome, OwnerToken, Record, Repeat, Usage,
+    },
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
     tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
-    webhook::{AllowedHosts, Courier, CourierSettings},
+    webhook::{AllowedHosts, Courier, CourierSettings, Lookup, SystemLookup},
 };
 use mcp_batch_testkit::wait_until;
 use rusqlite::Connection;
@@ -71,6 +73,9 @@ pub(super) struct Scripted {
     pub(super) calls: AtomicUsize,
     pub(super) running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
+    lost_running: AtomicUsize,
+    /// Calls that began while a lost worker's job ran, or that were such a job's beside others.
+    pub(super) beside_suspects: AtomicUsize,
     began: Mutex<Vec<String>>,
     releases: Semaphore,
     window: Window,
@@ -98,11 +103,12 @@ impl Window {
 }
 
 /// One call under way, over when dropped.
-struct Running<'a>(&'a Scripted);
+struct Running<'a>(&'a Scripted, usize);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, SeqCst);
+        self.0.lost_running.fetch_sub(self.1, SeqCst);
     }
 }
 
@@ -112,7 +118,12 @@ impl Scripted {
         self.calls.fetch_add(1, SeqCst);
         let running = self.running.fetch_add(1, SeqCst) + 1;
         self.most_running.fetch_max(running, SeqCst);
-        Running(self)
+        let lost = usize::from(job.id().as_str().starts_with("lost-"));
+        let lost_running = self.lost_running.fetch_add(lost, SeqCst) + lost;
+        if lost_running > 0 && running > 1 {
+            self.beside_suspects.fetch_add(1, SeqCst);
+        }
+        Running(self, lost)
     }
 
     #[expect(clippy::panic, reason = "it is asked to")]
@@ -183,12 +194,15 @@ pub(super) struct Returned {
 }
 
 #[derive(Default)]
-pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize, AtomicUsize);
+pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize, AtomicUsize, AtomicUsize);
 
 impl Observer for Returns {
     fn observe(&self, observation: Observation<'_>) {
         if let Observation::Ended { .. } = observation {
             self.1.fetch_add(1, SeqCst);
+        }
+        if let Observation::Delivered { delivery: Delivery::Dead(_), .. } = observation {
+            self.3.fetch_add(1, SeqCst);
         }
         if let Observation::Refused { .. } = observation {
             self.2.fetch_add(1, SeqCst);
@@ -235,7 +249,7 @@ impl Rig {
     /// Behind this gate.
     pub(super) fn limited(concurrency: usize, gate: Gate) -> Self {
         let plan = CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe };
-        Self::made(concurrency, plan, allowing_loopback(), gate, |_| {})
+        Self::made(concurrency, plan, allowing_loopback(), SystemLookup, gate, |_| {})
     }
 
     pub(super) fn sending(
@@ -244,13 +258,22 @@ impl Rig {
         callbacks: CourierSettings,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
-        Self::made(concurrency, plan, callbacks, Gate::default(), change)
+        Self::made(concurrency, plan, callbacks, SystemLookup, Gate::default(), change)
+    }
+
+    /// Without an allow-list, and with names that are looked up so.
+    pub(super) fn finding(lookup: impl Lookup) -> Self {
+        let plan = CallPlan { timeout: Duration::from_mins(1), repeat: Repeat::Safe };
+        let connect_timeout = Duration::from_millis(300);
+        let callbacks = CourierSettings { connect_timeout, ..CourierSettings::default() };
+        Self::made(16, plan, callbacks, lookup, Gate::default(), |_| {})
     }
 
     fn made(
         concurrency: usize,
         plan: CallPlan,
         callbacks: CourierSettings,
+        lookup: impl Lookup,
         gate: Gate,
         change: impl FnOnce(&mut Policy),
     ) -> Self {
@@ -262,7 +285,7 @@ impl Rig {
         let database = database.expect("a new ledger");
         let source = Source::default().with("MCP_BATCH_CALLBACK_SECRETS", Some(SECRET));
         let secrets = Secrets::fixed(source).expect("a sound secret");
-        let courier = Courier::new(callbacks, secrets, clock.clone());
+        let courier = Courier::looking_up(lookup, callbacks, secrets, clock.clone());
         let mut policy = Policy::default();
         policy.callbacks.backoff.base = NOT_HERE;
         change(&mut policy);
@@ -271,6 +294,8 @@ impl Rig {
             calls: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
+            lost_running: AtomicUsize::new(0),
+            beside_suspects: AtomicUsize::new(0),
             began: Mutex::default(),
             releases: Semaphore::new(0),
             window: Window::default(),
@@ -385,7 +410,7 @@ impl Rig {
             tool: job.tool().clone(),
             tenant: None,
             payload_hash: job.payload_hash(),
-            callback: None,
+            callback: job.callback().cloned(),
             membership: None,
             metadata: None,
             token: OwnerToken::fresh(),
@@ -422,6 +447,11 @@ impl Rig {
 
     pub(super) fn returned(&self) -> Vec<Returned> {
         self.returns.0.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Callbacks that were given up, of jobs and of batches.
+    pub(super) fn dead_callbacks(&self) -> usize {
+        self.returns.3.load(SeqCst)
     }
 
     /// Messages that need no more work.

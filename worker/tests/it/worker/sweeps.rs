@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcp_batch::{
     clock::Deadline,
-    lease::{Attention, CallbackState, Ledger, Repeat},
+    lease::{Attention, CallbackState, Claim, Ledger, Lost, Outcome, Repeat, Settlement, Usage},
     queue::Queue,
     sweep::{Swept, sweep},
 };
@@ -92,6 +92,26 @@ async fn a_callback_whose_message_is_gone_is_sent_again_in_the_same_words() {
 }
 
 #[tokio::test]
+async fn a_callback_that_was_never_tried_is_told_once_its_message_must_be_gone() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    // The worker dies between the outcome and the first try, and the queue loses the message.
+    let rejected = with_callback(job("a", "answer"), &receiver.url("/"));
+    let Claim::Owned(lease) = rig.lose(&rejected, Lost::TakeOver).await else {
+        panic!("it is new")
+    };
+    let environment = rig.worker.environment();
+    let outcome = Outcome { result: "yes".into(), usage: Usage::free(), offline: false };
+    let now = environment.clock.now();
+    environment.ledger.settle(&lease, Settlement::Complete(outcome), now).await.expect("saved");
+
+    rig.let_pass(2 * HOUR_S - 60);
+    assert_eq!(pass(&rig).await, Swept::default(), "its message may come yet");
+    rig.let_pass(61);
+    assert_eq!(pass(&rig).await, Swept { callbacks_sent: 1, ..Swept::default() });
+    assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
 async fn a_batch_whose_deliverer_is_lost_with_its_message_is_told() {
     let (rig, receiver) = (Rig::new(4), Receiver::start().await);
     receiver.respond_with([Reply::status(503)]);
@@ -106,7 +126,7 @@ async fn a_batch_whose_deliverer_is_lost_with_its_message_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_and_what_is_held_is_counted_for_people() {
+async fn what_is_given_up_is_counted_and_what_is_held_is_listed_for_people() {
     let never = plan(60_000, Repeat::Never);
     let rig = Rig::with(4, never, |_| {});
     let receiver = Receiver::start().await;
@@ -116,7 +136,12 @@ async fn what_is_given_up_and_what_is_held_is_counted_for_people() {
 
     let swept = pass(&rig).await;
 
-    assert_eq!(swept, Swept { held: 1, dead: 1, ..Swept::default() });
+    let [held] = &swept.held_jobs[..] else { panic!("{swept:?}") };
+    assert_eq!((&*held.namespace, &*held.id, &*held.tool), ("default", "held", "scripted"));
+    let settled = rig.record("held").await.expect("a record").settled;
+    assert_eq!(held.held_since, settled.rfc3339());
+    let held_jobs = swept.held_jobs.clone();
+    assert_eq!(swept, Swept { held: 1, held_jobs, dead: 1, ..Swept::default() });
     assert!(swept.is_idle());
     let ledger = &rig.worker.environment().ledger;
     let now = rig.worker.environment().clock.now();

@@ -2,6 +2,7 @@
 
 use mcp_batch::{
     clock::UnixMs,
+    error::JobError,
     fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
@@ -53,6 +54,10 @@ macro_rules! forward_the_rest {
 
         async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
             self.0.mark_batch(key, delivery, now).await
+        }
+
+        async fn refuse(&self, request: ClaimRequest, error: JobError) -> Answer<Record> {
+            self.0.refuse(request, error).await
         }
 
         async fn reject(

@@ -229,7 +229,7 @@ impl<'a, L: Ledger> World<'a, L> {
                 if matches!(answer, Answer::Lost) {
                     let first = match settled {
                         Settled::Saved(record) => Some(record),
-                        Settled::Fenced => None,
+                        Settled::Fenced | Settled::Unkept(_) => None,
                     };
                     let unheard = Request::Settle { run, settlement, first };
                     self.desks[worker].unheard.push(unheard);

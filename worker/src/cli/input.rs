@@ -1,9 +1,25 @@
 //! A file of jobs taken apart: JSON Lines or a JSON array, one item at a time, so that a broken
 //! item harms no other and no file is too large.
 
-use std::io::{self, BufRead};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
 
 use crate::job::MAX_BODY_BYTES;
+
+/// Opens the file; `-` is standard input.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::other("it is a folder; expected a file of jobs"));
+    }
+    Ok(Box::new(BufReader::with_capacity(64 * 1024, file)))
+}
 
 /// One item of the file, not judged yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -190,7 +206,8 @@ fn trailing<R: BufRead>(reader: &mut R, line: u64) -> io::Result<Option<Item>> {
     }
 }
 
-fn skip_byte_order_mark<R: BufRead>(reader: &mut R) -> io::Result<()> {
+/// Windows programs begin their files with one.
+pub(super) fn skip_byte_order_mark<R: BufRead>(reader: &mut R) -> io::Result<()> {
     if reader.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
         reader.consume(3);
     }

@@ -1,0 +1,60 @@
+//! `mcp-batch dlq list`: what lies there, in groups.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use super::{
+    meant::MeantArgs,
+    place::{PlaceArgs, at},
+    table::{Columns, as_json, remarks, table},
+};
+use crate::dead_letter::{Desk, Edits, survey};
+
+/// Counts the dead letters by class of error, code, tool, age and the state of their jobs.
+///
+/// Nothing is changed. On AWS a letter is received to be read, and put back at the end: its receive count
+/// grows, and meanwhile others do not see it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    meant: MeantArgs,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Runs the command.
+pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let (filter, edits, limit) = (args.meant.filter(), Edits::default(), args.place.limit);
+    let survey = at!(args.place.open().await?, |letters, desk| {
+        let desk = Desk {
+            ledger: &desk.ledger,
+            namespace: &desk.policy.namespace,
+            clock: &desk.clock,
+            check: &|_| Ok(()),
+        };
+        survey(&letters, &desk, &filter, &edits, limit, |_| {}).await?
+    });
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", as_json(&survey))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match survey.letters() {
+        0 => writeln!(out, "No dead letters, of {} that were looked at.", survey.seen)?,
+        letters => {
+            writeln!(out, "{}", table(&survey, &Columns::What))?;
+            writeln!(out, "{letters} dead letters.")?;
+        }
+    }
+    for remark in remarks(&survey, limit) {
+        writeln!(out, "{remark}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,104 @@
+//! Groups of dead letters as people read them.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use serde_json::{Value, json};
+
+use super::on_one_line;
+use crate::{
+    clock::UnixMs,
+    dead_letter::{Age, Group, Survey},
+};
+
+/// Columns of a table of groups.
+pub(super) enum Columns {
+    /// What they are.
+    What,
+    /// What a replay would do with them.
+    Plan,
+}
+
+/// A table with a row for each group.
+pub(super) fn table(survey: &Survey, columns: &Columns) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(match columns {
+        Columns::What => ["letters", "class", "code", "tool", "dead for", "state", "for example"],
+        Columns::Plan => ["letters", "action", "state", "class", "code", "tool", "for example"],
+    });
+    for group in &survey.groups {
+        let kind = &group.kind;
+        let class = kind.class.unwrap_or("none").to_owned();
+        let code = kind.code.as_deref().map_or_else(none, on_one_line);
+        let tool = kind.tool.as_deref().map_or_else(none, on_one_line);
+        let state = kind.standing.as_str().to_owned();
+        let letters = group.letters.to_string();
+        let examples = on_one_line(&group.examples.join(", "));
+        table.add_row(match columns {
+            Columns::What => [letters, class, code, tool, age(kind.age), state, examples],
+            Columns::Plan => {
+                let action = match kind.left_because.filter(|why| *why != "standing") {
+                    Some(why) => format!("{} ({why})", kind.action),
+                    None => kind.action.to_owned(),
+                };
+                [letters, action, state, class, code, tool, examples]
+            }
+        });
+    }
+    if let Some(column) = table.column_mut(0) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn none() -> String {
+    "–".to_owned()
+}
+
+fn age(age: Age) -> String {
+    match age {
+        Age::Hour => "< 1 h",
+        Age::Day => "< 1 d",
+        Age::Week => "< 7 d",
+        Age::Older => "≥ 7 d",
+    }
+    .to_owned()
+}
+
+/// What the survey saw beside the groups, a line each.
+pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if survey.is_cut_off {
+        remarks.push(format!("Only {limit} letters were looked at: there may be more (--limit)."));
+    }
+    if survey.hidden > 0 {
+        remarks.push(format!(
+            "About {} more are hidden: somebody else looks at them, or was killed doing so.",
+            survey.hidden
+        ));
+    }
+    remarks.extend(survey.groups.iter().filter_map(|group| {
+        let example = group.examples.first().map_or("", String::as_str);
+        let problem = on_one_line(group.problem.as_deref()?);
+        Some(on_one_line(&format!("{example} is left: {problem}")))
+    }));
+    remarks
+}
+
+/// The same as one JSON object.
+pub(super) fn as_json(survey: &Survey) -> Value {
+    json!({
+        "seen": survey.seen,
+        "letters": survey.letters(),
+        "is_cut_off": survey.is_cut_off,
+        "hidden": survey.hidden,
+        "groups": survey.groups.iter().map(group).collect::<Vec<_>>(),
+    })
+}
+
+fn group(group: &Group) -> Value {
+    let mut value = serde_json::to_value(group).unwrap_or_default();
+    value["oldest"] = UnixMs::rfc3339(group.oldest).into();
+    value["latest"] = UnixMs::rfc3339(group.latest).into();
+    value
+}

@@ -1,0 +1,97 @@
+//! `mcp-batch held list`.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use serde_json::{Value, json};
+
+use crate::{
+    api::view::JobView,
+    cli::{
+        store::Store,
+        world::{World, WorldArgs},
+    },
+    clock::UnixMs,
+    lease::{Attention, Found, Ledger},
+};
+
+/// The most that are looked at, of all namespaces together.
+const MOST: usize = 1_000;
+
+/// Lists the jobs that wait for a person, those that were held first first.
+///
+/// It asks an index, never the whole ledger.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    world: WorldArgs,
+}
+
+/// Runs the command.
+pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let told = match args.world.open().await? {
+        World::File(store) => in_store(&store).await?,
+        #[cfg(feature = "aws")]
+        World::Aws(store) => in_store(&store).await?,
+        World::Server(client) => client.get("/v1/held").await?,
+    };
+    let mut out = io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{told}")?,
+        false => print(&mut out, &told)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As a server tells it.
+async fn in_store(store: &impl Store) -> anyhow::Result<Value> {
+    let desk = store.desk()?;
+    let found = desk.ledger.attention(Attention::Held, UnixMs(i64::MAX), MOST).await?;
+    let truncated = found.len() == MOST;
+    let own = |found| match found {
+        Found::Job(record) if record.namespace == desk.policy.namespace => {
+            Some(JobView::from(&*record))
+        }
+        Found::Job(_) | Found::Batch(..) => None,
+    };
+    let jobs: Vec<JobView> = found.into_iter().filter_map(own).collect();
+    Ok(json!({"jobs": jobs, "truncated": truncated}))
+}
+
+fn print(out: &mut impl Write, told: &Value) -> io::Result<()> {
+    let jobs = told["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if jobs.is_empty() {
+        writeln!(out, "No jobs wait for a person.")?;
+    } else {
+        writeln!(out, "{}", table(jobs))?;
+    }
+    if told["truncated"] == true {
+        writeln!(out, "There may be more than the {MOST} that were looked at.")?;
+    }
+    Ok(())
+}
+
+fn table(jobs: &[Value]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["job", "tool", "begun", "attempts", "why"]);
+    for job in jobs {
+        let text = |value: &Value| value.as_str().unwrap_or("–").to_owned();
+        table.add_row([
+            text(&job["id"]),
+            text(&job["tool"]),
+            text(&job["started_at"]),
+            job["attempts"].to_string(),
+            text(&job["error"]["message"]).replace(char::is_control, " "),
+        ]);
+    }
+    table
+}

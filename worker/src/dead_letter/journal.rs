@@ -1,0 +1,192 @@
+//! What a replay has sent and not yet deleted, in a file: whoever was killed goes on from there.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, BufRead, BufReader, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::LetterId;
+use crate::job::JobKey;
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error("{path}: the journal cannot be used: {error}; name another file by --journal")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "{path}: another replay is at work with this journal; wait for it, or name another file by --journal"
+    )]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It tells of a replay of something else.
+    #[error(
+        "{path}: the journal of another replay, which was not finished: {began_as}; give its command again, or name \
+         another file by --journal"
+    )]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// What that replay was asked for.
+        began_as: String,
+    },
+}
+
+/// What a replay has sent.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    letters: HashSet<LetterId>,
+    jobs: HashSet<JobKey>,
+}
+
+/// A job that was sent for a letter.
+#[derive(Deserialize, Serialize)]
+struct Line {
+    letter: String,
+    job: String,
+}
+
+impl Journal {
+    /// Begins a journal of the replay that is described so, or goes on with it.
+    pub fn open(path: &Path, asked: &Value) -> Result<Self, JournalError> {
+        let told = |error| JournalError::File { path: path.to_owned(), error };
+        let opened =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+        let file = opened.map_err(told)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(JournalError::Taken { path: path.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(told(error)),
+        }
+        let (letters, jobs) = (HashSet::new(), HashSet::new());
+        let mut journal = Self { path: path.to_owned(), file, letters, jobs };
+        match journal.read().map_err(told)? {
+            None => journal.write(&[asked]).map_err(told)?,
+            Some(began_as) if began_as == *asked => {}
+            Some(began_as) => {
+                let began_as = began_as.to_string();
+                return Err(JournalError::Other { path: path.to_owned(), began_as });
+            }
+        }
+        Ok(journal)
+    }
+
+    /// What stands there, of which a line that was cut off is forgotten: what it told of was not deleted.
+    fn read(&mut self) -> io::Result<Option<Value>> {
+        let mut reader = BufReader::new(&self.file);
+        let (mut began_as, mut sound, mut text) = (None, 0, String::new());
+        while reader.read_line(&mut text)? > 0 && text.ends_with('\n') {
+            match (&began_as, serde_json::from_str::<Line>(&text)) {
+                (None, _) => began_as = Some(serde_json::from_str(&text)?),
+                (Some(_), Ok(line)) => {
+                    self.letters.insert(LetterId(line.letter));
+                    self.jobs.extend(JobKey::from_hex(&line.job));
+                }
+                (Some(_), Err(error)) => return Err(error.into()),
+            }
+            sound += text.len() as u64;
+            text.clear();
+        }
+        self.file.set_len(sound)?;
+        self.file.seek(io::SeekFrom::Start(sound))?;
+        Ok(began_as)
+    }
+
+    fn write<T: Serialize>(&mut self, lines: &[T]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)?;
+            text.push(b'\n');
+        }
+        self.file.write_all(&text)?;
+        self.file.sync_data()
+    }
+
+    /// Whether a job was sent for the letter.
+    pub(super) fn has_letter(&self, letter: &LetterId) -> bool {
+        self.letters.contains(letter)
+    }
+
+    /// Whether the job was sent, for whichever letter.
+    pub(super) fn has_job(&self, job: JobKey) -> bool {
+        self.jobs.contains(&job)
+    }
+
+    /// Notes that these were sent; durable when this returns.
+    pub(super) fn note(&mut self, sent: &[(LetterId, JobKey)]) -> Result<(), JournalError> {
+        let line = |(letter, job): &(LetterId, JobKey)| Line {
+            letter: letter.0.clone(),
+            job: job.to_string(),
+        };
+        let lines: Vec<Line> = sent.iter().map(line).collect();
+        let written = self.write(&lines);
+        written.map_err(|error| JournalError::File { path: self.path.clone(), error })?;
+        self.letters.extend(sent.iter().map(|(letter, _)| letter.clone()));
+        self.jobs.extend(sent.iter().map(|(_, job)| *job));
+        Ok(())
+    }
+
+    /// The replay is over: nothing that was sent lies with the dead letters any more.
+    pub fn finish(self) -> Result<(), JournalError> {
+        let removed = fs::remove_file(&self.path);
+        removed.map_err(|error| JournalError::File { path: self.path, error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::Namespace;
+
+    fn sent(n: usize) -> (LetterId, JobKey) {
+        let id = format!("job-{n}").parse().expect("an id");
+        (LetterId(format!("letter-{n}")), JobKey::of(&Namespace::default(), &id))
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_off_is_gone_on_with_and_that_of_another_replay_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let asked = json!({"source": "here"});
+        let mut journal = Journal::open(&path, &asked).expect("a new one");
+        journal.note(&[sent(1), sent(2)]).expect("noted");
+        assert!(matches!(Journal::open(&path, &asked), Err(JournalError::Taken { .. })));
+        drop(journal);
+        let mut file = OpenOptions::new().append(true).open(&path).expect("the file");
+        file.write_all(b"{\"letter\":\"letter-3\",\"jo").expect("a line that is cut off");
+
+        let other = Journal::open(&path, &json!({"source": "there"}));
+        assert!(
+            matches!(&other, Err(error @ JournalError::Other { .. }) if error.to_string().contains("here"))
+        );
+        drop(other);
+        let mut journal = Journal::open(&path, &asked).expect("the same one");
+        assert!(journal.has_letter(&sent(2).0) && journal.has_job(sent(1).1));
+        assert!(!journal.has_letter(&sent(3).0));
+        journal.note(&[sent(3)]).expect("noted");
+        drop(journal);
+        let journal = Journal::open(&path, &asked).expect("the same one");
+        assert!(journal.has_letter(&sent(3).0));
+        journal.finish().expect("removed");
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,192 @@
+//! A ledger of a process that dies at chosen moments: from then on nothing comes back to it.
+
+use std::{future::pending, sync::Arc};
+
+use mcp_batch::{
+    clock::UnixMs,
+    error::JobError,
+    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
+    lease::{
+        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
+        Mark, Record, Refusal, Settled, Settlement,
+    },
+};
+use tokio::sync::Notify;
+
+type Answer<T> = Result<T, LedgerError>;
+
+/// After which step of a message's way the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Moment {
+    Claimed,
+    Settled,
+    /// It saw whether the batch is over.
+    Looked,
+    Taken,
+    /// It read all members.
+    Read,
+    /// Its callback was posted, and not marked.
+    Posted,
+    Marked,
+}
+
+/// The death of a process.
+#[derive(Clone, Default)]
+pub(super) struct Death(Arc<Notify>);
+
+impl Death {
+    pub(super) async fn came(&self) {
+        self.0.notified().await;
+    }
+}
+
+pub(super) struct Mortal<L> {
+    ledger: Arc<L>,
+    dies: Box<dyn Fn(Moment) -> bool + Send + Sync>,
+    death: Death,
+}
+
+impl<L> Mortal<L> {
+    /// Dies where `dies` says so.
+    pub(super) fn new(
+        ledger: Arc<L>,
+        dies: impl Fn(Moment) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { ledger, dies: Box::new(dies), death: Death::default() }
+    }
+
+    pub(super) fn death(&self) -> Death {
+        self.death.clone()
+    }
+
+    async fn live_on_after(&self, moment: Moment) {
+        if (self.dies)(moment) {
+            self.death.0.notify_one();
+            pending::<()>().await;
+        }
+    }
+}
+
+impl<L: Ledger> Ledger for Mortal<L> {
+    async fn claim(&self, request: ClaimRequest) -> Answer<Claim> {
+        let claim = self.ledger.claim(request).await;
+        if matches!(claim, Ok(Claim::Owned(_))) {
+            self.live_on_after(Moment::Claimed).await;
+        }
+        claim
+    }
+
+    async fn settle(&self, lease: &Lease, how: Settlement, now: UnixMs) -> Answer<Settled> {
+        let settled = self.ledger.settle(lease, how, now).await;
+        self.live_on_after(Moment::Settled).await;
+        settled
+    }
+
+    async fn batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
+        let batch = self.ledger.batch(key).await;
+        self.live_on_after(Moment::Looked).await;
+        batch
+    }
+
+    async fn take_batch(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+        until: UnixMs,
+    ) -> Answer<Option<BatchRecord>> {
+        let taken = self.ledger.take_batch(key, now, until).await;
+        if matches!(taken, Ok(Some(_))) {
+            self.live_on_after(Moment::Taken).await;
+        }
+        taken
+    }
+
+    async fn members(&self, key: BatchKey, from: u64, limit: usize) -> Answer<Vec<Member>> {
+        let members = self.ledger.members(key, from, limit).await;
+        if members.as_ref().is_ok_and(Vec::is_empty) {
+            self.live_on_after(Moment::Read).await;
+        }
+        members
+    }
+
+    async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
+        if delivery == Delivery::Sent {
+            self.live_on_after(Moment::Posted).await;
+        }
+        let marked = self.ledger.mark_batch(key, delivery, now).await;
+        if delivery == Delivery::Sent {
+            self.live_on_after(Moment::Marked).await;
+        }
+        marked
+    }
+
+    async fn extend(&self, lease: &Lease, ends: UnixMs) -> Answer<bool> {
+        self.ledger.extend(lease, ends).await
+    }
+
+    async fn mark(&self, key: JobKey, epoch: u64, mark: Mark, now: UnixMs) -> Answer<()> {
+        self.ledger.mark(key, epoch, mark, now).await
+    }
+
+    async fn cancel(&self, request: ClaimRequest) -> Answer<Result<Record, Refusal>> {
+        self.ledger.cancel(request).await
+    }
+
+    async fn decide(
+        &self,
+        key: JobKey,
+        decision: Decision,
+        now: UnixMs,
+    ) -> Answer<Result<Record, Refusal>> {
+        self.ledger.decide(key, decision, now).await
+    }
+
+    async fn refuse(&self, request: ClaimRequest, error: JobError) -> Answer<Record> {
+        self.ledger.refuse(request, error).await
+    }
+
+    async fn reject(
+        &self,
+        namespace: Namespace,
+        membership: Membership,
+        rejection: Rejection,
+    ) -> Answer<()> {
+        self.ledger.reject(namespace, membership, rejection).await
+    }
+
+    async fn close_batch(
+        &self,
+        key: BatchKey,
+        size: u64,
+        now: UnixMs,
+    ) -> Answer<Result<BatchRecord, CloseRefusal>> {
+        self.ledger.close_batch(key, size, now).await
+    }
+
+    async fn renew_batch(&self, key: BatchKey, now: UnixMs) -> Answer<Option<BatchRecord>> {
+        self.ledger.renew_batch(key, now).await
+    }
+
+    async fn cancel_batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
+        self.ledger.cancel_batch(key).await
+    }
+
+    async fn attention(&self, what: Attention, now: UnixMs, limit: usize) -> Answer<Vec<Found>> {
+        self.ledger.attention(what, now, limit).await
+    }
+
+    async fn note_request(
+        &self,
+        key: RequestKey,
+        body: BodyHash,
+        now: UnixMs,
+        expires: UnixMs,
+    ) -> Answer<BodyHash> {
+        self.ledger.note_request(key, body, now, expires).await
+    }
+
+    async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {
+        self.ledger.read(keys).await
+    }
+}
