@@ -6,10 +6,11 @@
 run:
 	cargo run --release -- run fixtures/jobs.jsonl
 
-# Every test, beside a loopback AWS (installed into target/, needs python3 of at least 3.11).
+# Every test, beside a loopback AWS (installed into target/, needs python3 of at least 3.11); then no secret and no input may
+# be in any log that they wrote.
 # cargo-nextest runs them faster where it is installed.
 test:
-	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- cargo $$runner
+	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- scripts/logs run -- cargo $$runner
 	cargo test --workspace --doc
 
 # What other programs must say to it: every script in scripts/e2e, one after another.

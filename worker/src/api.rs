@@ -108,6 +108,7 @@ impl<P: Ports> Api<P> {
 
     /// Every route, and those that stand `beside`, with what goes before them.
     pub fn router(self, settings: &ApiSettings, beside: Router) -> Router {
+        let tracer = self.environment.tracer.clone();
         let (access, rate) = (self.access.clone(), Rate::new(settings.rate_per_second));
         let guarded = |scopes, methods: MethodRouter<Self>| {
             let guard = Guard { access: access.clone(), rate: rate.clone(), scopes };
@@ -143,7 +144,7 @@ impl<P: Ports> Api<P> {
             })
             .with_state(self)
             .merge(beside);
-        front::before(routes, settings)
+        front::before(routes, settings, tracer)
     }
 }
 

@@ -8,7 +8,12 @@ mod returns;
 mod room;
 mod waiting;
 
-use std::{collections::HashMap, future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore},
@@ -32,6 +37,7 @@ use crate::{
     error::{ErrorClass, JobError},
     queue::{Message, Queue, Receipt},
     run::{self, Run, Verdict},
+    trace,
 };
 
 /// A message whose task died comes back after this.
@@ -246,6 +252,7 @@ impl<'a, P: Ports> Batch<'a, P> {
         let worker = self.worker.clone();
         let (message, deadline, stop) =
             (Arc::clone(&entry.message), self.deadline, self.stop.clone());
+        let event = trace::current();
         let task = async move {
             Run {
                 environment: &worker.environment,
@@ -253,6 +260,8 @@ impl<'a, P: Ports> Batch<'a, P> {
                 bounds: &worker.bounds,
                 deadline,
                 stop: &stop,
+                event,
+                failed: OnceLock::new(),
             }
             .to_verdict(permit)
             .await

@@ -61,6 +61,11 @@ impl Clock {
         Self(Arc::new(now))
     }
 
+    /// The machine's clock in nanoseconds since the Unix epoch, as spans have it.
+    pub(crate) fn unix_ns() -> i128 {
+        jiff::Timestamp::now().as_nanosecond()
+    }
+
     /// The present moment.
     pub fn now(&self) -> UnixMs {
         (self.0)()

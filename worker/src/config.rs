@@ -11,6 +11,7 @@ mod keys;
 mod llm;
 mod policy;
 mod source;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,7 @@ pub use self::{
     llm::{llm, required_llm},
     policy::policy,
     source::{ConfigError, Source},
+    traces::traces,
 };
 
 /// Jobs at once in one process, where nothing else is said.

@@ -8,10 +8,11 @@ use crate::{
     clock::Clock,
     error::JobError,
     job::{Job, JobKey, Namespace},
-    lease::{Delivery, Ledger, Lost, Record, Usage},
+    lease::{Delivery, Ledger, Lost, Record, State, Usage},
     queue::Queue,
     retry::Backoff,
     tool::{CallPlan, Tools},
+    trace::Tracer,
     webhook::{Courier, Schedule},
 };
 
@@ -41,6 +42,8 @@ pub struct Environment<P: Ports> {
     pub policy: Policy,
     /// Who is told what happens.
     pub observer: Arc<dyn Observer>,
+    /// Who traces it.
+    pub tracer: Tracer,
 }
 
 impl<P: Ports> Environment<P> {
@@ -233,6 +236,19 @@ pub enum End<'a> {
     Duplicate(&'a Record),
     /// Without a record: it is no job, or another job has its id.
     Rejected(&'a JobError),
+}
+
+impl<'a> End<'a> {
+    /// Why the job has no result, if it failed or waits for a person.
+    pub(crate) fn error(&self) -> Option<&'a JobError> {
+        match self {
+            Self::Rejected(error) => Some(error),
+            Self::Fresh(record) | Self::Duplicate(record) => match &record.state {
+                State::Failed(error) | State::Held(error) => Some(error),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// A call that runs. Its end is told however it comes, also if it is dropped in the middle.

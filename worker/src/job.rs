@@ -27,6 +27,7 @@ use self::{fields::Fields, raw::RawJob};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
+    trace::TraceContext,
 };
 
 /// The largest body that is read, in bytes: what SQS carries.
@@ -49,6 +50,8 @@ pub struct Job {
     expires_at: Option<UnixMs>,
     max_cost_usd: Option<f64>,
     tenant: Option<Tenant>,
+    trace: Option<TraceContext>,
+    has_traceparent: bool,
 }
 
 impl Job {
@@ -75,6 +78,7 @@ impl Job {
         let expires_at = fields.optional("expires_at", fields::timestamp);
         let max_cost_usd = fields.optional("max_cost_usd", |value| fields::positive_number(&value));
         let tenant = fields.optional("tenant", Tenant::parse);
+        let trace = fields.optional("traceparent", traceparent);
 
         match (id, tool, input, fields.finish()) {
             (Some(id), Some(tool), Some((input, value)), problems) if problems.is_empty() => {
@@ -90,6 +94,8 @@ impl Job {
                     expires_at,
                     max_cost_usd,
                     tenant,
+                    has_traceparent: trace.is_some(),
+                    trace: trace.flatten(),
                 })
             }
             (id, tool, _, problems) => {
@@ -157,10 +163,26 @@ impl Job {
         self.tenant.as_ref()
     }
 
+    /// The span of whoever sent it.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    /// Whether its text has one, sound or not.
+    pub(crate) fn has_traceparent(&self) -> bool {
+        self.has_traceparent
+    }
+
     /// The hash over tool, input and model: the same id with another one is a conflict.
     pub fn payload_hash(&self) -> PayloadHash {
         self.payload_hash
     }
+}
+
+/// A text that names no span is no reason to refuse a job: whoever traces may be older or newer.
+fn traceparent(value: Value) -> Result<Option<TraceContext>, Problem> {
+    let text = fields::string(value, "a traceparent, as in W3C's Trace Context")?;
+    Ok(TraceContext::parse(&text))
 }
 
 fn metadata(value: Value) -> Result<Value, Problem> {

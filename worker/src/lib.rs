@@ -50,6 +50,7 @@ pub mod spending;
 pub mod sweep;
 pub mod telemetry;
 mod tell;
+pub mod trace;
 
 #[cfg(feature = "api")]
 pub mod api;

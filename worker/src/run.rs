@@ -13,7 +13,7 @@ mod rejection;
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
@@ -30,10 +30,11 @@ use crate::{
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
     error::{ErrorClass, JobError, code},
-    job::{Job, JobKey, Namespace},
+    job::{InvalidJob, Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
     tool::{CallPlan, Gates, ToolError, Tools},
+    trace::{self, TraceContext},
 };
 
 /// A message that was not begun comes back within this.
@@ -65,6 +66,10 @@ pub(crate) struct Run<'a, P: Ports> {
     pub(crate) bounds: &'a Bounds,
     pub(crate) deadline: Deadline,
     pub(crate) stop: &'a Stop,
+    /// The span of the event that brought it.
+    pub(crate) event: Option<TraceContext>,
+    /// The class of the error that the job ended with.
+    pub(crate) failed: OnceLock<&'static str>,
 }
 
 /// The message's job, and what is known of it before it is claimed.
@@ -80,7 +85,23 @@ struct Subject {
 impl<P: Ports> Run<'_, P> {
     /// Runs the message's job as far as it goes now.
     pub(crate) async fn to_verdict(&self, permit: OwnedSemaphorePermit) -> Verdict {
-        let job = match Job::parse(&self.message.body) {
+        let job = Job::parse(&self.message.body);
+        let (tracer, known) = (&self.environment.tracer, job.as_ref().ok());
+        let mut span = trace::message(tracer, self.message, known, self.event);
+        journal::traced(span.context());
+        let verdict = span.scope(self.judge(job, permit)).await;
+        if let Some(class) = self.failed.get() {
+            trace::failed(&mut span, class);
+        }
+        verdict
+    }
+
+    async fn judge(
+        &self,
+        job: Result<Job, Box<InvalidJob>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Verdict {
+        let job = match job {
             Ok(job) => job,
             Err(invalid) => {
                 drop(permit);
@@ -423,6 +444,10 @@ impl<P: Ports> Run<'_, P> {
 
     fn ended(&self, key: Option<JobKey>, end: End<'_>, burial: Burial) -> Verdict {
         journal::ended(&end);
+        if let Some(error) = end.error() {
+            // It ends once.
+            let _ = self.failed.set(error.class.as_str());
+        }
         let message_id = self.message.id.as_str();
         self.environment.observer.observe(Observation::Ended { message_id, key, end });
         match burial {

@@ -21,7 +21,13 @@ pub mod prometheus;
 
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::{Layer, fmt, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
+};
 
 pub use self::level::Level;
 use self::lines::JsonLines;
@@ -44,6 +50,12 @@ pub fn init(default: Level) {
 pub fn init_in_lambda() {
     let level = Level::own().or_else(Level::of_lambda).unwrap_or(Level::Info);
     let _ = registry().with(json_lines().with_filter(level::filter(level))).try_init();
+}
+
+/// The same for a program that uses the library: JSON lines, to `writer`.
+pub fn init_to(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, level: Level) {
+    let lines = JsonLines::new(writer, Clock::system());
+    let _ = registry().with(lines.with_filter(level::filter(level))).try_init();
 }
 
 fn json_lines() -> JsonLines<fn() -> io::Stderr> {

@@ -40,6 +40,7 @@ use crate::{
     job::{Callback, Job},
     lease::{CallbackSlot, Delivery, WhyDead},
     secret::Secrets,
+    trace,
 };
 
 /// With less time than this nothing is posted: it would count as a failure of the receiver's.
@@ -200,9 +201,10 @@ impl Courier {
         let longest_wait = self.settings.longest_wait.min(can_wait);
         let turn = self.turns.next(callback.address(), longest_wait).await?;
         let time = self.settings.timeout.min(deadline.time_left());
-        let began = Instant::now();
-        let answer = self.post(way, callback, event, time).await;
+        let (mut span, began) = (trace::callback(callback), Instant::now());
+        let answer = span.scope(self.post(way, callback, event, time)).await;
         let took = began.elapsed();
+        trace::delivered(&mut span, answer.status());
         turn.note(&answer);
         let delivery = judge::judge(&answer, slot, self.clock.now());
         Ok(Attempt { delivery, retry_after: answer.retry_after(), took })
@@ -224,6 +226,9 @@ impl Courier {
         match sign::signatures(&keys.signing, event, now.seconds()) {
             Some(signature) => request = request.header("webhook-signature", signature),
             None => self.warn_once(),
+        }
+        if let Some(context) = trace::current() {
+            request = request.header("traceparent", context.to_string());
         }
         if let Some((name, value)) = &keys.callback_header {
             request = request.header(name, value.clone());

@@ -19,6 +19,7 @@ use super::{
     access::Caller,
     answer,
     body::{JsonBody, named},
+    enqueue::traced,
     idempotency::{self, Identity},
     problem::Problem,
     view::JobState,
@@ -31,6 +32,7 @@ use crate::{
     queue::{NewMessage, Queue},
     run::catching_panics,
     tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools},
+    trace,
 };
 
 /// The longest that a call may take: API Gateway waits 30 s for an answer.
@@ -149,10 +151,12 @@ impl<P: Ports> Api<P> {
         let within = plan.timeout.min(CALLED_WITHIN);
         let context = CallContext { timeout: within, attempt: 1, epoch: 1 };
         let running = RunningCall::begin(&*self.environment.observer, job);
-        let called =
-            timeout(within + TOOL_GRACE, catching_panics(Box::pin(tools.call(job, &context))))
-                .await;
-        match called.unwrap_or_else(|_| Err(too_slow(within))) {
+        let mut span = trace::call(job);
+        let call = catching_panics(Box::pin(span.scope(tools.call(job, &context))));
+        let called = timeout(within + TOOL_GRACE, call).await;
+        let called = called.unwrap_or_else(|_| Err(too_slow(within)));
+        trace::called(&mut span, job, called.as_ref());
+        match called {
             Ok(Outcome { result, usage, .. }) => {
                 running.end(&usage);
                 gates.upstream.succeeded();
@@ -210,15 +214,16 @@ impl<P: Ports> Api<P> {
         if self.environment.queue.holds(key).await? == Some(true) {
             return Ok(());
         }
+        let span = trace::enqueue(&self.environment.tracer, 1);
         let message = NewMessage {
-            body,
+            body: traced(body, job, span.context()),
             namespace: Some(caller.namespace.clone()),
             job: Some(key),
             group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
             first_seen: self.environment.clock.now(),
             delay: Duration::ZERO,
         };
-        self.environment.queue.send(vec![message]).await?;
+        span.scope(self.environment.queue.send(vec![message])).await?;
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use serde_json::Map;
 
 use self::submission::{Batch, Draft, Submission};
 use super::{
@@ -30,10 +31,14 @@ use crate::{
     environment::Ports,
     error::{ErrorClass, JobError},
     fan_in::Rejection,
-    job::{BodyHash, InvalidJob, Job, JobKey, Membership, Tenant},
+    job::{BodyHash, InvalidJob, Job, JobKey, MAX_BODY_BYTES, Membership, Tenant, with_fields},
     lease::Ledger,
     queue::{NewMessage, Queue},
+    trace::{self, TraceContext},
 };
+
+/// The most that a span's ids add to a job's text: `"traceparent":"…",`.
+const MAX_TRACEPARENT_BYTES: usize = 128;
 
 /// What became of a request.
 #[derive(Debug, Serialize)]
@@ -223,10 +228,10 @@ impl<P: Ports> Api<P> {
         let now = self.environment.clock.now();
         let sound = orders.iter_mut().filter(|order| matches!(order.fate, Fate::Sound { .. }));
         let sound: Vec<_> = sound.collect();
-        let message = |order: &&mut Order| {
+        let message = |order: &&mut Order, trace| {
             let Fate::Sound { job, .. } = &order.fate else { return None };
             Some(NewMessage {
-                body: order.body.clone(),
+                body: traced(order.body.clone(), job, trace),
                 namespace: Some(caller.namespace.clone()),
                 job: Some(JobKey::of(&caller.namespace, job.id())),
                 group: job.tenant().map(|tenant: &Tenant| tenant.as_str().to_owned()),
@@ -234,8 +239,9 @@ impl<P: Ports> Api<P> {
                 delay: std::time::Duration::ZERO,
             })
         };
-        let messages = sound.iter().filter_map(message).collect();
-        let sent = self.environment.queue.send_each(messages).await;
+        let span = trace::enqueue(&self.environment.tracer, sound.len());
+        let messages = sound.iter().filter_map(|order| message(order, span.context())).collect();
+        let sent = span.scope(self.environment.queue.send_each(messages)).await;
         for (order, sent) in sound.into_iter().zip(sent) {
             let (Err(error), Fate::Sound { job, .. }) = (sent, &order.fate) else { continue };
             tracing::warn!(%error, "a job was not taken by the queue");
@@ -243,6 +249,15 @@ impl<P: Ports> Api<P> {
             order.fate = Refused::of_job(job, error, now);
         }
     }
+}
+
+/// A job that names no span bears that of its sending, where there is room for it.
+pub(super) fn traced(body: Bytes, job: &Job, sending: Option<TraceContext>) -> Bytes {
+    let has_room = body.len() + MAX_TRACEPARENT_BYTES <= MAX_BODY_BYTES;
+    let Some(context) = sending.filter(|_| has_room && !job.has_traceparent()) else { return body };
+    let field = ("traceparent".to_owned(), context.to_string().into());
+    let text = str::from_utf8(&body).map(str::trim_start);
+    text.map_or(body.clone(), |text| with_fields(&Map::from_iter([field]), text))
 }
 
 /// An id that comes twice is one job, or two that cannot have it both.

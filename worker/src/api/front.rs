@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -14,7 +14,10 @@ use tokio::time::timeout;
 use tower_http::cors::CorsLayer;
 
 use super::problem::Problem;
-use crate::config::ApiSettings;
+use crate::{
+    config::ApiSettings,
+    trace::{self, TraceContext, Tracer},
+};
 
 /// API Gateway gives up after 30 s ("Integration timeout", quotas of HTTP APIs); an answer of ours
 /// is better than its own.
@@ -38,9 +41,10 @@ struct Doors {
 }
 
 /// The routes behind their front.
-pub(super) fn before(routes: Router, settings: &ApiSettings) -> Router {
+pub(super) fn before(routes: Router, settings: &ApiSettings, tracer: Tracer) -> Router {
     let (hosts, origins) = (settings.hosts.clone(), settings.origins.clone());
     let doors = Arc::new(Doors { hosts, origins });
+    let routes = routes.layer(from_fn_with_state(tracer, traced));
     let routes = routes.layer(from_fn(in_time)).layer(from_fn_with_state(doors, let_in));
     match cors(&settings.origins) {
         Some(cors) => routes.layer(cors),
@@ -55,6 +59,19 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(CORS_HEADERS);
     (!origins.is_empty()).then(|| layer.allow_origin(origins))
+}
+
+/// What somebody looks at by the second is not traced.
+async fn traced(State(tracer): State<Tracer>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let is_traced = |route: &String| route.starts_with("/v1/") || route == "/mcp";
+    let Some(route) = route.filter(is_traced) else { return next.run(request).await };
+    let header = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let parent = header.and_then(TraceContext::parse);
+    let mut span = trace::request(&tracer, request.method().as_str(), &route, parent);
+    let response = span.scope(next.run(request)).await;
+    trace::answered(&mut span, response.status().as_u16());
+    response
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

@@ -7,7 +7,10 @@ mod metrics;
 use std::{
     collections::BTreeSet,
     process::ExitCode,
-    sync::{Arc, Once},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, SystemTime},
 };
@@ -33,11 +36,17 @@ use crate::{
     config::{self, Role, Source},
     lease::LedgerError,
     queue::Message,
-    telemetry,
+    telemetry, trace,
 };
 
 /// Time kept free at the end of an invocation for deferring messages and for the answer itself.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
+
+/// Time kept free for the answer behind what is sent to a collector.
+const FLUSH_MARGIN: Duration = Duration::from_millis(300);
+
+/// The longest that an answer waits for a collector.
+const LONGEST_FLUSH: Duration = Duration::from_secs(2);
 
 /// Starts the function, and ends only if it cannot be started or the runtime goes away.
 pub fn main() -> ExitCode {
@@ -91,7 +100,12 @@ async fn sweep(source: Source, metrics: Metrics) -> anyhow::Result<()> {
         let (sweep, metrics) = (sweep.clone(), metrics.clone());
         async move {
             let (id, deadline) = (&*event.context.request_id, deadline(event.context.deadline()));
-            let swept = sweep.pass(deadline).instrument(span(id)).await;
+            let swept = async {
+                let swept = sweep.pass(deadline).await?;
+                tracing::info!(?swept, "swept");
+                Ok::<_, LedgerError>(swept)
+            };
+            let swept = swept.instrument(span(id)).await;
             metrics.tell(id);
             swept
         }
@@ -104,8 +118,15 @@ async fn work(worker: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
         let (worker, metrics) = (worker.clone(), metrics.clone());
         async move {
             let id = event.context.request_id.clone();
-            let answer = worker.handle(event).instrument(span(&id)).await;
+            let ends = event.context.deadline();
+            let mut traced = worker.invocation(&event.context, "pubsub");
+            let answer = traced.scope(worker.handle(event)).instrument(span(&id)).await;
+            if answer.is_err() {
+                trace::failed(&mut traced, "invalid_event");
+            }
+            drop(traced);
             metrics.tell(&id);
+            worker.flush(ends).await;
             answer
         }
     };
@@ -122,16 +143,18 @@ async fn serve(aws: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
     let router = api.router(&settings, axum::Router::new());
     let handler = move |request: lambda_http::Request| {
         let (aws, router, metrics) = (aws.clone(), router.clone(), metrics.clone());
-        let context = request.lambda_context_ref();
-        let id = context.map(|context| context.request_id.clone()).unwrap_or_default();
+        let context = request.lambda_context_ref().cloned().unwrap_or_default();
         async move {
             let answer = async {
                 aws.keep_fresh().await;
                 let Ok(response) = router.oneshot(request).await;
                 whole(response).await
             };
-            let answer = answer.instrument(span(&id)).await;
-            metrics.tell(&id);
+            let traced = aws.invocation(&context, "http");
+            let answer = traced.scope(answer).instrument(span(&context.request_id)).await;
+            drop(traced);
+            metrics.tell(&context.request_id);
+            aws.flush(context.deadline()).await;
             answer
         }
     };
@@ -147,7 +170,21 @@ async fn whole(response: axum::response::Response) -> Result<Response<Body>, Str
 }
 
 impl AwsWorker {
-    async fn handle(self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, EventError> {
+    /// The span of an invocation.
+    fn invocation(&self, context: &lambda_runtime::Context, trigger: &'static str) -> trace::Span {
+        static IS_WARM: AtomicBool = AtomicBool::new(false);
+        let is_cold = !IS_WARM.swap(true, Relaxed);
+        trace::invocation(&self.worker().environment().tracer, context, trigger, is_cold)
+    }
+
+    /// Sends spans while the invocation has time for it: afterwards the process is frozen.
+    async fn flush(&self, ends: SystemTime) {
+        let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
+        let time = left.saturating_sub(FLUSH_MARGIN).min(LONGEST_FLUSH);
+        self.worker().environment().tracer.flush(time).await;
+    }
+
+    async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, EventError> {
         self.keep_fresh().await;
         let deadline = deadline(event.context.deadline());
         warn_if_short(deadline, self.longest_job());
@@ -188,7 +225,9 @@ async fn work_off(
     let now = worker.environment().clock.now();
     let messages = event.records.into_iter().map(|record| message(record, now));
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
-    let answer = worker.process(messages, order, deadline, &Stop::default()).await;
+    let event = trace::event(&worker.environment().tracer, messages.len());
+    let stop = Stop::default();
+    let answer = event.scope(worker.process(messages, order, deadline, &stop)).await;
     Ok(response(answer))
 }
 

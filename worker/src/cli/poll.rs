@@ -7,7 +7,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::{net::TcpListener, time::interval};
 
-use super::setup::{LlmArgs, Signals};
+use super::setup::{LAST_FLUSH, LlmArgs, Signals};
 use crate::{
     aws::setup::{AwsWorker, Fallback},
     batch::Stop,
@@ -107,13 +107,18 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let health = health::serve(listener, poller.in_vain_since(), metrics, stop.clone());
     let sweeping = sweep_until_stopped(aws.worker().shared(), sweep::EVERY, stop.clone());
     tokio::spawn(sweeping);
+    let tracer = aws.worker().environment().tracer.clone();
+    tokio::spawn(tracer.clone().flush_until_stopped(stop.clone()));
     let running = poller.run(&stop);
     tokio::pin!(health, running);
     let mut signals = Signals::new()?;
     let mut refresh = interval(KEEP_FRESH);
     loop {
         tokio::select! {
-            () = &mut running => return Ok(ExitCode::SUCCESS),
+            () = &mut running => {
+                tracer.flush(LAST_FLUSH).await;
+                return Ok(ExitCode::SUCCESS);
+            }
             served = &mut health => served.context("/healthz")?,
             () = signals.next() => if stop.is_draining() { stop.interrupt() } else { stop.drain() },
             // Beside the jobs: a reading may take seconds.

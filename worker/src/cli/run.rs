@@ -141,6 +141,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let results =
         results::write(&out, &entries, &tally, &session.embedded.environment.ledger).await;
     results.with_context(unwritable)?;
+    session.embedded.environment.tracer.flush(setup::LAST_FLUSH).await;
     let summary = Summary::of(&entries, &tally, began.elapsed(), out);
     summary.print(args.json)?;
     Ok(summary.exit_code())
@@ -198,6 +199,7 @@ impl Session {
         let mut look = interval_at(tokio::time::Instant::now() + LOOK_FOR_DEAD, LOOK_FOR_DEAD);
         let mut signals = setup::Signals::new()?;
         let environment = Arc::clone(&self.embedded.environment);
+        tokio::spawn(environment.tracer.clone().flush_until_stopped(self.stop.clone()));
         tokio::spawn(sweep_until_stopped(environment, sweep::EVERY, self.stop.clone()));
         let poller = self.poller.run(&self.stop);
         tokio::pin!(poller);

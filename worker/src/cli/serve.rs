@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, time::interval};
 
 use super::{
     metrics,
-    setup::{Embedded, LOOK_FOR_DEAD, LlmArgs, Plan, Signals},
+    setup::{Embedded, LAST_FLUSH, LOOK_FOR_DEAD, LlmArgs, Plan, Signals},
 };
 use crate::{
     api::{Access, Api, for_readers},
@@ -145,11 +145,16 @@ impl Session {
         tokio::pin!(ended);
         let desk = Arc::clone(environment);
         tokio::spawn(sweep_until_stopped(desk, sweep::EVERY, self.stop.clone()));
+        let tracer = &environment.tracer;
+        tokio::spawn(tracer.clone().flush_until_stopped(self.stop.clone()));
         let mut signals = Signals::new()?;
         let mut look = interval(LOOK_FOR_DEAD);
         loop {
             tokio::select! {
-                _ = &mut ended => return Ok(ExitCode::SUCCESS),
+                _ = &mut ended => {
+                    tracer.flush(LAST_FLUSH).await;
+                    return Ok(ExitCode::SUCCESS);
+                }
                 () = signals.next() => self.signalled(),
                 _ = look.tick() => self.embedded.free_what_dead_processes_held().await,
             }

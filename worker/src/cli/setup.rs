@@ -12,6 +12,7 @@ use crate::{
     local::{Database, SqliteLedger, SqliteQueue},
     secret::Secrets,
     tool::{CONNECTIONS_BESIDE_CALLS, Catalog, LlmClient, Tools},
+    trace::{Destination, Tracer},
     webhook::Courier,
 };
 
@@ -20,6 +21,9 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// How often processes on the same file that died are looked for.
 pub(super) const LOOK_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// How long the last spans may take on their way to a collector, when a command ends.
+pub(super) const LAST_FLUSH: Duration = Duration::from_secs(2);
 
 /// Queue and ledger in one file, tools from the catalog.
 pub(super) struct LocalPorts;
@@ -76,6 +80,9 @@ impl Embedded {
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let courier = courier.map_err(anyhow::Error::msg)?;
         let database = Database::open(&config::database(source), clock.clone())?;
+        let queue_name = Destination { system: "sqlite", name: "jobs".to_owned() };
+        let tracer = Tracer::open(config::traces(source)?, queue_name);
+        let tracer = tracer.map_err(anyhow::Error::msg)?;
         let environment = Environment {
             ledger: SqliteLedger::new(database.clone()),
             queue: queue(database.clone()),
@@ -84,6 +91,7 @@ impl Embedded {
             clock,
             policy: Policy { busy_wait: BUSY_WAIT, ..policy },
             observer,
+            tracer,
         };
         Ok(Self { environment: Arc::new(environment), concurrency, database })
     }

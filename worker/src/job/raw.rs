@@ -13,7 +13,7 @@ use super::{MAX_BODY_BYTES, fields::Problem};
 const INPUT: &str = "input";
 
 /// Every field of the contract.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "id",
     "tool",
     INPUT,
@@ -24,6 +24,7 @@ const FIELDS: [&str; 10] = [
     "expires_at",
     "max_cost_usd",
     "tenant",
+    "traceparent",
 ];
 
 /// The fields that are there, and what is there that should not be.

@@ -18,6 +18,7 @@ use crate::{
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
     retry::Backoff,
     tool::{CallContext, CallPlan, Passes, ToolError, Tools},
+    trace::{self, Span},
 };
 
 /// A tool keeps its own timeout; this much later its future is dropped.
@@ -51,12 +52,21 @@ enum CallEnd {
 }
 
 impl CallEnd {
-    fn told(self, running: RunningCall<'_>) -> Self {
+    fn told(self, running: RunningCall<'_>, span: &mut Span, job: &Job) -> Self {
         match &self {
-            Self::Answered(outcome) => running.end(&outcome.usage),
-            Self::Failed(failure) => running.end(&failure.usage),
+            Self::Answered(outcome) => {
+                running.end(&outcome.usage);
+                trace::called(span, job, Ok(outcome));
+            }
+            Self::Failed(failure) => {
+                running.end(&failure.usage);
+                trace::called(span, job, Err(failure));
+            }
             // As when it is dropped: nobody knows what it used.
-            Self::Stopped => drop(running),
+            Self::Stopped => {
+                drop(running);
+                trace::failed(span, "stopped");
+            }
         }
         self
     }
@@ -96,7 +106,9 @@ impl<P: Ports> Run<'_, P> {
             CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
         let running = RunningCall::begin(&*self.environment.observer, job);
         // Boxed: what a call needs is there while it lasts.
-        let call = catching_panics(Box::pin(self.environment.tools.call(job, &context)));
+        let mut span = trace::call(job);
+        let call =
+            catching_panics(Box::pin(span.scope(self.environment.tools.call(job, &context))));
         let end = tokio::select! {
             ended = timeout(plan.timeout + TOOL_GRACE, call) => match ended {
                 Ok(Ok(outcome)) => CallEnd::Answered(outcome),
@@ -109,7 +121,7 @@ impl<P: Ports> Run<'_, P> {
             () = self.stop.interrupting() => CallEnd::Stopped,
             () = self.lease_lost(lease) => CallEnd::Stopped,
         };
-        end.told(running)
+        end.told(running, &mut span, job)
     }
 
     /// Returns once somebody else has the job, where hearts beat.

@@ -9,6 +9,7 @@ use crate::{
     job::{InvalidJob, Job, Membership, Tenant},
     lease::{Lease, Record, State},
     queue::Message,
+    trace::TraceContext,
 };
 
 /// What a message's lines have in common. At the level of errors, so that it is there for each of them.
@@ -24,6 +25,13 @@ pub(crate) fn span(message: &Message) -> Span {
         epoch = Empty,
         trace_id = Empty,
     )
+}
+
+/// In which trace it is found.
+pub(super) fn traced(context: Option<TraceContext>) {
+    if let Some(context) = context {
+        Span::current().record("trace_id", context.trace_id());
+    }
 }
 
 /// Which job it is.
@@ -61,17 +69,13 @@ pub(super) fn claimed(lease: &Lease) {
 /// The message needs no more work.
 pub(super) fn ended(end: &End<'_>) {
     match end {
-        End::Fresh(record) => of_record(record, "job ended", false),
-        End::Duplicate(record) => of_record(record, "job had ended before", true),
+        End::Fresh(record) => of_record(record, end.error(), "job ended", false),
+        End::Duplicate(record) => of_record(record, end.error(), "job had ended before", true),
         End::Rejected(error) => rejected(error),
     }
 }
 
-fn of_record(record: &Record, message: &'static str, duplicate: bool) {
-    let error = match &record.state {
-        State::Failed(error) | State::Held(error) => Some(error),
-        _ => None,
-    };
+fn of_record(record: &Record, error: Option<&JobError>, message: &'static str, duplicate: bool) {
     let usage = &record.usage;
     tracing::info!(
         outcome = outcome(&record.state),

@@ -35,6 +35,7 @@ use crate::{
     error::{ErrorClass, JobError},
     http::{NoAnswer, Response, Upstream},
     secret::Secrets,
+    trace,
 };
 
 /// The longest answer that is read, in bytes.
@@ -153,6 +154,9 @@ impl LlmClient {
         let mut request = Request::post(&*self.endpoint).header(CONTENT_TYPE, "application/json");
         if self.settings.api == LlmApi::LiteLlm {
             request = request.header("x-litellm-call-id", terms.job.id().as_str());
+        }
+        if let Some(context) = trace::current() {
+            request = request.header("traceparent", context.to_string());
         }
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, key.header());

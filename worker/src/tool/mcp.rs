@@ -7,6 +7,7 @@ mod events;
 mod failure;
 mod http;
 mod list;
+mod oauth;
 #[cfg(feature = "stdio")]
 mod program;
 mod progress;
@@ -26,6 +27,7 @@ use self::{
     failure::Terms,
     http::McpHttp,
     list::{RemoteTool, ToolList},
+    oauth::Grant,
     session::{Live, Session, Way},
     settings::{Place, ServerSettings},
 };
@@ -61,9 +63,10 @@ impl McpServer {
         clock: Clock,
     ) -> Result<Self, String> {
         let way = match settings::place(&mut spec)? {
-            Place::Remote(url, shown) => {
-                let credentials = Credentials::new(shown, secrets);
+            Place::Remote(url, shown, oauth) => {
                 let http = client::build(client::builder(usize::MAX)?)?;
+                let grant = oauth.map(|oauth| Grant::new(oauth, url.clone(), http.clone()));
+                let credentials = Credentials::new(shown, grant.transpose()?, secrets);
                 Way::Http(url, McpHttp::new(http, credentials, clock))
             }
             #[cfg(feature = "stdio")]

@@ -47,6 +47,14 @@ impl Answer {
         Self::Status { status, text: beginning(response).await, retry_after }
     }
 
+    /// The status, if there was an answer.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::Unreached | Self::Lost | Self::Forbidden => None,
+        }
+    }
+
     /// The pause that the receiver asked for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {

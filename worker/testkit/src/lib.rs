@@ -1,5 +1,5 @@
 //! Loopback stand-ins for everything `mcp-batch` talks to: [`FakeLlm`] for `LiteLLM`,
-//! [`FakeMcp`] and [`ModernMcp`] for MCP servers, [`Receiver`] for whoever gets the callbacks, [`MiniStack`] for AWS with an [`AwsProxy`] in front
+//! [`FakeMcp`] and [`ModernMcp`] for MCP servers, [`Receiver`] for whoever gets the callbacks, [`Collector`] for traces, [`MiniStack`] for AWS with an [`AwsProxy`] in front
 //! of it, [`FakeAws`] where AWS has to be fast and need not be right, and [`RuntimeApi`] with
 //! [`EventSource`] for what no emulator of Lambda gets right.
 //!
@@ -29,11 +29,13 @@
 //! | `mcp.rs` | MCP servers: one that fails by the name of the tool, one of the newest revision |
 //! | `receiver.rs` | the callback receiver and its scripted replies |
 //! | `fake_aws.rs` | a very fast AWS that knows next to nothing, for benchmarks |
+//! | `logbook.rs` | logs, and what must not be in them, kept for `scripts/logs` |
 //! | `litellm.rs` | the real `LiteLLM`, in front of providers of ours |
 //! | `ministack.rs` | AWS: one server for all tests, or one of its own |
 //! | `aws_proxy.rs` | what goes to AWS: seen, priced, and made to fail |
 //! | `runtime_api.rs` | Lambda's Runtime API, and the process of a function that polls it |
 //! | `event_source.rs` | the mapping from SQS to Lambda, rule by rule |
+//! | `collector.rs` | a collector of traces |
 //! | `cpu.rs` | which CPU a thread runs on |
 //! | `server.rs` | the thread, the socket, what was counted on it |
 #![expect(
@@ -46,6 +48,8 @@ use std::time::{Duration, Instant};
 
 mod aws_proxy;
 
+mod collector;
+
 mod cpu;
 
 mod event_source;
@@ -55,6 +59,8 @@ mod fake_aws;
 mod litellm;
 
 mod llm;
+
+mod logbook;
 
 mod mcp;
 
@@ -74,6 +80,7 @@ pub use bytes::Bytes;
 pub use hyper::{HeaderMap, Method};
 
 pub use crate::aws_proxy::{AwsCall, AwsProxy, Fault, Rule, Units, Watch};
+pub use crate::collector::{CollectedSpan, Collector};
 pub use crate::cpu::run_on_cpu;
 pub use crate::event_source::{
     EventSource, Mapping, Refused, Report, Source, SqsMessage, SqsQueue, WholeBatch,
@@ -81,6 +88,7 @@ pub use crate::event_source::{
 pub use crate::fake_aws::{FakeAws, FakeAwsBuilder};
 pub use crate::litellm::LiteLlm;
 pub use crate::llm::{Behaviour, FakeLlm, FakeLlmBuilder, RateLimit, Status};
+pub use crate::logbook::log_of;
 pub use crate::mcp::{FakeMcp, FakeMcpBuilder, LostSession, McpEra, ModernMcp};
 pub use crate::ministack::MiniStack;
 pub use crate::name_server::{NameServer, ask};

@@ -14,6 +14,8 @@ mod fault;
 
 mod modern;
 
+mod oauth;
+
 mod protocol;
 
 pub use self::modern::ModernMcp;
@@ -79,6 +81,7 @@ pub struct FakeMcpBuilder {
     lost_session: LostSession,
     page: Option<usize>,
     ttl_ms: Option<u64>,
+    oauth: Option<(String, String, u64)>,
 }
 
 #[derive(Debug)]
@@ -91,6 +94,7 @@ pub(crate) struct Mcp {
     tools: Mutex<Vec<Value>>,
     sessions: Mutex<BTreeSet<String>>,
     token: Mutex<Option<String>>,
+    oauth: Option<oauth::OAuth>,
     endless_list: AtomicBool,
     methods: Mutex<BTreeMap<String, usize>>,
     calls: Mutex<BTreeMap<String, usize>>,
@@ -125,6 +129,13 @@ impl FakeMcpBuilder {
         self
     }
 
+    /// Lets nobody in who shows no token, which it gives to this client alone: at `/token`, as its
+    /// metadata say, for so many seconds.
+    pub fn oauth(mut self, client_id: &str, client_secret: &str, expires_in_s: u64) -> Self {
+        self.oauth = Some((client_id.to_owned(), client_secret.to_owned(), expires_in_s));
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -140,6 +151,13 @@ impl FakeMcpBuilder {
             tools: Mutex::new(fault::tools()),
             sessions: Mutex::default(),
             token: Mutex::default(),
+            oauth: self.oauth.map(|(client_id, client_secret, expires_in_s)| oauth::OAuth {
+                client_id,
+                client_secret,
+                expires_in_s,
+                given: AtomicUsize::default(),
+                is_revoked: AtomicBool::default(),
+            }),
             endless_list: AtomicBool::default(),
             methods: Mutex::default(),
             calls: Mutex::default(),
@@ -182,6 +200,18 @@ impl FakeMcp {
     /// Answers 401 with a challenge to every request that does not show this bearer token.
     pub fn require_token(&self, token: &str) {
         *lock(&self.mcp.token) = Some(format!("Bearer {token}"));
+    }
+
+    /// How many access tokens it gave.
+    pub fn tokens(&self) -> usize {
+        self.mcp.oauth.as_ref().map_or(0, |oauth| oauth.given.load(SeqCst))
+    }
+
+    /// Takes the latest of them no more.
+    pub fn revoke_token(&self) {
+        if let Some(oauth) = &self.mcp.oauth {
+            oauth.is_revoked.store(true, SeqCst);
+        }
     }
 
     /// Forgets all sessions, as a restart does.

@@ -85,7 +85,7 @@ proptest! {
     #[test]
     fn the_parser_survives_any_json_in_any_field(
         job in any_job(),
-        field in prop::sample::select(vec!["id", "tool", "input", "model", "callback", "batch", "metadata", "expires_at", "max_cost_usd", "tenant"]),
+        field in prop::sample::select(vec!["id", "tool", "input", "model", "callback", "batch", "metadata", "expires_at", "max_cost_usd", "tenant", "traceparent"]),
         value in any_json(),
     ) {
         let mut job = job;

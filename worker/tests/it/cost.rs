@@ -1,6 +1,7 @@
 //! `mcp-batch cost`: what a ledger says was spent, and what a month would cost.
 
 use mcp_batch::{lease::Ledger, spending::Books};
+use mcp_batch_testkit::Receiver;
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,20 +11,21 @@ use crate::{
 
 #[tokio::test]
 async fn what_was_spent_is_added_up_by_tool_batch_tenant_day_and_model() {
-    let folder = Folder::new();
+    let (folder, receiver) = (Folder::new(), Receiver::start().await);
     let jobs: Vec<Value> = (0..6)
         .map(|n| {
             let mut job = summarize(&format!("job-{n}"), "One. Two.");
             job["tenant"] = format!("tenant-{}", n % 2).into();
             if n < 3 {
-                let callback = "https://n8n.example.com/";
+                let callback = receiver.url("/");
                 job["batch"] =
                     json!({"id": "nightly", "index": n, "size": 4, "callback": callback});
             }
             job
         })
         .collect();
-    let ran = folder.run(folder.jobs(&jobs)).args(["--offline"]).finish().await;
+    let ran = folder.run(folder.jobs(&jobs)).args(["--offline"]);
+    let ran = ran.env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1").finish().await;
     assert!(ran.code.is_some(), "{ran:?}");
 
     for (by, groups) in [

@@ -6,9 +6,12 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, Once},
+    time::{Duration, Instant},
 };
 
-use mcp_batch_testkit::{FakeLlm, wait_until};
+use mcp_batch::telemetry::{self, Level};
+use mcp_batch_testkit::{FakeLlm, PATIENCE, log_of, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -68,7 +71,10 @@ impl Folder {
     pub(crate) fn command(&self, name: &str) -> Run<'_> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-batch"));
         for (name, _) in std::env::vars_os() {
-            if ["MCP_BATCH_", "AWS_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+            if ["MCP_BATCH_", "AWS_", "OTEL_"]
+                .iter()
+                .any(|ours| name.to_string_lossy().starts_with(ours))
+            {
                 command.env_remove(name);
             }
         }
@@ -217,13 +223,19 @@ impl Running {
         self.child.wait().expect("it ends");
     }
 
-    pub(crate) async fn finish(mut self) -> Ended {
+    pub(crate) async fn finish(self) -> Ended {
+        self.finish_within(PATIENCE).await
+    }
+
+    /// The same for a command that has much to do.
+    pub(crate) async fn finish_within(mut self, patience: Duration) -> Ended {
         let mut status: Option<ExitStatus> = None;
-        wait_until("the command ends", || {
+        let began = Instant::now();
+        while status.is_none() {
+            assert!(began.elapsed() < patience, "waited {patience:?} in vain until it ends");
+            tokio::time::sleep(Duration::from_millis(5)).await;
             status = self.child.try_wait().expect("its status");
-            status.is_some()
-        })
-        .await;
+        }
         Ended {
             code: status.and_then(|status| status.code()),
             stdout: fs::read_to_string(&self.out_path).expect("what it printed"),
@@ -237,7 +249,16 @@ impl Drop for Running {
         // It has ended already, or a test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Its folder may be gone already.
+        let log = fs::read(&self.err_path).unwrap_or_default();
+        log_of("command").write_all(&log).expect("the folder of logs takes it");
     }
+}
+
+/// Keeps what the library logs in this process, at every level there is.
+pub(crate) fn log_this_process() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| telemetry::init_to(Mutex::new(log_of("process")), Level::Trace));
 }
 
 /// An address that nobody listens on.

@@ -174,6 +174,7 @@ fn table() -> Vec<(&'static str, Values)> {
         ),
         ("model", name_values()),
         ("tenant", name_values()),
+        ("traceparent", (vec![json!(""), json!("00-x"), chars(300)], vec![json!(1), Value::Null])),
         ("callback", callback_values()),
         ("metadata", (vec![Value::Null, json!(0), json!("x"), json!([]), json!({"a": 1})], vec![])),
         ("expires_at", time_values()),

@@ -12,6 +12,7 @@
 //! | `held.rs` | `mcp-batch held`: what waits for a person, and the decision |
 //! | `llm_answers.rs` | every way an LLM can answer, and what it means for a job |
 //! | `litellm.rs` | the real LiteLLM: `make e2e` runs it |
+//! | `logs.rs` | logs of each kind are kept, and searched by `make test` |
 //! | `llm_money.rs` | what calls are said to cost |
 //! | `limits.rs` | limits toward an upstream, told or found out |
 //! | `llm_prompts.rs` | what is said to an LLM, and what of it is told again |
@@ -52,6 +53,7 @@ mod llm_answers;
 mod llm_money;
 mod llm_prompts;
 mod llm_waits;
+mod logs;
 mod mcp;
 mod monitoring;
 mod poll;

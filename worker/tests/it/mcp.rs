@@ -6,6 +6,7 @@ mod commands;
 mod errors;
 mod jobs;
 mod lists;
+mod oauth;
 mod programs;
 mod results;
 mod rig;

@@ -12,3 +12,4 @@ mod mcp;
 mod page;
 mod rig;
 mod telling;
+mod traces;

@@ -19,6 +19,7 @@
 //! | `late.rs` | what a dead process sent, and arrives late |
 //! | `sweep.rs` | the other role of the binary |
 //! | `telling.rs` | the log, and the metrics in it |
+//! | `traces.rs` | spans, at the collector before the invocation ends |
 //! | `frozen.rs` | nothing runs on between invocations |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
@@ -37,6 +38,7 @@ mod letters;
 mod load;
 mod sweep;
 mod telling;
+mod traces;
 mod waits;
 
 mod blame;

@@ -12,8 +12,9 @@ use tokio::{sync::oneshot, time::sleep};
 
 use crate::lease::LedgerError;
 
-/// How long the first waits for others.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the first waits for others: little beside most tools' calls, and long enough for company at
+/// some ten jobs a second.
+const GATHER: Duration = Duration::from_millis(25);
 
 /// The most bytes of one request: DynamoDB takes 4 MB a transaction.
 const MAX_BYTES: usize = 3 * 1024 * 1024;

@@ -179,12 +179,8 @@ impl Args {
             compute(jobs, self.latency_s, guide::MEMORY_GB, aws),
             by_million("Lambda, requests", jobs, "requests", aws.lambda_million_requests.usd),
             by_million("API Gateway", jobs, "requests", aws.api_gateway_million_requests.usd),
-            Line {
-                part: "CloudWatch Logs",
-                usd: guide::LOGS_GB * aws.logs_gb.usd,
-                arithmetic: format!("{} GB × ${}", guide::LOGS_GB, aws.logs_gb.usd),
-            },
-            by_million("X-Ray, 5 %", jobs * TRACED, "traces", aws.xray_million_traces.usd),
+            if self.is_guides_scenario() { guide::logs(aws) } else { self.logs(aws) },
+            traces(jobs, aws),
             secret(aws),
             self.tokens(model),
         ];
@@ -218,7 +214,7 @@ impl Args {
             ),
             by_million("DynamoDB", units * jobs, "write units", write_units),
             self.logs(aws),
-            by_million("X-Ray, 5 %", invocations * TRACED, "traces", aws.xray_million_traces.usd),
+            traces(invocations, aws),
             secret(aws),
             self.tokens(model),
         ];
@@ -271,6 +267,11 @@ fn compute(invocations: f64, seconds: f64, memory_gb: f64, aws: &AwsPrices) -> L
             aws.lambda_arm64_gb_s.usd
         ),
     }
+}
+
+fn traces(invocations: f64, aws: &AwsPrices) -> Line {
+    let traces = (invocations * TRACED).ceil();
+    by_million("X-Ray, 5 %", traces, "traces", aws.xray_million_traces.usd)
 }
 
 fn secret(aws: &AwsPrices) -> Line {

@@ -3,7 +3,10 @@
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
-use super::forecast::{Month, usd};
+use super::{
+    forecast::{Line, Month, usd},
+    prices::AwsPrices,
+};
 
 /// The model of its scenario.
 pub(super) const MODEL: &str = "claude-sonnet-4-5";
@@ -12,7 +15,7 @@ pub(super) const MODEL: &str = "claude-sonnet-4-5";
 pub(super) const MEMORY_GB: f64 = 0.5;
 
 /// What it says that it logs in a month.
-pub(super) const LOGS_GB: f64 = 5.0;
+const LOGS_GB: f64 = 5.0;
 
 /// A month of 12,000 queries, by part, as it says.
 const CLAIMS: [(&str, f64); 6] = [
@@ -26,6 +29,15 @@ const CLAIMS: [(&str, f64); 6] = [
 
 /// Its sum.
 const CLAIMED_USD: f64 = 6.78;
+
+/// Its logs, of which it says how much they are.
+pub(super) fn logs(aws: &AwsPrices) -> Line {
+    Line {
+        part: "CloudWatch Logs",
+        usd: LOGS_GB * aws.logs_gb.usd,
+        arithmetic: format!("{LOGS_GB} GB × ${}", aws.logs_gb.usd),
+    }
+}
 
 /// Its figures, for programs.
 pub(super) fn claims() -> Value {

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{session::Live, settings::Timeouts};
-use crate::job::JobId;
+use crate::{job::JobId, trace};
 
 /// Who asks: servers may keep it, and refuse what they have done before.
 #[derive(Clone, Copy)]
@@ -75,6 +75,9 @@ fn meta(caller: Caller<'_>) -> RequestMetaObject {
     let mut meta = MetaObject::default();
     meta.0.insert("mcp-batch/jobId".to_owned(), caller.job_id.as_str().into());
     meta.0.insert("mcp-batch/epoch".to_owned(), json!(caller.epoch));
+    if let Some(context) = trace::current() {
+        meta.0.insert("traceparent".to_owned(), context.to_string().into());
+    }
     meta.into()
 }
 

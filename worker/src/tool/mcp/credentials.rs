@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
+use super::oauth::{Grant, NoToken};
 use crate::{config::Keys, secret::Secrets};
 
 /// Headers that the protocol or HTTP itself sets.
@@ -74,6 +75,11 @@ impl Shown {
         }
     }
 
+    /// Whether one of them says who we are.
+    pub(super) fn authorizes(&self) -> bool {
+        self.0.iter().any(|(name, _)| name == AUTHORIZATION)
+    }
+
     /// The headers with the secrets as `keys` has them.
     fn with(&self, keys: &Keys) -> Result<HeaderMap, NoSecret> {
         let header = |(name, text): &(HeaderName, HeaderText)| Ok((name.clone(), text.with(keys)?));
@@ -116,18 +122,17 @@ fn header(name: &str, text: &str) -> Result<(HeaderName, HeaderText), String> {
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
     shown: Arc<Shown>,
+    grant: Option<Arc<Grant>>,
     secrets: Secrets,
 }
 
 /// A text of the catalog that may be a secret.
-#[cfg(feature = "stdio")]
 #[derive(Debug)]
 pub(super) enum Text {
     Plain(String),
     Secret(String),
 }
 
-#[cfg(feature = "stdio")]
 impl Text {
     pub(super) fn new(text: String) -> Self {
         match text.strip_prefix(SECRET) {
@@ -159,21 +164,32 @@ pub(super) struct Present {
 }
 
 impl Credentials {
-    pub(super) fn new(shown: Shown, secrets: Secrets) -> Self {
-        Self { shown: Arc::new(shown), secrets }
+    pub(super) fn new(shown: Shown, grant: Option<Grant>, secrets: Secrets) -> Self {
+        Self { shown: Arc::new(shown), grant: grant.map(Arc::new), secrets }
     }
 
     /// What is shown with a request that is made now.
-    pub(super) fn present(&self) -> Result<Present, NoSecret> {
+    pub(super) async fn present(&self) -> Result<Present, NoToken> {
         let keys = self.secrets.current();
-        Ok(Present { headers: self.shown.with(&keys)?, keys })
+        self.made_of(keys).await
     }
 
-    /// The same after a refusal, if it has changed since.
+    /// The same after a refusal, if it has changed since. A token is asked for anew.
     pub(super) async fn other_than(&self, refused: &Present) -> Option<Present> {
         let keys = self.secrets.renew(&refused.keys).await;
-        let headers = self.shown.with(&keys).ok()?;
-        (headers != refused.headers).then_some(Present { headers, keys })
+        if let (Some(grant), Some(token)) = (&self.grant, refused.headers.get(AUTHORIZATION)) {
+            grant.forget(token);
+        }
+        let present = self.made_of(keys).await.ok()?;
+        (present.headers != refused.headers).then_some(present)
+    }
+
+    async fn made_of(&self, keys: Arc<Keys>) -> Result<Present, NoToken> {
+        let mut headers = self.shown.with(&keys)?;
+        if let Some(grant) = &self.grant {
+            headers.insert(AUTHORIZATION, grant.header(&keys).await?);
+        }
+        Ok(Present { headers, keys })
     }
 
     /// What no message may repeat.
@@ -184,6 +200,8 @@ impl Credentials {
             HeaderText::Secret { name, .. } => keys.named(name),
         };
         let secrets = self.shown.0.iter().filter_map(secret);
-        secrets.map(|secret| secret.expose_secret().to_owned()).collect()
+        let secrets = secrets.map(|secret| secret.expose_secret().to_owned());
+        let granted = self.grant.iter().flat_map(|grant| grant.hidden(&keys));
+        secrets.chain(granted).collect()
     }
 }

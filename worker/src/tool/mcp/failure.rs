@@ -11,6 +11,7 @@ use rmcp::{
 
 use super::{
     http::{HttpError, HttpFailure},
+    oauth::NoToken,
     reply::{OURS, OURS_TOO_LARGE},
 };
 use crate::{
@@ -230,9 +231,17 @@ fn of_transport(error: &DynamicTransportError, attempt: u32) -> Verdict {
 
 fn of_http(failure: &HttpFailure, attempt: u32) -> Verdict {
     match failure {
-        HttpFailure::NoSecret(problem) => {
+        HttpFailure::NoToken(NoToken::NoSecret(problem)) => {
             let what = format!("cannot be called: {problem}");
             Verdict::new(ErrorClass::Configuration, "no_secret", what)
+        }
+        HttpFailure::NoToken(NoToken::Refused(why)) => {
+            let what = "cannot be called, since no access token is given for it";
+            Verdict::new(ErrorClass::Configuration, "no_token", what).said(why.as_str())
+        }
+        HttpFailure::NoToken(NoToken::Unreachable(why)) => {
+            let what = "cannot be called, since no access token can be had for it now";
+            Verdict::new(ErrorClass::Transient, "no_token", what).said(why.as_str())
         }
         HttpFailure::Unreachable(why) => {
             let what = format!("cannot be reached: {why}");

@@ -19,7 +19,8 @@ use rmcp::{
 use sse_stream::Sse;
 
 use super::{
-    credentials::{Credentials, NoSecret},
+    credentials::Credentials,
+    oauth::NoToken,
     reply::{self, Asked},
 };
 use crate::clock::Clock;
@@ -35,7 +36,7 @@ const BOTH_KINDS: HeaderValue = HeaderValue::from_static("application/json, text
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum HttpFailure {
     #[error(transparent)]
-    NoSecret(#[from] NoSecret),
+    NoToken(#[from] NoToken),
     /// It was never sent.
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
@@ -86,7 +87,7 @@ impl McpHttp {
         &self,
         request: impl Fn(&Client) -> RequestBuilder + Send,
     ) -> Result<Response, HttpFailure> {
-        let present = self.credentials.present()?;
+        let present = self.credentials.present().await?;
         let response = sent(request(&self.client).headers(present.headers.clone())).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);

@@ -8,7 +8,10 @@ use url::Url;
 
 #[cfg(feature = "stdio")]
 use super::credentials::Text;
-use super::credentials::{HeaderSpec, Shown};
+use super::{
+    credentials::{HeaderSpec, Shown},
+    oauth::OAuthSpec,
+};
 #[cfg(feature = "stdio")]
 use crate::secret::Secrets;
 use crate::{lease::Repeat, tool::Limits};
@@ -42,6 +45,8 @@ pub(in crate::tool) struct ServerSpec {
     bearer: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    #[serde(default)]
+    oauth: Option<OAuthSpec>,
     #[serde(default)]
     era: Era,
     #[serde(default)]
@@ -106,8 +111,8 @@ pub(super) enum Era {
 /// Where a server is.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// At a URL, with what is shown to it.
-    Remote(Url, Shown),
+    /// At a URL, with what is shown to it, and how a token is had that is shown as well.
+    Remote(Url, Shown, Option<OAuthSpec>),
     /// On this machine.
     #[cfg(feature = "stdio")]
     Program(ProgramSpec),
@@ -270,11 +275,16 @@ pub(super) fn place(spec: &mut ServerSpec) -> Result<Place, String> {
         (Some(url), None) if spec.env.is_empty() => {
             let (bearer, headers) = (spec.bearer.take(), mem::take(&mut spec.headers));
             let shown = Shown::new(HeaderSpec { bearer, headers })?;
-            Ok(Place::Remote(self::url(&url)?, shown))
+            if spec.oauth.is_some() && shown.authorizes() {
+                return Err("oauth: there is a bearer or a header Authorization already".to_owned());
+            }
+            Ok(Place::Remote(self::url(&url)?, shown, spec.oauth.take()))
         }
         (Some(_), None) => Err("env: is for a server with a command".to_owned()),
-        (None, Some(_)) if spec.bearer.is_some() || !spec.headers.is_empty() => {
-            Err("bearer, headers: are for a server with a url".to_owned())
+        (None, Some(_))
+            if spec.bearer.is_some() || !spec.headers.is_empty() || spec.oauth.is_some() =>
+        {
+            Err("bearer, headers, oauth: are for a server with a url".to_owned())
         }
         (None, Some(command)) => program(command, mem::take(&mut spec.env)),
         _ => Err("expected one of url and command".to_owned()),
@@ -407,7 +417,7 @@ mod tests {
             ("", "expected one of url and command"),
             ("url = \"https://a/\"\ncommand = [\"a\"]", "expected one of url and command"),
             ("command = []", "command: expected a program"),
-            ("command = [\"a\"]\nbearer = \"secret:A\"", "bearer, headers: are for"),
+            ("command = [\"a\"]\nbearer = \"secret:A\"", "bearer, headers, oauth: are for"),
             ("url = \"https://a/\"\nenv = { A = \"a\" }", "env: is for"),
         ] {
             let error = place(&mut toml::from_str(text).expect("TOML")).expect_err(text);

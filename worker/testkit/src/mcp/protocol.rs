@@ -18,6 +18,10 @@ impl Answerer for Mcp {
         visit: Visit,
     ) -> Result<Response<Body>, Closed> {
         let request = Received::read(request).await?;
+        if let Some(answer) = self.oauth.as_ref().and_then(|oauth| oauth.answer(&request)) {
+            visit.end();
+            return Ok(answer);
+        }
         let message = serde_json::from_slice::<Value>(request.body()).unwrap_or_default();
         let method = match request.method() {
             &Method::POST => message["method"].as_str().unwrap_or_default().to_owned(),
@@ -69,6 +73,7 @@ impl Mcp {
     fn is_refused(&self, request: &Received) -> bool {
         let token = lock(&self.token);
         token.as_deref().is_some_and(|token| request.header("authorization") != Some(token))
+            || self.oauth.as_ref().is_some_and(|oauth| !oauth.lets_in(request))
     }
 
     fn session(&self, request: &Received) -> Session {

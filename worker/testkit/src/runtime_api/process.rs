@@ -1,7 +1,7 @@
 //! The process of a function.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, PipeReader};
+use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Function;
 use crate::cpu::start_on;
+use crate::log_of;
 use crate::server::lock;
 
 /// What Linux counts CPU time in, whatever the kernel's own clock.
@@ -28,8 +29,9 @@ impl Logs {
     /// Takes in whole lines, until nobody can write any more.
     fn read(&self, output: PipeReader) {
         let mut output = BufReader::new(output);
-        let mut line = Vec::new();
+        let (mut line, mut kept) = (Vec::new(), log_of("function"));
         while output.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            kept.write_all(&line).expect("the folder of logs takes it");
             lock(&self.0).append(&mut line);
         }
     }

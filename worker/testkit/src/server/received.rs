@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method, Request};
 use serde_json::Value;
 
 use super::Closed;
+use crate::logbook;
 
 /// A request as it arrived, byte for byte.
 #[derive(Debug, Clone)]
@@ -25,7 +26,9 @@ impl Received {
     pub(crate) async fn read(request: Request<Incoming>) -> Result<Self, Closed> {
         let (head, incoming) = request.into_parts();
         let body = read_body(incoming).await?;
-        Ok(Self { head, body, at: Instant::now() })
+        let received = Self { head, body, at: Instant::now() };
+        logbook::note(&received);
+        Ok(received)
     }
 
     /// The method.

@@ -20,6 +20,9 @@ use crate::{
     lease_helpers::{TestJob, Worker, completed, interrupted},
 };
 
+/// Longer than thousands of letters take, on a machine that has much else to do.
+pub(super) const LONG: Duration = Duration::from_secs(180);
+
 /// Records that are made at once.
 const AT_ONCE: usize = 32;
 
@@ -154,7 +157,8 @@ impl<Y: Yard> Rig<Y> {
     }
 
     pub(super) async fn plan(&self, flags: &[&str]) -> Value {
-        let ended = self.dlq(&[&["replay", "--json"], flags].concat()).finish().await;
+        let planning = self.dlq(&[&["replay", "--json"], flags].concat()).start();
+        let ended = planning.finish_within(LONG).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         serde_json::from_str(&ended.stdout).expect("one JSON object")
     }

@@ -213,12 +213,34 @@ async fn a_counted_job_is_at_most_five_write_units_in_a_batch_and_towards_three_
     assert!(units <= 40 * 5, "{units} units for 40 jobs, 4 at once, in {requests} requests");
 }
 
+/// The batch's opening, which its first job pays, is one write and one into the index.
+const OPENING: u64 = 2;
+
+#[tokio::test]
+async fn two_jobs_that_end_together_are_five_write_units_each() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let mut leases = Vec::new();
+    for index in 0..2 {
+        let job = TestJob::new(&format!("job-{index}")).member_of("batch", index, 2);
+        leases.push(worker.own(job.claim()).await);
+    }
+    let mut ending = JoinSet::new();
+    for lease in leases {
+        let worker = worker.clone();
+        ending.spawn(async move { worker.save(&lease, completed(summary()), START).await });
+    }
+    ending.join_all().await;
+    assert_eq!(bill(&proxy).1, OPENING + 2 * 5);
+    assert!(worker.batch("batch").await.is_complete());
+}
+
 #[tokio::test]
 async fn a_job_that_is_alone_in_its_batch_pays_for_place_and_count_itself() {
     let Some(store) = DynamoStore::open().await else { return };
     let (_, units, _) = work_off_a_batch(&store, 1, 1).await;
-    // Batch and its entry in the index, place, claim; final state and count in a transaction.
-    assert_eq!(units, 2 + 1 + 1 + 2 + 2);
+    // Place, claim; final state and count in a transaction.
+    assert_eq!(units, OPENING + 1 + 1 + 2 + 2);
 }
 
 #[tokio::test]

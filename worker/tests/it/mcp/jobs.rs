@@ -189,3 +189,16 @@ async fn restart_in_the_middle(mut server: ModernMcp) -> usize {
     assert!(lists as u64 <= 2 + restarted.elapsed().as_secs() / 5, "{lists}");
     server.sessions()
 }
+
+#[tokio::test]
+async fn the_senders_span_is_handed_on_in_the_calls_meta() {
+    let server = FakeMcp::start().await;
+    let folder = Folder::new();
+    let span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut traced = job("traced", "echo");
+    traced["traceparent"] = span.into();
+    let summary = run(&folder, &server.url(), "", &[traced]).summary().await;
+    assert_eq!(summary["exit"], 0, "{summary}");
+    let called = server.requests("tools/call").remove(0).json();
+    assert_eq!(called["params"]["_meta"]["traceparent"], span);
+}

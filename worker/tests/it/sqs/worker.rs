@@ -20,6 +20,7 @@ use mcp_batch::{
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
     tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
+    trace::Tracer,
     webhook::{AllowedHosts, Courier, CourierSettings},
 };
 use mcp_batch_testkit::{Receiver, wait_until, wait_until_async};
@@ -123,6 +124,7 @@ impl Bench {
             clock,
             policy: Policy::default(),
             observer: Arc::new(Unobserved),
+            tracer: Tracer::default(),
         };
         Worker::new(Arc::new(environment), 8)
     }

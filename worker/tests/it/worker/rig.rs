@@ -24,6 +24,7 @@ use mcp_batch::{
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
     tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
+    trace::Tracer,
     webhook::{AllowedHosts, Courier, CourierSettings, Lookup, SystemLookup},
 };
 use mcp_batch_testkit::wait_until;
@@ -33,6 +34,7 @@ use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{faulty::Faulty, graves::Graves};
+use crate::helpers::log_this_process;
 
 /// What callbacks are signed with.
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -279,6 +281,7 @@ impl Rig {
     ) -> Self {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        log_this_process();
         let folder = tempfile::tempdir().expect("a folder");
         let (clock, ahead_ms) = movable_clock();
         let database = Database::open(&folder.path().join("a.db"), clock.clone());
@@ -310,6 +313,7 @@ impl Rig {
             clock,
             policy,
             observer: Arc::<Returns>::clone(&returns),
+            tracer: Tracer::default(),
         });
         let worker = Worker::new(environment, concurrency);
         Self { worker, returns, ahead_ms, folder }

@@ -1,0 +1,158 @@
+//! OAuth's client credentials, for a server that wants an access token of an authorization server: one
+//! is asked for when it is needed, by one call for all, and used until it expires or is refused.
+
+mod issuer;
+
+use std::{
+    fmt,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use reqwest::{Client, header::HeaderValue};
+use serde::Deserialize;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+use url::Url;
+
+use self::issuer::{Answer, Asker};
+use super::credentials::{NoSecret, Text};
+use crate::config::Keys;
+
+/// How long finding the authorization server and asking it may take.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// A token is not used in the last of its time: at most so much before it expires.
+const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
+
+/// `[servers.NAME.oauth]` of the catalog.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OAuthSpec {
+    client_id: String,
+    client_secret: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum NoToken {
+    #[error(transparent)]
+    NoSecret(#[from] NoSecret),
+    /// A person has to act.
+    #[error("no access token is given for it: {0}")]
+    Refused(String),
+    /// It may work the next time.
+    #[error("no access token can be had for it now: {0}")]
+    Unreachable(String),
+}
+
+/// Who we are to the authorization server, and what it gave us.
+pub(super) struct Grant {
+    resource: Url,
+    client_id: Text,
+    client_secret: Text,
+    scopes: Vec<String>,
+    http: Client,
+    token: RwLock<Option<Token>>,
+    /// Held by the one who asks for a token.
+    asking: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Token {
+    text: String,
+    header: HeaderValue,
+    ends: Option<Instant>,
+}
+
+impl Grant {
+    /// Checks what the catalog says; the error names the key at fault.
+    pub(super) fn new(spec: OAuthSpec, resource: Url, client: Client) -> Result<Self, String> {
+        let client_secret = Text::new(spec.client_secret);
+        if !client_secret.is_secret() {
+            return Err(
+                "oauth.client_secret: expected secret:NAME, found something else".to_owned()
+            );
+        }
+        if spec.client_id.is_empty() {
+            return Err("oauth.client_id: expected the client's id, found nothing".to_owned());
+        }
+        Ok(Self {
+            resource,
+            client_id: Text::new(spec.client_id),
+            client_secret,
+            scopes: spec.scopes,
+            http: client,
+            token: RwLock::default(),
+            asking: Mutex::default(),
+        })
+    }
+
+    /// What is shown with a request that is made now.
+    pub(super) async fn header(&self, keys: &Keys) -> Result<HeaderValue, NoToken> {
+        if let Some(token) = self.usable() {
+            return Ok(token.header);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(token) = self.usable() {
+            return Ok(token.header);
+        }
+        let asked = timeout(WITHIN, self.ask(keys)).await;
+        let token = asked.unwrap_or_else(|_| {
+            let why = format!("its authorization server did not answer within {WITHIN:?}");
+            Err(NoToken::Unreachable(why))
+        })?;
+        let header = token.header.clone();
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        Ok(header)
+    }
+
+    /// The server does not take this one any more.
+    pub(super) fn forget(&self, refused: &HeaderValue) {
+        let mut token = self.token.write().unwrap_or_else(PoisonError::into_inner);
+        token.take_if(|token| token.header == refused);
+    }
+
+    /// What no message may repeat.
+    pub(super) fn hidden(&self, keys: &Keys) -> Vec<String> {
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
+        let token = token.as_ref().map(|token| token.text.clone());
+        self.client_secret.with(keys).ok().into_iter().chain(token).collect()
+    }
+
+    fn usable(&self) -> Option<Token> {
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
+        token.clone().filter(|token| token.ends.is_none_or(|ends| ends > Instant::now()))
+    }
+
+    async fn ask(&self, keys: &Keys) -> Result<Token, NoToken> {
+        let (id, secret) = (self.client_id.with(keys)?, self.client_secret.with(keys)?);
+        let asker = Asker { id: &id, secret: &secret, scopes: &self.scopes };
+        Token::of(issuer::token(&self.http, &self.resource, &asker).await?)
+    }
+}
+
+impl Token {
+    fn of(answer: Answer) -> Result<Self, NoToken> {
+        let header = HeaderValue::from_str(&format!("Bearer {}", answer.access_token));
+        let unfit = "its authorization server answered a token that is no header's value";
+        let mut header = header.map_err(|_| NoToken::Refused(unfit.to_owned()))?;
+        header.set_sensitive(true);
+        let ends = answer.expires_in.map(|lasts_s| {
+            let lasts = Duration::from_secs(lasts_s);
+            Instant::now() + lasts.saturating_sub(BEFORE_EXPIRY.min(lasts / 4))
+        });
+        Ok(Self { text: answer.access_token, header, ends })
+    }
+}
+
+/// Shows nobody's secret.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("resource", &self.resource.as_str()).finish_non_exhaustive()
+    }
+}
