@@ -53,6 +53,7 @@ export default async function (stage) {
 			const jobs = tickets(2).map(({ id: _, ...job }) => job);
 			const { status, json } = await post(jobs, { 'idempotency-key': '"call-1"' });
 			same([status, json.ids], [202, [`${prefix}-call-1-0`, `${prefix}-call-1-1`]], 'answer');
+			await until('they are done', () => done(json.ids));
 		});
 		await check(`${name}: one wrong item, and nothing is sent: 400 with the reasons`, async () => {
 			const calls = llm.state.calls;

@@ -44,8 +44,9 @@ pub(super) async fn cancel<P: Ports>(
     let wish = ClaimRequest::to_cancel(&caller.namespace, &id, policy.record_lives, clock.now());
     match cancel_by(ledger, wish).await? {
         Cancelling::Cancelled(job) => Ok(answer(StatusCode::OK, &*job)),
-        Cancelling::TooLate(_) => {
-            let detail = "the job has begun or ended: its result stands";
+        Cancelling::TooLate(job) => {
+            let state = serde_json::to_value(job.state()).unwrap_or_default();
+            let detail = format!("the job is in the state {state}: its result stands");
             Err(Problem::conflict("job_state", detail))
         }
         Cancelling::Unknown => Err(Problem::not_found("job")),

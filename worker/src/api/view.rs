@@ -117,6 +117,11 @@ impl JobView {
             callback: None,
         }
     }
+
+    /// Where it stands.
+    pub(crate) fn state(&self) -> JobState {
+        self.state
+    }
 }
 
 impl From<&Record> for JobView {
