@@ -436,6 +436,7 @@ impl<P: Ports> Run<'_, P> {
         reason: &JobError,
         after: Duration,
     ) -> Verdict {
+        journal::returned(reason, after);
         let (message_id, key) = (self.message.id.as_str(), key.into());
         let observation = Observation::Returned { message_id, key, reason, after };
         self.environment.observer.observe(observation);

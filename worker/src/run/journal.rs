@@ -1,5 +1,7 @@
-//! What is logged of a job: under which names every line about it is found, and the one line that tells
-//! of its end. Neither input nor result is ever in one.
+//! What is logged of a job: under which names every line about it is found, the one line that tells
+//! of its end, and why it comes back until then. Neither input nor result is ever in one.
+
+use std::time::Duration;
 
 use tracing::{Span, field::Empty};
 
@@ -73,6 +75,18 @@ pub(super) fn ended(end: &End<'_>) {
         End::Duplicate(record) => of_record(record, end.error(), "job had ended before", true),
         End::Rejected(error) => rejected(error),
     }
+}
+
+/// The message comes back: why, and when.
+pub(super) fn returned(reason: &JobError, after: Duration) {
+    tracing::info!(
+        outcome = "returned",
+        error_class = reason.class.as_str(),
+        error_code = &*reason.code,
+        error = &*reason.message,
+        after_s = after.as_secs_f64(),
+        "job comes back"
+    );
 }
 
 fn of_record(record: &Record, error: Option<&JobError>, message: &'static str, duplicate: bool) {
