@@ -36,7 +36,10 @@ mod sweep;
 mod tools;
 mod world;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -47,6 +50,9 @@ const SOME_FAILED: u8 = 1;
 
 /// Bad usage, or unreadable input.
 const BAD_USAGE: u8 = 2;
+
+/// What a shell says of a program whose output nobody reads: 128 and the number of SIGPIPE.
+const UNREAD: u8 = 141;
 
 /// Runs batches of LLM and MCP tool calls from a queue, and pays for each call once.
 #[derive(Debug, Parser)]
@@ -115,9 +121,19 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::main(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        if is_unread(&error) {
+            return ExitCode::from(UNREAD);
+        }
+        // There is nobody to tell if that cannot be written.
+        let _ = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::from(BAD_USAGE)
     })
+}
+
+/// Whoever read what is printed has gone, as `head` does.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|it| it.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| kind == io::ErrorKind::BrokenPipe)
 }
 
 /// The async runtime, with enough file descriptors for the connections of the concurrency.

@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Shows where a batch stands; closes it with its size.
 ///
-/// Exit code 1: it was closed at its expires_at, before all of its jobs had ended.
+/// Exit code 1: it was closed at its expires_at, before all of its jobs had ended; with --watch, it is
+/// not complete.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
@@ -100,8 +101,11 @@ impl Args {
         };
         let batch = batch.ok_or_else(|| anyhow!("batch {id}: the ledger knows none"))?;
         print(&batch, self.json)?;
-        let is_expired = batch["state"] == "expired";
-        Ok(if is_expired { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+        let is_well = match self.watch {
+            true => batch["state"] == "complete",
+            false => batch["state"] != "expired",
+        };
+        Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
     }
 }
 

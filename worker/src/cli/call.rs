@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -84,7 +84,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     if matches!(&outcome, Err(failure) if failure.error.class == ErrorClass::Interrupted) {
         tokio::time::sleep(CANCEL).await;
     }
-    Ok(print(&outcome, began.elapsed(), args.json))
+    Ok(print(&outcome, began.elapsed(), args.json)?)
 }
 
 /// Who makes the call.
@@ -178,28 +178,33 @@ fn interrupted() -> ToolError {
     ToolError::ambiguous(JobError::new(ErrorClass::Interrupted, "stopped", message))
 }
 
-fn print(outcome: &Result<Outcome, ToolError>, took: Duration, as_json: bool) -> ExitCode {
+fn print(
+    outcome: &Result<Outcome, ToolError>,
+    took: Duration,
+    as_json: bool,
+) -> io::Result<ExitCode> {
+    let mut out = io::stdout().lock();
     let usage = match outcome {
         Ok(outcome) => &outcome.usage,
         Err(failure) => &failure.usage,
     };
     match outcome {
-        _ if as_json => println!("{}", report(outcome, usage, took)),
+        _ if as_json => writeln!(out, "{}", report(outcome, usage, took))?,
         Ok(outcome) => match outcome.result.as_str() {
-            Some(text) => println!("{text}"),
-            None => println!("{:#}", outcome.result),
+            Some(text) => writeln!(out, "{text}")?,
+            None => writeln!(out, "{:#}", outcome.result)?,
         },
-        Err(failure) => eprintln!("error: {}", failure.error),
+        Err(failure) => writeln!(io::stderr(), "error: {}", failure.error)?,
     }
     if !as_json {
-        eprintln!("{}", told(usage, took));
+        writeln!(io::stderr(), "{}", told(usage, took))?;
     }
-    match outcome {
+    Ok(match outcome {
         Ok(outcome) if outcome.result["isError"] == true => ExitCode::from(SOME_FAILED),
         Ok(_) => ExitCode::SUCCESS,
         Err(failure) if failure.error.class == ErrorClass::Invalid => ExitCode::from(BAD_USAGE),
         Err(_) => ExitCode::from(SOME_FAILED),
-    }
+    })
 }
 
 fn report(outcome: &Result<Outcome, ToolError>, usage: &Usage, took: Duration) -> Value {

@@ -42,7 +42,7 @@ pub(super) fn main(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", json!({"secret": secret.whsec, "text": secret.text}))?;
     } else {
         writeln!(out, "{}", secret.whsec)?;
-        eprintln!("as text, for n8n's Crypto credential: {}", secret.text);
+        writeln!(io::stderr(), "as text, for n8n's Crypto credential: {}", secret.text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,9 @@
 //! `mcp-batch tools`: what jobs may call, and what is wrong with it.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
@@ -58,11 +61,13 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         (listing, problems)
     };
     match (args.json, args.check) {
-        (true, _) => println!("{}", as_json(&listing, &problems)),
-        (false, true) => print_check(&listing, &problems),
+        (true, _) => writeln!(io::stdout(), "{}", as_json(&listing, &problems))?,
+        (false, true) => print_check(&listing, &problems)?,
         (false, false) => {
-            print_table(json!(listing.tools).as_array().into_iter().flatten());
-            listing.unreachable.iter().for_each(|it| eprintln!("{}", on_one_line(&it.to_string())));
+            print_table(json!(listing.tools).as_array().into_iter().flatten())?;
+            for it in &listing.unreachable {
+                writeln!(io::stderr(), "{}", on_one_line(&it.to_string()))?;
+            }
         }
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
@@ -78,8 +83,11 @@ impl Args {
             |it: &&Value| json!({"part": it["server"], "problem": it["error"]["message"]});
         let problems: Vec<_> = unreachable.iter().map(problem).collect();
         match self.json {
-            true => println!("{}", json!({"tools": list["tools"], "problems": problems})),
-            false => print_table(list["tools"].as_array().into_iter().flatten()),
+            true => {
+                let told = json!({"tools": list["tools"], "problems": problems});
+                writeln!(io::stdout(), "{told}")?;
+            }
+            false => print_table(list["tools"].as_array().into_iter().flatten())?,
         }
         Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
     }
@@ -89,16 +97,18 @@ fn as_json(listing: &Listing, problems: &[Problem]) -> Value {
     json!({"tools": listing.tools, "problems": problems})
 }
 
-fn print_check(listing: &Listing, problems: &[Problem]) {
+fn print_check(listing: &Listing, problems: &[Problem]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     if problems.is_empty() {
-        println!("all is well: {} tools", listing.tools.len());
+        writeln!(out, "all is well: {} tools", listing.tools.len())?;
     }
     for problem in problems {
-        println!("{}", on_one_line(&problem.to_string()));
+        writeln!(out, "{}", on_one_line(&problem.to_string()))?;
     }
+    Ok(())
 }
 
-fn print_table<'a>(tools: impl Iterator<Item = &'a Value>) {
+fn print_table<'a>(tools: impl Iterator<Item = &'a Value>) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -113,7 +123,7 @@ fn print_table<'a>(tools: impl Iterator<Item = &'a Value>) {
             shortened(text("description")),
         ]);
     }
-    println!("{table}");
+    writeln!(io::stdout(), "{table}")
 }
 
 /// The names of the input's fields; optional ones with a question mark.
