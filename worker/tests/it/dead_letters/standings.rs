@@ -38,7 +38,7 @@ async fn bring_about<L: Ledger>(worker: &Worker<L>) {
         let first = worker.own(job(id).claim_at(now)).await;
         worker.save(&first, failed("no"), now).await;
         let anew = if id == "changed" { TestJob::new(id).text("Better.") } else { job(id) };
-        worker.decide(anew.key(), anew.replay(), now).await.expect("it failed");
+        worker.decide(anew.key(), anew.replay(1), now).await.expect("it failed");
         let second = worker.own(anew.claim_at(now)).await;
         worker.save(&second, end, now).await;
     }
