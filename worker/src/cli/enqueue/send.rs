@@ -206,6 +206,21 @@ fn answer(row: &Value) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ClientKey, ClientSettings};
+
+    #[test]
+    fn another_key_of_a_server_is_another_place() {
+        let client = |key: Option<&str>| {
+            let url = "http://127.0.0.1:8080".parse().expect("a URL");
+            let key = key.map(|key| ClientKey::Here(key.into()));
+            Client::new(ClientSettings { url, key }).expect("a client")
+        };
+        let clients = [client(None), client(Some("key-a")), client(Some("key-b"))];
+        let places: std::collections::HashSet<_> =
+            clients.iter().map(|client| Sender::Server(client).place()).collect();
+        assert_eq!(places.len(), 3);
+        assert!(!places.iter().any(|place| place.contains("key-")), "{places:?}");
+    }
 
     #[tokio::test]
     async fn an_outage_in_the_middle_of_a_group_refuses_none_of_it() {
