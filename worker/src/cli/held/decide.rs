@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -173,9 +174,9 @@ impl Verdict {
         }
     }
 
-    /// Whether a job that stands so can be decided about like this.
+    /// Whether a job that stands so can be decided about like this, as far as that is known.
     fn fits(&self, job: &Value) -> bool {
-        let state = job["state"].as_str().unwrap_or_default();
+        let Some(state) = job["state"].as_str() else { return true };
         match self {
             // It waits where an earlier try was cut off before the job was sent.
             Self::Retry(..) => matches!(state, "held" | "failed" | "cancelled" | "waiting"),
@@ -259,6 +260,10 @@ async fn known(world: &World, id: &JobId) -> anyhow::Result<Option<Known>> {
         World::Server(client) => match client.get(&format!("/v1/jobs/{id}")).await {
             Ok(job) => Ok(Some(Known { job, payload_hash: None })),
             Err(refused) if refused.is_not_found() => Ok(None),
+            // A key that may decide need not be one that may read.
+            Err(Refused::Problem { status, .. }) if status == StatusCode::FORBIDDEN => {
+                Ok(Some(Known { job: Value::Null, payload_hash: None }))
+            }
             Err(refused) => Err(refused.into()),
         },
     }
@@ -313,4 +318,18 @@ async fn in_store<S: Store>(store: &S, id: &JobId, verdict: &Verdict) -> anyhow:
         Ok(record) => Told::Done(serde_json::to_value(JobView::from(&record))?),
         Err(refusal) => Told::Refused(refusal.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_about_a_job_that_cannot_be_read_is_written_down_and_never_met() {
+        let fail = Verdict::Fail("it was never booked".to_owned());
+        assert!(fail.fits(&Value::Null) && !fail.is_met_by(&Value::Null));
+        let failed = |message: &str| json!({"state": "failed", "error": {"code": "decided", "message": message}});
+        assert!(!fail.fits(&failed("it was never booked")));
+        assert!(fail.is_met_by(&failed("it was never booked")) && !fail.is_met_by(&failed("no")));
+    }
 }
