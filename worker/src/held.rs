@@ -9,7 +9,7 @@ use crate::{
     environment::Post,
     error::{ErrorClass, JobError},
     job::{Job, JobKey, Namespace},
-    lease::{Decision, Ledger, LedgerError, Mark, Record, Refusal, State},
+    lease::{Decision, Ledger, LedgerError, Record, Refusal, State},
     queue::NewMessage,
     resend::resend,
 };
@@ -30,12 +30,16 @@ pub async fn free<L: Ledger>(
     job: &Job,
     now: UnixMs,
 ) -> Result<Result<Record, Refusal>, LedgerError> {
-    let refusal = match ledger.decide(key, Decision::Replay(job.payload_hash()), now).await? {
+    let seen = ledger.read(vec![key]).await?.into_iter().next().flatten();
+    let Some(Record { epoch, .. }) = seen else { return Ok(Err(Refusal::Unknown)) };
+    let payload_hash = job.payload_hash();
+    let replay = Decision::Replay { epoch, payload_hash };
+    let refusal = match ledger.decide(key, replay, now).await? {
         Ok(record) => return Ok(Ok(record)),
         Err(refusal) => refusal,
     };
     let is_freed = |record: &Record| {
-        let is_same = record.payload_hash == Some(job.payload_hash());
+        let is_same = record.payload_hash == Some(payload_hash);
         is_same && matches!(record.state, State::Retry(None))
     };
     let record = ledger.read(vec![key]).await?.into_iter().next().flatten();
@@ -55,8 +59,7 @@ pub fn message(namespace: &Namespace, job: &Job, body: Bytes, now: UnixMs) -> Ne
 }
 
 /// Says how a held job ended, and tells its callback once; where the receiver does not take that now, a sweep looks after
-/// it. No message comes back for a job that was held: nobody else would tell its outcome, and nobody has its text,
-/// which a dead letter would hold.
+/// it, as it does where nobody gets that far. No message comes back for a job that was held.
 pub async fn end<L: Ledger>(
     post: Post<'_, L>,
     key: JobKey,
@@ -66,8 +69,6 @@ pub async fn end<L: Ledger>(
         Ok(record) => record,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let (epoch, now) = (record.epoch, post.clock.now());
-    post.ledger.mark(key, epoch, Mark::DeadLetterSent, now).await?;
     if record.callback.is_some() {
         let deadline = Deadline::after(post.courier.longest_delivery() + MARGIN);
         resend(post, key, deadline).await?;

@@ -259,8 +259,13 @@ pub enum Mark {
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// Run it again, attempts from 0, the epoch kept: FAILED, HELD, CANCELLED → RETRY. Another
-    /// payload may come with it.
-    Replay(PayloadHash),
+    /// payload may come with it. Refused if it has run since the run that was seen.
+    Replay {
+        /// The run that was seen to have ended.
+        epoch: u64,
+        /// Of the payload it is run with.
+        payload_hash: PayloadHash,
+    },
     /// It failed: HELD → FAILED.
     Fail(JobError),
     /// It succeeded, with this result: HELD → DONE.

@@ -268,7 +268,7 @@ impl<P: Ports> Run<'_, P> {
         let record = Box::pin(ledger.read(vec![subject.key])).await?.into_iter().next().flatten();
         let tells_of = |state: &State| matches!(state, State::Failed(_));
         if record.is_some_and(|record| record.epoch == epoch && tells_of(&record.state)) {
-            let replay = Decision::Replay(subject.job.payload_hash());
+            let replay = Decision::Replay { epoch, payload_hash: subject.job.payload_hash() };
             // Refused only if somebody else was quicker.
             let now = self.environment.clock.now();
             let _ = Box::pin(ledger.decide(subject.key, replay, now)).await?;

@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{task::JoinHandle, time::timeout};
@@ -116,8 +117,7 @@ pub(super) async fn close<P: Ports>(
             return Err(Problem::conflict("batch_size", error.message).at(&field));
         }
     }
-    // One that takes longer goes on by itself.
-    let _ = timeout(TOLD_WITHIN, deliver_soon(&api.environment, key)).await;
+    deliver_soon(&api.environment, [key]).await;
     let (_, batch) = api.batch(&caller, &id).await?;
     Ok(answer(StatusCode::OK, &BatchView::from(&batch)))
 }
@@ -151,11 +151,18 @@ pub(super) async fn cancel<P: Ports>(
     Ok(answer(StatusCode::OK, &BatchView::from(&batch)))
 }
 
-/// Delivers the batch's callback if it is over, whether the caller goes on waiting or not.
-pub(super) fn deliver_soon<P: Ports>(
+/// Delivers the callbacks of those batches that are over, and waits a little for that: on Lambda
+/// nothing goes on once a request is answered. What takes longer goes on by itself, or is the sweep's.
+pub(super) async fn deliver_soon<P: Ports>(
     environment: &Arc<Environment<P>>,
-    key: BatchKey,
-) -> JoinHandle<()> {
+    keys: impl IntoIterator<Item = BatchKey>,
+) {
+    let begun: Vec<_> = keys.into_iter().map(|key| deliver(environment, key)).collect();
+    let _ = timeout(TOLD_WITHIN, join_all(begun)).await;
+}
+
+/// Delivers the batch's callback if it is over, whether the caller goes on waiting or not.
+fn deliver<P: Ports>(environment: &Arc<Environment<P>>, key: BatchKey) -> JoinHandle<()> {
     let environment = Arc::clone(environment);
     tokio::spawn(async move {
         let patience = Deadline::after(PATIENCE);

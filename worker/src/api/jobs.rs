@@ -72,7 +72,7 @@ pub(crate) async fn cancel_by<L: Ledger>(
     match ledger.cancel(wish).await? {
         Ok(record) => Ok(Cancelling::Cancelled(Box::new(JobView::from(&record)))),
         Err(Refusal::Unknown) => Ok(Cancelling::Unknown),
-        Err(Refusal::State(_) | Refusal::NoCallback) => {
+        Err(Refusal::State(_) | Refusal::Epoch(_) | Refusal::NoCallback) => {
             let record = ledger.read(vec![key]).await?.into_iter().next().flatten();
             Ok(record.map_or(Cancelling::Unknown, |record| {
                 let job = Box::new(JobView::from(&record));

@@ -161,7 +161,12 @@ impl<L: Ledger> Desk<'_, L> {
                     {
                         Action::Leave(LeftBecause::OldPayloadWaits)
                     }
-                    Ok((body, job)) => self.replay(letter, body, &job, None),
+                    Ok((body, job)) => {
+                        let ran_in = letter.reason.as_ref().and_then(|reason| reason.epoch);
+                        let is_gone = standing == Standing::NeverStarted;
+                        // The worker's ledger may know the run, though this one does not.
+                        self.replay(letter, body, &job, ran_in.filter(|_| is_gone))
+                    }
                 }
             }
             (Standing::Failed, job) => match self.edited(&letter.body, job, edits) {

@@ -14,6 +14,8 @@ pub struct Purged {
     pub purged: u64,
     /// About how many letters somebody else hides now.
     pub hidden: usize,
+    /// `limit` letters were looked at: there may be more.
+    pub is_cut_off: bool,
     /// Somebody asked for it to stop.
     pub is_stopped: bool,
 }
@@ -46,7 +48,7 @@ pub async fn purge<S: DeadLetters, L: Ledger>(
         }
     }
     .await;
-    done.seen = pass.seen();
+    (done.seen, done.is_cut_off) = (pass.seen(), pass.is_cut_off());
     let hidden = pass.hidden_elsewhere().await;
     pass.end().await;
     result?;

@@ -56,6 +56,8 @@ pub struct Replayed {
     pub refusal: Option<String>,
     /// About how many letters somebody else hides now.
     pub hidden: usize,
+    /// `limit` letters were looked at: there may be more.
+    pub is_cut_off: bool,
     /// Why it ended before its time, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<StoppedBy>,
@@ -136,7 +138,7 @@ pub async fn replay<S: DeadLetters, L: Ledger>(
         Work { source, name, desk, asked, journal, audit, pass, outlook, refused_in_a_row, done };
     let result = work.all().await;
     let Work { pass, mut done, .. } = work;
-    done.seen = pass.seen();
+    (done.seen, done.is_cut_off) = (pass.seen(), pass.is_cut_off());
     let hidden = pass.hidden_elsewhere().await;
     pass.end().await;
     result?;
@@ -162,6 +164,8 @@ struct Outbound {
     letter: LetterId,
     entry: Entry,
     replay: Replay,
+    /// The epoch of the run that the ledger knew, if it knew one.
+    before: Option<u64>,
     is_run: bool,
 }
 
@@ -225,6 +229,7 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
             _ => None,
         };
         let entry = Entry::new(case.action.as_str(), &self.name, &case, after);
+        let before = case.record.as_ref().map(|record| record.epoch);
         let letter = case.letter.id;
         let is_sent = |job: JobKey, outbound: &[Outbound]| {
             self.journal.has_job(job) || outbound.iter().any(|other| other.replay.job == job)
@@ -232,10 +237,23 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
         let left = match case.action {
             Action::Drop => return over.push((letter, entry)),
             Action::Replay(replay, _) if !is_sent(replay.job, outbound) => {
-                return outbound.push(Outbound { letter, entry, replay: *replay, is_run: true });
+                let before = replay.replay_of.and(before);
+                return outbound.push(Outbound {
+                    letter,
+                    entry,
+                    replay: *replay,
+                    before,
+                    is_run: true,
+                });
             }
             Action::Tell(replay) if !is_sent(replay.job, outbound) => {
-                return outbound.push(Outbound { letter, entry, replay: *replay, is_run: false });
+                return outbound.push(Outbound {
+                    letter,
+                    entry,
+                    replay: *replay,
+                    before: None,
+                    is_run: false,
+                });
             }
             Action::Replay(..) | Action::Tell(_) => LeftBecause::Repeated.as_str(),
             Action::Leave(LeftBecause::Standing) => case.standing.as_str(),
@@ -263,10 +281,12 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
     async fn send(&mut self, chunk: Vec<Outbound>) -> anyhow::Result<()> {
         let answers = self.source.send(chunk.iter().map(|it| it.replay.clone()).collect()).await;
         let (mut sent, mut entries, mut refused) = (Vec::new(), Vec::new(), 0);
-        for (Outbound { letter, entry, replay, is_run }, answer) in chunk.into_iter().zip(answers) {
+        for (Outbound { letter, entry, replay, before, is_run }, answer) in
+            chunk.into_iter().zip(answers)
+        {
             match answer {
                 Ok(()) => {
-                    self.outlook.sent(replay.job, replay.replay_of);
+                    self.outlook.sent(replay.job, before);
                     sent.push((letter, replay.job));
                     entries.push(entry);
                     *(if is_run { &mut self.done.replayed } else { &mut self.done.told }) += 1;

@@ -160,10 +160,16 @@ impl BatchRecord {
             batch.check_time(now).map_err(CloseRefusal::Misfit)?;
         }
         batch.take_size("size", size, highest).map_err(CloseRefusal::Misfit)?;
-        if batch.is_complete() && batch.callback.state == CallbackState::Pending {
-            batch.look_after = batch.look_after.min(now);
+        Ok(batch.due_if_complete(now))
+    }
+
+    /// Lets the sweep look after a batch that is complete at once, where no message of a job comes back to do so.
+    #[must_use]
+    pub fn due_if_complete(mut self, now: UnixMs) -> Self {
+        if self.is_complete() && self.callback.state == CallbackState::Pending {
+            self.look_after = self.look_after.min(now);
         }
-        Ok(batch)
+        self
     }
 
     fn open(membership: &Membership, now: UnixMs) -> Self {

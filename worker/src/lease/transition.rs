@@ -32,6 +32,9 @@ pub enum Refusal {
     /// The job's state forbids it.
     #[error("the job is {0}")]
     State(&'static str),
+    /// Another run came between what was seen and what was decided about it.
+    #[error("the job has been run again since: its epoch is {0}")]
+    Epoch(u64),
     /// Its outcome is owed to nobody.
     #[error("the job has no callback")]
     NoCallback,
@@ -413,31 +416,44 @@ impl Record {
         let past = record.past_and_end();
         match (decision, &record.state) {
             (
-                Decision::Replay(payload_hash),
+                Decision::Replay { epoch, payload_hash },
                 State::Failed(_) | State::Held(_) | State::Cancelled,
             ) => {
+                if record.epoch != epoch {
+                    return Step::unchanged(Err(Refusal::Epoch(record.epoch)));
+                }
                 record.past = past;
                 record.replay(payload_hash, now);
             }
             (Decision::Fail(error), State::Held(_)) => {
                 record.past = past;
                 record.give_up(error, record.callback.clone(), now);
+                // Nobody has the text that a dead letter would hold.
+                record.dead_letter = DeadLetterState::Sent;
+                record.leave_to_sweep(now);
             }
             (Decision::Succeed(result), State::Held(_)) => {
                 record.past = past;
                 record.settle_as(State::Done(result), now);
+                record.leave_to_sweep(now);
             }
             (Decision::Resend, State::Done(_) | State::Failed(_)) => match &mut record.callback {
                 Some(slot) => {
                     slot.renew();
-                    // No message will come back for it.
-                    record.deferred = Some(now);
+                    record.leave_to_sweep(now);
                 }
                 None => return Step::unchanged(Err(Refusal::NoCallback)),
             },
             (_, state) => return Step::unchanged(Err(Refusal::State(state.name()))),
         }
         Step::write(record, |record| Ok(*record))
+    }
+
+    /// No message will come back for the callback that is owed.
+    fn leave_to_sweep(&mut self, now: UnixMs) {
+        if self.owes_callback() {
+            self.deferred = Some(now);
+        }
     }
 
     fn replay(&mut self, payload_hash: PayloadHash, now: UnixMs) {

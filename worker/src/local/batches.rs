@@ -50,6 +50,7 @@ pub(super) fn reject(
     let Some(batch) = BatchRecord::reject(old, places, membership, rejection.rejected) else {
         return Ok(());
     };
+    let batch = batch.due_if_complete(rejection.rejected);
     save(connection, key, &batch)?;
     connection
         .prepare_cached(

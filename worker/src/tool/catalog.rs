@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     CallContext, CallPlan, Gates, Listing, LlmApi, LlmClient, Problem, ToolError, Tools,
+    gate::ANSWER_SCHEMA,
     listing::ToolListing,
     llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
     mcp::{McpServer, ServerSpec},
@@ -443,12 +444,12 @@ fn misfit_too_late(usage: Usage, misfit: &str) -> ToolError {
         "the LLM's answer does not fit the tool's answer_schema, and no time is left to ask once \
          more: {misfit}"
     );
-    let error = JobError::new(ErrorClass::Transient, "answer_schema", message);
+    let error = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, message);
     ToolError { usage, ..ToolError::free(error) }
 }
 
 fn misfits(usage: Usage, misfit: &str) -> ToolError {
     let message = format!("the LLM's answer does not fit the tool's answer_schema: {misfit}");
-    let error = JobError::new(ErrorClass::Permanent, "answer_schema", message);
+    let error = JobError::new(ErrorClass::Permanent, ANSWER_SCHEMA, message);
     ToolError { usage, ..ToolError::free(error) }
 }

@@ -16,8 +16,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub(super) use self::health::COOLDOWN;
 pub use self::health::Closed;
+pub(super) use self::health::{ANSWER_EMPTY, ANSWER_SCHEMA, COOLDOWN};
 use self::{health::Health, line::Turns, window::Window};
 use super::limits::{Bucket, Limits};
 use crate::error::{ErrorClass, JobError};
@@ -425,6 +425,29 @@ mod tests {
     fn pauses_double_up_to_the_longest() {
         let pauses = [1, 2, 3, 6, 7, u32::MAX].map(|times| doubled(FIRST_PAUSE, times).as_secs());
         assert_eq!(pauses, [2, 4, 8, 60, 60, 60]);
+    }
+
+    #[test]
+    fn an_answer_that_fits_no_tool_is_the_jobs_own_failure_whatever_the_upstream() {
+        let gate = Gate::default();
+        for code in [ANSWER_SCHEMA, ANSWER_EMPTY] {
+            let answered = JobError::new(ErrorClass::Transient, code, "no");
+            for _ in 0..2 * FAILURES_BEFORE_CLOSING {
+                assert!(!gate.failed(&answered, None));
+            }
+            assert!(gate.closed().is_none());
+
+            fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING - 1);
+            gate.failed(&answered, None);
+            fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING - 1);
+            assert!(gate.closed().is_none(), "an answer shows that the upstream is well");
+        }
+        fail(&gate, ErrorClass::Transient, 1);
+        assert!(gate.closed().is_none());
+        fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING);
+        assert!(gate.closed().is_some());
+        let answered = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, "no");
+        assert!(!gate.failed(&answered, None), "its attempt counts though the gate is closed");
     }
 
     #[test]

@@ -68,6 +68,16 @@ async fn held_jobs_are_listed_and_decided_about_and_their_callbacks_told() {
     assert_eq!(events[0]["data"]["result"], json!({"ticket": 7}));
     assert_eq!(listed(&folder).await, ["c"]);
 
+    // The answer was lost, and the same is asked once more.
+    for again in
+        [held(&folder, ["fail", "b"]), held(&folder, ["succeed", "a", "--result", "result.json"])]
+    {
+        let again = again.args(WHY).finish().await;
+        assert_eq!(again.code, Some(0), "{again:?}");
+    }
+    assert_eq!(receiver.count(), 2);
+    let other = held(&folder, ["fail", "b", "--message", "for another reason"]);
+    assert_eq!(other.args(WHY).finish().await.code, Some(1));
     let again = held(&folder, ["fail", "a"]).args(WHY).finish().await;
     assert_eq!((again.code, &*again.stderr), (Some(1), "a: the job is done\n"));
     let unsaid = held(&folder, ["fail", "c", "--message", "x"]).finish().await;
@@ -107,4 +117,14 @@ async fn a_held_job_is_run_again_with_the_job_that_comes_along() {
     receiver.wait_for(1).await;
     assert_eq!(receiver.deliveries()[0].json()["type"], "job.succeeded");
     assert_eq!((llm.calls(), listed(&folder).await.len()), (1, 0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_decision_is_made_whose_audit_line_cannot_be_written() {
+    let receiver = Receiver::start().await;
+    let folder = holding(&["a"], &receiver).await;
+    let ended = held(&folder, ["fail", "a", "--audit", "/dev/full"]).args(WHY).finish().await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!((listed(&folder).await, receiver.count()), (vec!["a".to_owned()], 0));
 }

@@ -35,10 +35,12 @@ macro_rules! every_case_on {
         every_case_on! { $store:
             attention {
                 a_held_job_is_found_until_a_person_decides
+                the_callback_of_what_a_person_decided_is_found_though_nobody_told_it
                 a_deferred_callback_is_found_once_its_message_must_be_gone
                 a_callback_that_was_given_up_is_found_until_somebody_takes_it
                 a_batch_is_found_when_it_expires_or_its_deliverer_is_lost
                 a_batch_closed_when_all_had_ended_is_found_at_once
+                a_batch_completed_by_a_rejection_is_found_at_once
                 a_job_in_a_batch_keeps_what_its_caller_gets_back
                 a_callback_that_nobody_came_to_is_found_once_its_message_must_be_gone
                 a_job_with_a_callback_is_told_from_its_record_alone
@@ -141,6 +143,7 @@ macro_rules! every_case_on {
                 a_job_waiting_for_another_try_can_be_cancelled
                 what_runs_or_has_ended_cannot_be_cancelled
                 a_replayed_job_starts_over_and_keeps_its_epoch
+                of_two_who_replay_one_run_the_slower_does_not_replay_the_next
                 a_replayed_job_may_bring_another_payload
                 a_cancelled_job_can_be_replayed
                 only_what_failed_is_held_or_cancelled_can_be_replayed

@@ -366,9 +366,9 @@ impl TestJob {
         JobKey::of(&self.namespace, self.job().id())
     }
 
-    /// That somebody decides to run it again.
-    pub(crate) fn replay(&self) -> Decision {
-        Decision::Replay(self.job().payload_hash())
+    /// That somebody who saw its run of this epoch decides to run it again.
+    pub(crate) fn replay(&self, epoch: u64) -> Decision {
+        Decision::Replay { epoch, payload_hash: self.job().payload_hash() }
     }
 
     /// A claim at the start, with a token of its own.

@@ -36,10 +36,8 @@ impl<P: Ports> Api<P> {
             let rejection = refused.rejection.clone();
             self.environment.ledger.reject(namespace, place, rejection).await?;
         }
-        for batch in batches {
-            // With the others ended, or where all were rejected, it is over by that.
-            deliver_soon(&self.environment, batch);
-        }
+        // With the others ended, or where all were rejected, they are over by that.
+        deliver_soon(&self.environment, batches).await;
         Ok(())
     }
 }

@@ -120,6 +120,19 @@ impl DynamoLedger {
         Ok(taken.last().map(|place| place.index).filter(|index| *index >= size))
     }
 
+    /// Lets the sweep look after a batch that a rejection completed.
+    pub(super) async fn due_if_complete(
+        &self,
+        key: BatchKey,
+        now: UnixMs,
+    ) -> Result<(), LedgerError> {
+        let rule = |batch: BatchRecord| {
+            let due = batch.clone().due_if_complete(now);
+            (due != batch).then_some(due)
+        };
+        self.change_batch(key, rule).await.map(|_| ())
+    }
+
     /// Read, decide, write if nobody else was at it; the batch as `rule` left it, if it changed it.
     async fn change_batch(
         &self,

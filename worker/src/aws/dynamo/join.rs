@@ -287,7 +287,7 @@ impl DynamoLedger {
             let counted = old.as_ref().map_or(0, |old| old.counted);
             let Some(after) = BatchRecord::reject(old, places, membership, rejection.rejected)
             else {
-                return Ok(());
+                break;
             };
             let after = BatchRecord { counted, ..after };
             if self.open_or_change(ask, seen.batch.as_ref(), after).await? {
@@ -295,11 +295,12 @@ impl DynamoLedger {
                 let asked = ask.of(Holder::Rejected, Some(0));
                 let entry = Entry::Rejected(asked, Box::new(item));
                 if self.commit(batch, entry, 0).await? == Committed::Yes {
-                    return Ok(());
+                    break;
                 }
             }
             patience.again().await?;
         }
+        self.due_if_complete(batch, rejection.rejected).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     meant::MeantArgs,
     place::{PlaceArgs, at},
     replay::stop_at_signal,
-    table::{Columns, as_json, remarks, table},
+    table::{Columns, as_json, cut_off, remarks, table},
 };
 use crate::{
     cli::{SOME_FAILED, responsible::ResponsibleArgs},
@@ -18,7 +18,8 @@ use crate::{
 
 /// Deletes dead letters for good. Without --yes it says how many of which.
 ///
-/// Their jobs stay in the ledger as they are. Exit codes: 0 done, 1 stopped or letters are hidden by somebody else, 2 bad usage.
+/// Their jobs stay in the ledger as they are. Exit codes: 0 done, 1 stopped, letters are hidden by somebody else, or --limit letters were
+/// looked at, 2 bad usage.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -57,7 +58,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         let (mut audit, stop) = (args.responsible.open()?, stop_at_signal()?);
         let done = purge(&letters, &desk, &filter, limit, &stop, &mut audit).await?;
         args.print_done(&done)?;
-        let is_clean = !done.is_stopped && done.hidden == 0;
+        let is_clean = !done.is_stopped && done.hidden == 0 && !done.is_cut_off;
         Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
     })
 }
@@ -93,6 +94,9 @@ impl Args {
         writeln!(out, "{:>8}  dead letters were deleted", done.purged)?;
         if done.is_stopped {
             writeln!(out, "Stopped; the same command goes on.")?;
+        }
+        if done.is_cut_off {
+            writeln!(out, "{}", cut_off(self.place.limit))?;
         }
         if done.hidden > 0 {
             writeln!(

@@ -14,7 +14,7 @@ use super::{
     meant::MeantArgs,
     on_one_line,
     place::{PlaceArgs, at},
-    table::{Columns, as_json, remarks, table},
+    table::{Columns, as_json, cut_off, remarks, table},
 };
 use crate::{
     batch::Stop,
@@ -160,7 +160,7 @@ impl Args {
             stop: &stop,
         };
         let done = replay(letters, desk, asked, &mut journal, &mut audit).await?;
-        let is_over = done.stopped_by.is_none() && done.hidden == 0;
+        let is_over = done.stopped_by.is_none() && done.hidden == 0 && !done.is_cut_off;
         if is_over {
             journal.finish()?;
         }
@@ -216,6 +216,9 @@ impl Args {
         }
         if let Some(refusal) = &done.refusal {
             writeln!(out, "The queue said: {}", on_one_line(refusal))?;
+        }
+        if done.is_cut_off {
+            writeln!(out, "{}", cut_off(self.place.limit))?;
         }
         match done.stopped_by {
             None if done.hidden == 0 => {}

@@ -69,7 +69,7 @@ fn age(age: Age) -> String {
 pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
     let mut remarks = Vec::new();
     if survey.is_cut_off {
-        remarks.push(format!("Only {limit} letters were looked at: there may be more (--limit)."));
+        remarks.push(cut_off(limit));
     }
     if survey.hidden > 0 {
         remarks.push(format!(
@@ -83,6 +83,11 @@ pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
         Some(on_one_line(&format!("{example} is left: {problem}")))
     }));
     remarks
+}
+
+/// What is said where no more letters were looked at.
+pub(super) fn cut_off(limit: usize) -> String {
+    format!("Only {limit} letters were looked at: there may be more (--limit).")
 }
 
 /// The same as one JSON object.

@@ -1,5 +1,5 @@
 //! The sending of a group of jobs, in each world. What the queue does not take now is sent again for a
-//! while; a group of which nothing can be sent ends the sending.
+//! while; a group of which something is not taken by then ends the sending.
 
 use std::time::{Duration, Instant};
 
@@ -90,41 +90,18 @@ impl<'a> Sender<'a> {
             Self::File { namespace, place, .. } => format!("{place} {}", namespace.as_str()),
             #[cfg(feature = "aws")]
             Self::Aws { namespace, place, .. } => format!("{place} {}", namespace.as_str()),
-            Self::Server(client) => client.base().to_string(),
+            Self::Server(client) => format!("{} {}", client.base(), client.caller()),
         }
     }
 
     /// Sends a group; one answer a job, in their order.
     pub(super) async fn send(&self, group: &[Ready]) -> anyhow::Result<Vec<Sent>> {
-        let began = Instant::now();
-        let mut sent: Vec<_> = group.iter().map(|job| self.refusal(job)).collect();
-        for tries in 1.. {
-            let left: Vec<_> = group.iter().zip(&mut sent).filter(|(_, it)| it.is_none()).collect();
-            let jobs: Vec<_> = left.iter().map(|(job, _)| *job).collect();
-            let answers = self.try_once(&jobs).await?;
-            let mut failed = Vec::new();
-            for ((_, place), answer) in left.into_iter().zip(answers) {
-                match answer {
-                    Answer::Final(sent) => *place = Some(sent),
-                    Answer::Failed(why) => failed.push((place, why)),
-                }
-            }
-            if failed.is_empty() {
-                break;
-            }
-            let pause = PAUSE.delay(tries, fastrand::f64());
-            if began.elapsed() + pause > PATIENCE {
-                if failed.len() == group.len() {
-                    bail!(failed.pop().map(|(_, why)| why).unwrap_or_default());
-                }
-                for (place, why) in failed {
-                    *place = Some(Sent::Refused(why));
-                }
-                break;
-            }
-            sleep(pause).await;
-        }
-        Ok(sent.into_iter().flatten().collect())
+        let refused = group.iter().map(|job| self.refusal(job)).collect();
+        patiently(refused, PATIENCE, async |left| {
+            let jobs: Vec<_> = left.iter().map(|place| &group[*place]).collect();
+            self.try_once(&jobs).await
+        })
+        .await
     }
 
     /// Why a job can never be sent there.
@@ -149,6 +126,37 @@ impl<'a> Sender<'a> {
             Self::Server(client) => to_server(client, jobs).await,
         }
     }
+}
+
+/// Tries the places that have no answer, until all have one. Where that takes too long, none of the group counts as
+/// answered: it is sent again, under the same ids, by whoever goes on.
+async fn patiently(
+    mut sent: Vec<Option<Sent>>,
+    patience: Duration,
+    try_once: impl AsyncFn(&[usize]) -> anyhow::Result<Vec<Answer>>,
+) -> anyhow::Result<Vec<Sent>> {
+    let began = Instant::now();
+    for tries in 1.. {
+        let left: Vec<_> = (0..sent.len()).filter(|place| sent[*place].is_none()).collect();
+        if left.is_empty() {
+            break;
+        }
+        let mut failed = None;
+        for (place, answer) in left.iter().zip(try_once(&left).await?) {
+            match answer {
+                Answer::Final(answer) => sent[*place] = Some(answer),
+                Answer::Failed(why) => failed = Some(why),
+            }
+        }
+        let Some(why) = failed else { break };
+        let pause = PAUSE.delay(tries, fastrand::f64());
+        if began.elapsed() + pause > patience {
+            let unanswered = sent.iter().filter(|answer| answer.is_none()).count();
+            bail!("{unanswered} of a group of {} jobs were not taken: {why}", sent.len());
+        }
+        sleep(pause).await;
+    }
+    Ok(sent.into_iter().flatten().collect())
 }
 
 async fn into_queue<Q: Queue>(queue: &Q, namespace: &Namespace, jobs: &[&Ready]) -> Vec<Answer> {
@@ -192,5 +200,48 @@ fn answer(row: &Value) -> Answer {
         Some("duplicate") => Answer::Final(Sent::Duplicate),
         _ if row["error"]["retryable"] == true => Answer::Failed(why()),
         _ => Answer::Final(Sent::Refused(why())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ClientKey, ClientSettings};
+
+    #[test]
+    fn another_key_of_a_server_is_another_place() {
+        let client = |key: Option<&str>| {
+            let url = "http://127.0.0.1:8080".parse().expect("a URL");
+            let key = key.map(|key| ClientKey::Here(key.into()));
+            Client::new(ClientSettings { url, key }).expect("a client")
+        };
+        let clients = [client(None), client(Some("key-a")), client(Some("key-b"))];
+        let places: std::collections::HashSet<_> =
+            clients.iter().map(|client| Sender::Server(client).place()).collect();
+        assert_eq!(places.len(), 3);
+        assert!(!places.iter().any(|place| place.contains("key-")), "{places:?}");
+    }
+
+    #[tokio::test]
+    async fn an_outage_in_the_middle_of_a_group_refuses_none_of_it() {
+        let refused = Sent::Refused("it is too large".to_owned());
+        let group = vec![Some(refused.clone()), None, None];
+        let outage = async |left: &[usize]| {
+            let answer = |place: &usize| match place {
+                1 => Answer::Final(Sent::Accepted),
+                _ => Answer::Failed("the queue is gone".to_owned()),
+            };
+            Ok(left.iter().map(answer).collect())
+        };
+        let stopped = patiently(group.clone(), Duration::ZERO, outage)
+            .await
+            .expect_err("it lasts")
+            .to_string();
+        assert_eq!(stopped, "1 of a group of 3 jobs were not taken: the queue is gone");
+
+        let well =
+            async |left: &[usize]| Ok(left.iter().map(|_| Answer::Final(Sent::Accepted)).collect());
+        let sent = patiently(group, PATIENCE, well).await.expect("all are answered");
+        assert_eq!(sent, [refused, Sent::Accepted, Sent::Accepted]);
     }
 }

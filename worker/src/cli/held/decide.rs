@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -92,10 +93,17 @@ enum Verdict {
 
 /// What became of it.
 enum Told {
-    /// It stands, and so the job; with what it was called with before, as far as that is known here.
-    Done(Value, Option<PayloadHash>),
+    /// It stands, and so the job.
+    Done(Value),
     /// The job is not one that can be decided about.
     Refused(String),
+}
+
+/// A job before it is decided about.
+struct Known {
+    job: Value,
+    /// What it was called with, as far as that is known here.
+    payload_hash: Option<PayloadHash>,
 }
 
 /// An audit line.
@@ -157,36 +165,67 @@ fn job_text(id: &JobId, text: &[u8]) -> anyhow::Result<Bytes> {
     }
 }
 
+impl Verdict {
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Retry(..) => "held retry",
+            Self::Fail(_) => "held fail",
+            Self::Succeed(_) => "held succeed",
+        }
+    }
+
+    /// Whether a job that stands so can be decided about like this, as far as that is known.
+    fn fits(&self, job: &Value) -> bool {
+        let Some(state) = job["state"].as_str() else { return true };
+        match self {
+            // It waits where an earlier try was cut off before the job was sent.
+            Self::Retry(..) => matches!(state, "held" | "failed" | "cancelled" | "waiting"),
+            Self::Fail(_) | Self::Succeed(_) => state == "held",
+        }
+    }
+
+    /// Whether a job is what this would make of it: the answer to an earlier request was lost.
+    fn is_met_by(&self, job: &Value) -> bool {
+        let error = &job["error"];
+        match self {
+            Self::Retry(..) => false,
+            Self::Fail(message) => {
+                job["state"] == "failed"
+                    && error["code"] == "decided"
+                    && error["message"] == **message
+            }
+            Self::Succeed(result) => job["state"] == "succeeded" && job["result"] == *result,
+        }
+    }
+}
+
 impl Of {
+    /// Who decides and why is written down first: a decision never goes without its line.
     async fn carry_out(&self, verdict: Verdict) -> anyhow::Result<ExitCode> {
         let mut audit = self.responsible.open()?;
-        let (action, after) = match &verdict {
-            Verdict::Retry(job, _) => ("held retry", Some(job.payload_hash().to_string())),
-            Verdict::Fail(_) => ("held fail", None),
-            Verdict::Succeed(_) => ("held succeed", None),
-        };
-        let told = match self.world.open().await? {
-            World::File(store) => in_store(&store, &self.id, verdict).await?,
+        let world = self.world.open().await?;
+        if let Some(known) = known(&world, &self.id).await?
+            && verdict.fits(&known.job)
+        {
+            let entry = Entry::new(&self.id, &verdict, &known);
+            audit.append(Clock::system().now(), &[entry])?;
+        }
+        let told = match &world {
+            World::File(store) => in_store(store, &self.id, &verdict).await?,
             #[cfg(feature = "aws")]
-            World::Aws(store) => in_store(&store, &self.id, verdict).await?,
-            World::Server(client) => at_server(&client, &self.id, verdict).await?,
+            World::Aws(store) => in_store(store, &self.id, &verdict).await?,
+            World::Server(client) => at_server(client, &self.id, &verdict).await?,
         };
-        let (job, before) = match told {
-            Told::Done(job, before) => (job, before),
-            Told::Refused(why) => {
-                eprintln!("{}: {why}", self.id);
-                return Ok(ExitCode::from(SOME_FAILED));
-            }
+        let job = match told {
+            Told::Done(job) => job,
+            Told::Refused(why) => match known(&world, &self.id).await? {
+                Some(known) if verdict.is_met_by(&known.job) => known.job,
+                _ => {
+                    eprintln!("{}: {why}", self.id);
+                    return Ok(ExitCode::from(SOME_FAILED));
+                }
+            },
         };
-        let (job_id, tool) = (self.id.as_str(), job["tool"].as_str());
-        let entry = Entry {
-            action,
-            job_id,
-            tool,
-            payload_hash_before: before.map(|hash| hash.to_string()),
-            payload_hash_after: after,
-        };
-        audit.append(Clock::system().now(), &[entry])?;
         let mut out = io::stdout().lock();
         match self.json {
             true => writeln!(out, "{job}")?,
@@ -196,14 +235,57 @@ impl Of {
     }
 }
 
-async fn at_server(client: &Client, id: &JobId, verdict: Verdict) -> anyhow::Result<Told> {
+impl<'a> Entry<'a> {
+    fn new(id: &'a JobId, verdict: &Verdict, known: &'a Known) -> Self {
+        let after = match verdict {
+            Verdict::Retry(job, _) => Some(job.payload_hash().to_string()),
+            Verdict::Fail(_) | Verdict::Succeed(_) => None,
+        };
+        Self {
+            action: verdict.action(),
+            job_id: id.as_str(),
+            tool: known.job["tool"].as_str(),
+            payload_hash_before: known.payload_hash.map(|hash| hash.to_string()),
+            payload_hash_after: after,
+        }
+    }
+}
+
+/// What is known of the job now.
+async fn known(world: &World, id: &JobId) -> anyhow::Result<Option<Known>> {
+    match world {
+        World::File(store) => known_in_store(store, id).await,
+        #[cfg(feature = "aws")]
+        World::Aws(store) => known_in_store(store, id).await,
+        World::Server(client) => match client.get(&format!("/v1/jobs/{id}")).await {
+            Ok(job) => Ok(Some(Known { job, payload_hash: None })),
+            Err(refused) if refused.is_not_found() => Ok(None),
+            // A key that may decide need not be one that may read.
+            Err(Refused::Problem { status, .. }) if status == StatusCode::FORBIDDEN => {
+                Ok(Some(Known { job: Value::Null, payload_hash: None }))
+            }
+            Err(refused) => Err(refused.into()),
+        },
+    }
+}
+
+async fn known_in_store(store: &impl Store, id: &JobId) -> anyhow::Result<Option<Known>> {
+    let desk = store.desk()?;
+    let key = JobKey::of(&desk.policy.namespace, id);
+    let record = desk.ledger.read(vec![key]).await?.into_iter().next().flatten();
+    let Some(record) = record else { return Ok(None) };
+    let job = serde_json::to_value(JobView::from(&record))?;
+    Ok(Some(Known { job, payload_hash: record.payload_hash }))
+}
+
+async fn at_server(client: &Client, id: &JobId, verdict: &Verdict) -> anyhow::Result<Told> {
     let (decision, body) = match verdict {
-        Verdict::Retry(_, body) => ("retry", String::from_utf8_lossy(&body).into_owned()),
+        Verdict::Retry(_, body) => ("retry", String::from_utf8_lossy(body).into_owned()),
         Verdict::Fail(message) => ("fail", json!({"message": message}).to_string()),
         Verdict::Succeed(result) => ("succeed", json!({"result": result}).to_string()),
     };
     match client.post(&format!("/v1/held/{id}/{decision}"), &body).await {
-        Ok(job) => Ok(Told::Done(job, None)),
+        Ok(job) => Ok(Told::Done(job)),
         Err(Refused::Problem { status, document }) if matches!(status.as_u16(), 404 | 409) => {
             Ok(Told::Refused(document["detail"].as_str().unwrap_or("it is not held").to_owned()))
         }
@@ -211,27 +293,43 @@ async fn at_server(client: &Client, id: &JobId, verdict: Verdict) -> anyhow::Res
     }
 }
 
-async fn in_store<S: Store>(store: &S, id: &JobId, verdict: Verdict) -> anyhow::Result<Told> {
+async fn in_store<S: Store>(store: &S, id: &JobId, verdict: &Verdict) -> anyhow::Result<Told> {
     let desk = store.desk()?;
     let (key, now) = (JobKey::of(&desk.policy.namespace, id), desk.clock.now());
-    let before = desk.ledger.read(vec![key]).await?.into_iter().next().flatten();
-    let before = before.and_then(|record| record.payload_hash);
     let decided = match verdict {
         Verdict::Retry(job, body) => {
             let queue = store.queue()?;
-            let freed = held::free(&desk.ledger, key, &job, now).await?;
+            let freed = held::free(&desk.ledger, key, job, now).await?;
             if freed.is_ok() {
-                queue.send(vec![held::message(&desk.policy.namespace, &job, body, now)]).await?;
+                let message = held::message(&desk.policy.namespace, job, body.clone(), now);
+                queue.send(vec![message]).await?;
             }
             freed
         }
         Verdict::Fail(message) => {
-            held::end(desk.post(), key, Decision::Fail(held::given_up(message))).await?
+            let given_up = held::given_up(message.clone());
+            held::end(desk.post(), key, Decision::Fail(given_up)).await?
         }
-        Verdict::Succeed(result) => held::end(desk.post(), key, Decision::Succeed(result)).await?,
+        Verdict::Succeed(result) => {
+            held::end(desk.post(), key, Decision::Succeed(result.clone())).await?
+        }
     };
     Ok(match decided {
-        Ok(record) => Told::Done(serde_json::to_value(JobView::from(&record))?, before),
+        Ok(record) => Told::Done(serde_json::to_value(JobView::from(&record))?),
         Err(refusal) => Told::Refused(refusal.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_about_a_job_that_cannot_be_read_is_written_down_and_never_met() {
+        let fail = Verdict::Fail("it was never booked".to_owned());
+        assert!(fail.fits(&Value::Null) && !fail.is_met_by(&Value::Null));
+        let failed = |message: &str| json!({"state": "failed", "error": {"code": "decided", "message": message}});
+        assert!(!fail.fits(&failed("it was never booked")));
+        assert!(fail.is_met_by(&failed("it was never booked")) && !fail.is_met_by(&failed("no")));
+    }
 }

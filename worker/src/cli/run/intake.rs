@@ -27,7 +27,7 @@ use crate::{
     environment::Environment,
     fan_in::BatchKey,
     job::{Job, JobKey, PayloadHash},
-    lease::{Decision, Ledger, State},
+    lease::{Decision, Ledger, Record, State},
     queue::{NewMessage, Queue},
 };
 
@@ -164,10 +164,11 @@ impl Intake {
         let ledger = &self.environment.ledger;
         let records = ledger.read(jobs.iter().map(|(key, _)| *key).collect()).await?;
         for ((key, payload_hash), record) in jobs.into_iter().zip(records) {
-            if record.is_some_and(|record| matches!(record.state, State::Failed(_))) {
+            if let Some(Record { epoch, state: State::Failed(_), .. }) = record {
                 let now = self.environment.clock.now();
                 // Somebody else may have been faster: the claim will see.
-                let _ = ledger.decide(key, Decision::Replay(payload_hash), now).await?;
+                let replay = Decision::Replay { epoch, payload_hash };
+                let _ = ledger.decide(key, replay, now).await?;
             }
         }
         Ok(())

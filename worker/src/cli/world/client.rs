@@ -7,12 +7,14 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use url::Url;
 
@@ -39,6 +41,8 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub(in crate::cli) struct Client {
     http: reqwest::Client,
     base: Url,
+    /// A hash of the key.
+    caller: String,
 }
 
 /// Why a server did not do what it was asked for.
@@ -94,7 +98,9 @@ impl Client {
     /// A client of the server, which nothing is asked yet.
     pub(in crate::cli) fn new(settings: ClientSettings) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::new();
+        let mut caller = String::new();
         if let Some(key) = settings.key.map(read).transpose()? {
+            caller = URL_SAFE_NO_PAD.encode(Sha256::digest(key.expose_secret()));
             let bearer = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()));
             let mut bearer = bearer.ok().context("the server's key: expected visible ASCII")?;
             bearer.set_sensitive(true);
@@ -103,12 +109,17 @@ impl Client {
         let builder = http::builder(4).map_err(anyhow::Error::msg)?;
         let builder = builder.default_headers(headers).timeout(ANSWERS_WITHIN);
         let http = http::build(builder).map_err(anyhow::Error::msg)?;
-        Ok(Self { http, base: settings.url })
+        Ok(Self { http, base: settings.url, caller })
     }
 
     /// Where it is.
     pub(in crate::cli) fn base(&self) -> &Url {
         &self.base
+    }
+
+    /// Who asks there, told by a hash: another key may be of another namespace.
+    pub(in crate::cli) fn caller(&self) -> &str {
+        &self.caller
     }
 
     /// Asks for a document.

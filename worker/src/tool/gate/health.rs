@@ -24,6 +24,15 @@ const FIRST_CONFIGURATION_PAUSE: Duration = Duration::from_secs(1);
 /// LiteLLM's word for a model all of whose deployments cool down after failures.
 pub(in crate::tool) const COOLDOWN: &str = "all_deployments_in_cooldown";
 
+/// The code of an LLM's answer that does not fit what the tool asks of it.
+pub(in crate::tool) const ANSWER_SCHEMA: &str = "answer_schema";
+
+/// The code of an LLM's answer without any text.
+pub(in crate::tool) const ANSWER_EMPTY: &str = "answer_empty";
+
+/// Transient failures that are the job's own: the upstream answered, and was paid.
+const JOBS_OWN: [&str; 2] = [ANSWER_SCHEMA, ANSWER_EMPTY];
+
 /// Answers of that kind in a row that are believed. A provider's key that is refused, for one, keeps
 /// a deployment cooling, and is told to nobody but the first.
 const MOST_COOLDOWNS: u32 = 10;
@@ -84,6 +93,10 @@ impl Health {
 
     /// Answers whether the failure is the upstream's rather than the job's.
     pub(super) fn failed(&mut self, error: &JobError, retry_after: Option<Duration>) -> bool {
+        if JOBS_OWN.contains(&&*error.code) {
+            self.failures_in_a_row = 0;
+            return false;
+        }
         let was_closed = self.closed().is_some();
         let pause = match error.class {
             ErrorClass::Throttled => Some(retry_after.unwrap_or(FIRST_PAUSE)),

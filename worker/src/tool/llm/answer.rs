@@ -6,6 +6,7 @@ use super::{CallTerms, Text, ToolError, head::Head, tokens::Tokens};
 use crate::{
     error::{ErrorClass, JobError},
     lease::Usage,
+    tool::gate::ANSWER_EMPTY,
 };
 
 /// A sound answer.
@@ -61,7 +62,7 @@ impl Answer {
         let usage = head.usage(body.usage, body.model.as_deref(), terms);
         let Some(choice) = body.choices.into_iter().next() else {
             let message = "the LLM answered without a choice";
-            return Err(failure(ErrorClass::Transient, "answer_empty", message, usage));
+            return Err(failure(ErrorClass::Transient, ANSWER_EMPTY, message, usage));
         };
         Self::from_choice(choice, usage)
     }
@@ -80,7 +81,7 @@ impl Answer {
             }
             None => {
                 let message = "the LLM answered without any text";
-                Err(failure(ErrorClass::Transient, "answer_empty", message, usage))
+                Err(failure(ErrorClass::Transient, ANSWER_EMPTY, message, usage))
             }
         }
     }

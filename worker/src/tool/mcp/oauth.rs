@@ -142,9 +142,10 @@ impl Token {
         let unfit = "its authorization server answered a token that is no header's value";
         let mut header = header.map_err(|_| NoToken::Refused(unfit.to_owned()))?;
         header.set_sensitive(true);
-        let ends = answer.expires_in.map(|lasts_s| {
+        // What ends beyond all clocks does not end.
+        let ends = answer.expires_in.and_then(|lasts_s| {
             let lasts = Duration::from_secs(lasts_s);
-            Instant::now() + lasts.saturating_sub(BEFORE_EXPIRY.min(lasts / 4))
+            Instant::now().checked_add(lasts.saturating_sub(BEFORE_EXPIRY.min(lasts / 4)))
         });
         Ok(Self { text: answer.access_token, header, ends })
     }
@@ -154,5 +155,21 @@ impl Token {
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant").field("resource", &self.resource.as_str()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_lasts_beyond_all_clocks_does_not_end() {
+        for (lasts_s, has_end) in [(3_600, true), (i64::MAX as u64, false), (u64::MAX, false)] {
+            let answer = format!(
+                r#"{{"access_token": "t", "token_type": "Bearer", "expires_in": {lasts_s}}}"#
+            );
+            let token = Token::of(serde_json::from_str(&answer).expect("an answer"));
+            assert_eq!(token.expect("a token").ends.is_some(), has_end, "{lasts_s}");
+        }
     }
 }

@@ -38,7 +38,7 @@ async fn bring_about<L: Ledger>(worker: &Worker<L>) {
         let first = worker.own(job(id).claim_at(now)).await;
         worker.save(&first, failed("no"), now).await;
         let anew = if id == "changed" { TestJob::new(id).text("Better.") } else { job(id) };
-        worker.decide(anew.key(), anew.replay(), now).await.expect("it failed");
+        worker.decide(anew.key(), anew.replay(1), now).await.expect("it failed");
         let second = worker.own(anew.claim_at(now)).await;
         worker.save(&second, end, now).await;
     }
@@ -141,4 +141,37 @@ async fn a_letter_of_another_namespace_stays_one_and_a_change_may_make_a_job() {
     let lines = [rig.audited("replay").remove(0), rig.audited("drop").remove(0)];
     let namespaces = lines.map(|line| line["namespace"].clone());
     assert_eq!(namespaces, [json!("default"), json!("team-b")]);
+}
+
+#[tokio::test]
+async fn a_letter_that_another_namespaces_ledger_knows_is_run_there_all_the_same() {
+    let Some(yard) = FileYard::open().await else { return };
+    let rig = Rig::new(yard).await;
+    rig.fill(&[(Kind::Permanent, 1)]).await;
+    let ended = rig.apply(&[]).env("MCP_BATCH_NAMESPACE", "elsewhere").finish().await;
+    assert_eq!((ended.code, rig.waiting().await), (Some(0), 1), "{ended:?}");
+    assert_eq!(rig.audited("replay")[0]["standing"], "never_started");
+    rig.work_off(1).await;
+    assert!(rig.are_all_done_anew(Kind::Permanent, 1).await);
+}
+
+#[tokio::test]
+async fn letters_beyond_the_limit_keep_the_journal_and_are_told_by_the_exit_code() {
+    let Some(yard) = FileYard::open().await else { return };
+    let rig = Rig::new(yard).await;
+    rig.fill(&[(Kind::NeverStarted, 4), (Kind::Unreadable, 3)]).await;
+    let some = ["--state", "never_started", "--limit", "2"];
+    let ended = rig.apply(&some).finish().await;
+    assert_eq!((ended.code, rig.journal().exists()), (Some(1), true), "{ended:?}");
+    let done: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
+    assert_eq!(done["is_cut_off"], true);
+    let ended = rig.apply(&["--state", "never_started"]).finish().await;
+    assert_eq!((ended.code, rig.waiting().await), (Some(0), 4), "{ended:?}");
+    assert!(!rig.journal().exists());
+
+    let purge = ["purge", "--yes", "--reason", "noise"];
+    let some = rig.dlq(&purge).args(["--limit", "2"]).finish().await;
+    assert_eq!((some.code, rig.lying().await), (Some(1), 1), "{some:?}");
+    assert!(some.stdout.contains("Only 2 letters were looked at"), "{}", some.stdout);
+    assert_eq!(rig.dlq(&purge).finish().await.code, Some(0));
 }

@@ -144,7 +144,7 @@ async fn a_failed_job_that_was_replayed_elsewhere_is_run_here() {
     here.mark(&record, Mark::DeadLetterSent).await;
     assert!(matches!(here.claim(job.claim()).await, Claim::Finished(_)));
 
-    elsewhere.decide(job.key(), job.replay(), START).await.expect("it failed");
+    elsewhere.decide(job.key(), job.replay(record.epoch), START).await.expect("it failed");
 
     assert_eq!(here.own(job.claim()).await.epoch, 2);
 }

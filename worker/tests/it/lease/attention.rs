@@ -11,7 +11,8 @@ use mcp_batch::webhook::Event;
 use serde_json::{Value, json};
 
 use crate::lease_helpers::{
-    START, Store, TestJob, Worker, after_s, callback, completed, failed, interrupted, released,
+    START, Store, TestJob, Worker, after_s, callback, completed, error, failed, interrupted,
+    released,
 };
 
 const URL: &str = "https://n8n.example.com/webhook-waiting/1";
@@ -52,6 +53,25 @@ pub(super) async fn a_held_job_is_found_until_a_person_decides<S: Store>(store: 
     worker.decide(job.key(), Decision::Succeed("yes".into()), START).await.expect("it is held");
 
     assert_found(&worker, Attention::Held, 9, &[]).await;
+}
+
+pub(super) async fn the_callback_of_what_a_person_decided_is_found_though_nobody_told_it<
+    S: Store,
+>(
+    store: S,
+) {
+    let worker = store.worker();
+    for (id, decision) in
+        [("a", Decision::Succeed("yes".into())), ("b", Decision::Fail(error("no")))]
+    {
+        let job = TestJob::new(id).callback(URL).never_repeated();
+        let lease = worker.own(job.claim()).await;
+        worker.save(&lease, interrupted(Repeat::Never), START).await;
+        worker.decide(job.key(), decision, after_s(1)).await.expect("it is held");
+    }
+
+    assert_found(&worker, Attention::Callback, GONE_S - 1, &[]).await;
+    assert_found(&worker, Attention::Callback, GONE_S, &["a", "b"]).await;
 }
 
 pub(super) async fn a_deferred_callback_is_found_once_its_message_must_be_gone<S: Store>(store: S) {
@@ -117,6 +137,14 @@ pub(super) async fn a_batch_closed_when_all_had_ended_is_found_at_once<S: Store>
     complete(&worker, &TestJob::new("a").member("batch", 0)).await;
     assert_found(&worker, Attention::Batch, 9, &[]).await;
     worker.close_batch("batch", 1, START).await.expect("it fits");
+    assert_found(&worker, Attention::Batch, 9, &["batch"]).await;
+}
+
+pub(super) async fn a_batch_completed_by_a_rejection_is_found_at_once<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member_of("batch", 0, 2)).await;
+    assert_found(&worker, Attention::Batch, 9, &[]).await;
+    worker.reject(&TestJob::new("b").member_of("batch", 1, 2), "no", START).await;
     assert_found(&worker, Attention::Batch, 9, &["batch"]).await;
 }
 
@@ -211,7 +239,7 @@ pub(super) async fn a_batch_tells_each_job_as_it_was_counted_whatever_was_decide
     assert_eq!(statuses, ["failed", "held", "cancelled", "succeeded"]);
 
     for job in [&jobs[0], &jobs[2]] {
-        worker.decide(job.key(), job.replay(), after_s(1)).await.expect("it is over");
+        worker.decide(job.key(), job.replay(1), after_s(1)).await.expect("it is over");
         assert_eq!(told_of(&worker, "batch").await, first, "it waits");
         let lease = worker.own(job.claim_at(after_s(2))).await;
         assert_eq!(told_of(&worker, "batch").await, first, "it runs");

@@ -110,7 +110,7 @@ pub(super) async fn a_replayed_job_is_not_counted_again<S: Store>(store: S) {
     let job = TestJob::new("a").member_of("batch", 0, 2);
     let lease = worker.own(job.claim()).await;
     worker.save(&lease, failed("no"), START).await;
-    worker.decide(job.key(), job.replay(), START).await.expect("it failed");
+    worker.decide(job.key(), job.replay(lease.epoch), START).await.expect("it failed");
     assert_eq!(worker.batch("batch").await.counted, 1, "it was counted when it failed");
 
     complete(&worker, &job).await;

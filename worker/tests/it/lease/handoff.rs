@@ -178,7 +178,7 @@ pub(super) async fn marks_of_another_epoch_are_ignored<S: Store>(store: S) {
     let job = TestJob::new("a").callback(OLD);
     let lease = worker.own(job.claim()).await;
     let first = worker.save(&lease, failed("no"), START).await;
-    worker.decide(job.key(), job.replay(), START).await.expect("it failed");
+    worker.decide(job.key(), job.replay(first.epoch), START).await.expect("it failed");
     let lease = worker.own(job.claim()).await;
     let second = worker.save(&lease, failed("again"), START).await;
     assert_eq!(second.state, State::Failed(error("again")));

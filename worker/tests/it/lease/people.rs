@@ -86,7 +86,8 @@ pub(super) async fn a_replayed_job_starts_over_and_keeps_its_epoch<S: Store>(sto
     let dead = worker.record(&job).await;
     assert_eq!(dead.state.name(), "failed");
 
-    let replayed = worker.decide(job.key(), job.replay(), after_s(9)).await.expect("it failed");
+    let replayed =
+        worker.decide(job.key(), job.replay(dead.epoch), after_s(9)).await.expect("it failed");
 
     assert_eq!(replayed.state, State::Retry(None));
     assert_eq!((replayed.attempts, replayed.epoch), (0, dead.epoch));
@@ -97,12 +98,28 @@ pub(super) async fn a_replayed_job_starts_over_and_keeps_its_epoch<S: Store>(sto
     assert_eq!((lease.epoch, lease.attempts), (dead.epoch + 1, 1));
 }
 
+pub(super) async fn of_two_who_replay_one_run_the_slower_does_not_replay_the_next<S: Store>(
+    store: S,
+) {
+    let (quick, slow) = (store.worker(), store.worker());
+    let (job, seen) = bring_to(&quick, "failed").await;
+    slow.record(&job).await;
+    quick.decide(job.key(), job.replay(seen.epoch), after_s(1)).await.expect("it failed");
+    let lease = quick.own(job.claim_at(after_s(2))).await;
+    let again = quick.save(&lease, failed("again"), after_s(3)).await;
+
+    let late = slow.decide(job.key(), job.replay(seen.epoch), after_s(4)).await;
+
+    assert_eq!(late, Err(Refusal::Epoch(again.epoch)));
+    assert_eq!(slow.record(&job).await, again);
+}
+
 pub(super) async fn a_replayed_job_may_bring_another_payload<S: Store>(store: S) {
     let worker = store.worker();
-    let (job, _) = bring_to(&worker, "failed").await;
+    let (job, failed) = bring_to(&worker, "failed").await;
     let better = job.clone().text("Better.");
 
-    worker.decide(job.key(), better.replay(), START).await.expect("it failed");
+    worker.decide(job.key(), better.replay(failed.epoch), START).await.expect("it failed");
 
     let answer = worker.claim(job.claim()).await;
     assert!(matches!(answer, Claim::Conflict(_)), "the old payload is another job: {answer:?}");
@@ -111,9 +128,9 @@ pub(super) async fn a_replayed_job_may_bring_another_payload<S: Store>(store: S)
 
 pub(super) async fn a_cancelled_job_can_be_replayed<S: Store>(store: S) {
     let worker = store.worker();
-    let (job, _) = bring_to(&worker, "cancelled").await;
+    let (job, cancelled) = bring_to(&worker, "cancelled").await;
 
-    worker.decide(job.key(), job.replay(), START).await.expect("it was cancelled");
+    worker.decide(job.key(), job.replay(cancelled.epoch), START).await.expect("it was cancelled");
 
     assert_eq!(worker.own(job.claim()).await.epoch, 1);
 }
@@ -122,13 +139,14 @@ pub(super) async fn only_what_failed_is_held_or_cancelled_can_be_replayed<S: Sto
     let worker = store.worker();
     for state in ["running", "retry", "done"] {
         let (job, record) = bring_to(&worker, state).await;
-        let refusal = worker.decide(job.key(), job.replay(), after_s(1)).await;
+        let refusal = worker.decide(job.key(), job.replay(record.epoch), after_s(1)).await;
         assert_eq!(refusal, Err(Refusal::State(state)));
         assert_eq!(worker.record(&job).await, record, "{state}");
     }
     for state in ["failed", "held", "cancelled"] {
-        let (job, _) = bring_to(&worker, state).await;
-        let replayed = worker.decide(job.key(), job.replay(), after_s(1)).await;
+        let (job, record) = bring_to(&worker, state).await;
+        let replay = job.replay(record.epoch);
+        let replayed = worker.decide(job.key(), replay, after_s(1)).await;
         assert_eq!(replayed.expect(state).state, State::Retry(None));
     }
 }
@@ -142,7 +160,7 @@ pub(super) async fn a_held_job_can_be_failed_by_a_person<S: Store>(store: S) {
 
     let record = decided.expect("it is held");
     assert_eq!((&record.state, record.settled), (&State::Failed(why), after_s(1)));
-    assert_eq!(record.dead_letter, DeadLetterState::Pending);
+    assert_eq!(record.dead_letter, DeadLetterState::Sent, "nobody has the text of its letter");
     assert_eq!(record.callback, Some(CallbackSlot::pending(callback(CALLBACK))));
     assert_eq!((record.epoch, &record.usage), (held.epoch, &held.usage));
     assert_eq!(worker.record(&job).await, record);
@@ -178,7 +196,7 @@ pub(super) async fn only_a_held_job_takes_a_persons_outcome<S: Store>(store: S) 
 pub(super) async fn nothing_is_decided_about_an_unknown_job<S: Store>(store: S) {
     let worker = store.worker();
     let job = TestJob::new("unknown");
-    for decision in [job.replay(), Decision::Fail(error("no")), Decision::Succeed("yes".into())] {
+    for decision in [job.replay(0), Decision::Fail(error("no")), Decision::Succeed("yes".into())] {
         assert_eq!(worker.decide(job.key(), decision, START).await, Err(Refusal::Unknown));
     }
     assert_eq!(worker.look(job.key()).await, None);

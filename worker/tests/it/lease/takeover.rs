@@ -122,7 +122,7 @@ pub(super) async fn the_paused_owner_of_a_held_job_cannot_settle_it_after_a_pers
         let decision = match state {
             "done" => Decision::Succeed("a person's".into()),
             "failed" => Decision::Fail(error("a person's")),
-            _ => job.replay(),
+            _ => job.replay(lease.epoch),
         };
         let record = other.decide(job.key(), decision, OVER).await.expect("it is held");
         assert_eq!(record.state.name(), state);

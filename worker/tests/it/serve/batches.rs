@@ -47,6 +47,22 @@ async fn a_rejected_job_that_names_its_batch_itself_is_counted_there() {
 }
 
 #[tokio::test]
+async fn a_batch_that_a_rejection_completes_is_told_before_the_request_is_answered() {
+    let (serve, receiver) = (Serve::start().await, Receiver::start().await);
+    let place =
+        |index| json!({"id": "b", "index": index, "size": 2, "callback": receiver.url("/")});
+    let (mut sound, mut unknown) = (summarize("sound", "One."), summarize("unknown", "Two."));
+    sound["batch"] = place(0);
+    (unknown["tool"], unknown["batch"]) = ("sumarize".into(), place(1));
+    serve.post("/v1/jobs", &sound).await.expect(202);
+    serve.until_ended("b", 1).await;
+
+    serve.post("/v1/jobs", &unknown).await;
+
+    assert_eq!(receiver.deliveries().len(), 1);
+}
+
+#[tokio::test]
 async fn a_batch_of_which_no_job_is_sound_was_never_begun() {
     let (serve, receiver) = (Serve::start().await, Receiver::start().await);
     let batch = |more: Value| {

@@ -274,7 +274,9 @@ impl<'a, L: Ledger> World<'a, L> {
 
     async fn decide(&mut self, job: usize, verdict: Verdict) -> Result<(), Violation> {
         let decision = match verdict {
-            Verdict::Replay { other_payload } => self.as_asked(job, other_payload, false).replay(),
+            Verdict::Replay { other_payload } => {
+                self.as_asked(job, other_payload, false).replay(self.watch.epoch(job))
+            }
             Verdict::Fail => Decision::Fail(numbered(self.next_number())),
             Verdict::Succeed => Decision::Succeed(self.next_number().into()),
         };
