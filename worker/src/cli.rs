@@ -4,7 +4,6 @@
 #![expect(
     clippy::doc_markdown,
     clippy::print_stderr,
-    clippy::print_stdout,
     reason = "doc comments are the help that people read; a command prints"
 )]
 
