@@ -443,8 +443,6 @@ mod tests {
             assert!(gate.closed().is_none(), "an answer shows that the upstream is well");
         }
         fail(&gate, ErrorClass::Transient, 1);
-        assert!(gate.closed().is_none());
-        fail(&gate, ErrorClass::Transient, FAILURES_BEFORE_CLOSING);
         assert!(gate.closed().is_some());
         let answered = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, "no");
         assert!(!gate.failed(&answered, None), "its attempt counts though the gate is closed");
