@@ -19,7 +19,7 @@ pub mod metric;
 #[cfg(feature = "cli")]
 pub mod prometheus;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{
     Layer,
@@ -60,11 +60,4 @@ pub fn init_to(writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, leve
 
 fn json_lines() -> JsonLines<fn() -> io::Stderr> {
     JsonLines::new(io::stderr, Clock::system())
-}
-
-/// Writes a line among those of the log, in one piece.
-pub(crate) fn write_line(mut line: String) {
-    line.push('\n');
-    // There is nobody to tell that it cannot be written.
-    let _ = io::stderr().lock().write_all(line.as_bytes());
 }

@@ -1,11 +1,15 @@
 //! What is measured in the function, told by its log after each invocation.
 
-use std::{env, sync::Arc};
+use std::{
+    env,
+    io::{self, Write},
+    sync::Arc,
+};
 
 use crate::{
     clock::Clock,
     environment::Observer,
-    telemetry::{emf::Emf, metered::Metered, write_line},
+    telemetry::{emf::Emf, metered::Metered},
 };
 
 /// What was measured and not yet told.
@@ -29,4 +33,11 @@ impl Metrics {
         let lines = self.0.meter().lines(Clock::system().now(), Some(request_id));
         lines.into_iter().for_each(write_line);
     }
+}
+
+/// Writes a line among those of the log, in one piece.
+fn write_line(mut line: String) {
+    line.push('\n');
+    // There is nobody to tell that it cannot be written.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
 }
