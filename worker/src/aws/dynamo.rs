@@ -118,7 +118,7 @@ impl DynamoLedger {
         let DynamoSettings { table, bucket, max_requests, remembered } = settings;
         Self {
             table: Arc::new(Table::new(clients.dynamodb.clone(), table, max_requests)),
-            results: ResultStore::new(clients.s3.clone(), bucket),
+            results: ResultStore::new(clients.objects.clone(), bucket),
             finished: Finished::new(remembered),
             openings: Gather::new(usize::MAX),
             places: Gather::new(usize::MAX),

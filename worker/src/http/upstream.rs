@@ -5,12 +5,18 @@
 mod connection;
 mod idle;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
     HeaderMap, Request, StatusCode, Uri,
-    body::{Body, Bytes, Incoming},
+    body::{Body, Bytes, Frame, Incoming, SizeHint},
     header::{HOST, HeaderValue},
 };
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +26,7 @@ use self::{
     connection::{Connection, Connector},
     idle::Idle,
 };
+use super::CONNECT_TIMEOUT;
 
 /// One upstream; clones share its connections.
 #[derive(Clone)]
@@ -53,8 +60,13 @@ pub(crate) enum NoAnswer {
 pub(crate) struct Response {
     status: StatusCode,
     headers: HeaderMap,
-    body: Incoming,
+    body: Rest,
     ends: Instant,
+}
+
+/// The rest of an answer, on its connection.
+pub(crate) struct Rest {
+    body: Incoming,
     /// Kept once the body has been read to its end; closed if that never happens.
     connection: Option<Connection>,
     upstream: Upstream,
@@ -69,12 +81,17 @@ impl fmt::Debug for Upstream {
 impl Upstream {
     /// A client of the server in `url`. Nothing is dialled yet.
     pub(crate) fn new(url: &Url) -> Result<Self, String> {
+        Self::connecting_within(CONNECT_TIMEOUT, url)
+    }
+
+    /// The same where connecting may take so long.
+    pub(crate) fn connecting_within(connect: Duration, url: &Url) -> Result<Self, String> {
         let text = |error: hyper::http::Error| error.to_string();
         let (scheme, authority) = (url.scheme(), url.authority());
         let authority = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
         let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/");
         let shared = Shared {
-            connector: Connector::new()?,
+            connector: Connector::new(connect)?,
             origin: origin.build().map_err(text)?,
             host: HeaderValue::from_str(authority).map_err(|error| error.to_string())?,
             idle: Idle::default(),
@@ -115,13 +132,13 @@ impl Upstream {
         ends: Instant,
     ) -> Response {
         let (head, body) = answer.into_parts();
+        // Whoever fails is asked anew over another one: that may lead to somebody who does not.
+        let connection = Some(connection).filter(|_| !head.status.is_server_error());
         Response {
             status: head.status,
             headers: head.headers,
-            body,
+            body: Rest { body, connection, upstream: self.clone() },
             ends,
-            connection: Some(connection),
-            upstream: self.clone(),
         }
     }
 }
@@ -140,6 +157,14 @@ impl Response {
         self.body.size_hint().exact()
     }
 
+    /// The answer for whoever bounds the time of its body.
+    pub(crate) fn unbounded(self) -> hyper::Response<Rest> {
+        let mut response = hyper::Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+
     /// The body's next part; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NoAnswer> {
         loop {
@@ -152,14 +177,32 @@ impl Response {
                     }
                 }
                 Some(Err(error)) => return Err(NoAnswer::Broken(error)),
-                None => {
-                    if let Some(read) = self.connection.take() {
-                        idle::keep(&self.upstream.shared, read);
-                    }
-                    return Ok(None);
-                }
+                None => return Ok(None),
             }
         }
+    }
+}
+
+impl Body for Rest {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none()
+            && let Some(read) = self.connection.take()
+        {
+            idle::keep(&self.upstream.shared, read);
+        }
+        Poll::Ready(frame)
+    }
+
+    // Never `is_end_stream`: the end is to be read, so that the connection is kept.
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
