@@ -59,7 +59,8 @@ pub enum Verdict {
     Leave,
 }
 
-/// One message on its way.
+/// One message on its way. While its call waits, nothing else of it takes room: the steps before and
+/// behind that are boxed.
 pub(crate) struct Run<'a, P: Ports> {
     pub(crate) environment: &'a Environment<P>,
     pub(crate) message: &'a Message,
@@ -85,8 +86,8 @@ struct Subject {
 impl<P: Ports> Run<'_, P> {
     /// Runs the message's job as far as it goes now.
     pub(crate) async fn to_verdict(&self, permit: OwnedSemaphorePermit) -> Verdict {
-        let job = Job::parse(&self.message.body);
-        let (tracer, known) = (&self.environment.tracer, job.as_ref().ok());
+        let job = Job::parse(&self.message.body).map(Box::new);
+        let (tracer, known) = (&self.environment.tracer, job.as_deref().ok());
         let mut span = trace::message(tracer, self.message, known, self.event);
         journal::traced(span.context());
         let verdict = span.scope(self.judge(job, permit)).await;
@@ -98,24 +99,23 @@ impl<P: Ports> Run<'_, P> {
 
     async fn judge(
         &self,
-        job: Result<Job, Box<InvalidJob>>,
+        job: Result<Box<Job>, Box<InvalidJob>>,
         permit: OwnedSemaphorePermit,
     ) -> Verdict {
         let job = match job {
             Ok(job) => job,
             Err(invalid) => {
                 drop(permit);
-                return self.reject_unreadable(&invalid).await;
+                return Box::pin(self.reject_unreadable(&invalid)).await;
             }
         };
         journal::name(&job);
-        let (subject, permit) = match self.subject(job, permit).await {
+        let (subject, permit) = match Box::pin(self.subject(job, permit)).await {
             Ok(prepared) => prepared,
             Err(verdict) => return verdict,
         };
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
-            // Boxed, as all that few jobs come to: the others would keep room for it.
             After::Again(delay) => Box::pin(self.try_again(subject, delay)).await,
         }
     }
@@ -123,9 +123,9 @@ impl<P: Ports> Run<'_, P> {
     /// The job and what is known of it; the verdict on its message if its tool can say nothing now.
     async fn subject(
         &self,
-        job: Job,
+        job: Box<Job>,
         permit: OwnedSemaphorePermit,
-    ) -> Result<(Subject, OwnedSemaphorePermit), Verdict> {
+    ) -> Result<(Box<Subject>, OwnedSemaphorePermit), Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
         let (plan, permit) = self.plan(key, &job, permit).await;
         let plan = match plan {
@@ -133,13 +133,13 @@ impl<P: Ports> Run<'_, P> {
             Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
             Err(failure) => return Err(self.unprepared(&job, key, &failure)),
         };
-        let subject = Subject {
+        let subject = Box::new(Subject {
             gates: self.environment.tools.gates(&job),
             is_known: self.message.receive_count > 1,
             key,
             plan,
-            job,
-        };
+            job: *job,
+        });
         let permit = match permit {
             Some(permit) => permit,
             None => self.permit().await.ok_or_else(|| self.not_begun(&subject))?,
@@ -232,9 +232,9 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The second try within one batch is its last.
-    async fn try_again(&self, subject: Subject, delay: Duration) -> Verdict {
+    async fn try_again(&self, mut subject: Box<Subject>, delay: Duration) -> Verdict {
         sleep(delay).await;
-        let subject = Subject { is_known: true, ..subject };
+        subject.is_known = true;
         let Some(permit) = self.permit().await else { return self.not_begun(&subject) };
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
@@ -245,14 +245,14 @@ impl<P: Ports> Run<'_, P> {
     /// One claim and what follows from it. The permit is held while the tool is called, not while
     /// the outcome is delivered.
     async fn try_once(&self, subject: &Subject, permit: OwnedSemaphorePermit) -> After {
-        let admitted = match self.admit(subject, permit).await {
+        let admitted = match Box::pin(self.admit(subject, permit)).await {
             Ok(admitted) => admitted,
             Err(verdict) => return verdict.into(),
         };
-        if let Err(error) = self.replay_if_asked(subject).await {
+        if let Err(error) = Box::pin(self.replay_if_asked(subject)).await {
             return self.unclaimed(subject, &error).into();
         }
-        match self.claim(subject, self.environment.policy.lost).await {
+        match Box::pin(self.claim(subject, self.environment.policy.lost)).await {
             Ok(Claim::Suspect) => {
                 drop(admitted);
                 Box::pin(self.run_alone(subject)).await
@@ -265,13 +265,13 @@ impl<P: Ports> Run<'_, P> {
     async fn replay_if_asked(&self, subject: &Subject) -> Result<(), LedgerError> {
         let Some(epoch) = self.message.replay_of else { return Ok(()) };
         let ledger = &self.environment.ledger;
-        let record = Box::pin(ledger.read(vec![subject.key])).await?.into_iter().next().flatten();
+        let record = ledger.read(vec![subject.key]).await?.into_iter().next().flatten();
         let tells_of = |state: &State| matches!(state, State::Failed(_));
         if record.is_some_and(|record| record.epoch == epoch && tells_of(&record.state)) {
             let replay = Decision::Replay { epoch, payload_hash: subject.job.payload_hash() };
             // Refused only if somebody else was quicker.
             let now = self.environment.clock.now();
-            let _ = Box::pin(ledger.decide(subject.key, replay, now)).await?;
+            let _ = ledger.decide(subject.key, replay, now).await?;
         }
         Ok(())
     }
@@ -336,15 +336,15 @@ impl<P: Ports> Run<'_, P> {
             Ok(Claim::Suspect) => self.not_begun(subject).into(),
             Ok(Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record)) => {
                 drop(admitted);
-                self.hand_off(subject, &record, End::Duplicate(&record)).await.into()
+                Box::pin(self.hand_off(subject, &record, End::Duplicate(&record))).await.into()
             }
             Ok(Claim::Misplaced(error)) => {
                 drop(admitted);
-                self.reject_job(subject, &error).await.into()
+                Box::pin(self.reject_job(subject, &error)).await.into()
             }
             Ok(Claim::Conflict(record)) => {
                 drop(admitted);
-                self.reject_conflict(subject, &record).await.into()
+                Box::pin(self.reject_conflict(subject, &record)).await.into()
             }
             Ok(Claim::Busy { until }) => {
                 let left = until.since(self.environment.clock.now());

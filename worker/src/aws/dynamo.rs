@@ -66,8 +66,8 @@ use crate::{
     },
 };
 
-/// Requests at once, where nothing else is said.
-pub const DEFAULT_REQUESTS: usize = 64;
+/// Requests at once, where nothing else is said: at 5 ms each, 6,000 a second. More only take memory.
+pub const DEFAULT_REQUESTS: usize = 32;
 
 /// Requests to the bucket at once; each may hold a whole result.
 pub const MAX_OBJECT_REQUESTS: usize = 32;

@@ -70,7 +70,8 @@ impl HttpConnector for Connector {
             let request = Request::from_parts(head, Full::new(body));
             let answer = connections.send(request, connect, whole).await.map_err(failed)?;
             let answer = answer.unbounded().map(SdkBody::from_body_1_x);
-            HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
+            HttpResponse::try_from(answer)
+                .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
@@ -125,8 +126,6 @@ fn failed(error: NoAnswer) -> ConnectorError {
         NoAnswer::Broken(ref cause) if cause.is_parse() => {
             ConnectorError::other(error.into(), None)
         }
-        NoAnswer::Broken(_) => {
-            ConnectorError::other(error.into(), Some(ErrorKind::TransientError))
-        }
+        NoAnswer::Broken(_) => ConnectorError::other(error.into(), Some(ErrorKind::TransientError)),
     }
 }

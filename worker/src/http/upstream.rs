@@ -107,6 +107,7 @@ impl Upstream {
     ) -> Result<Response, NoAnswer> {
         let ends = Instant::now() + timeout;
         request.headers_mut().insert(HOST, self.shared.host.clone());
+        let mut request = request.map(Box::new);
         while let Some(mut kept) = self.shared.idle.take() {
             let answer = timeout_at(ends, kept.send(request)).await.map_err(|_| NoAnswer::Late)?;
             match answer {
@@ -209,8 +210,9 @@ impl Body for Rest {
 #[cfg(test)]
 mod tests {
     use mcp_batch_testkit::{Receiver, Reply, wait_until};
+    use tokio::task::JoinSet;
 
-    use super::*;
+    use super::{idle::MOST_IDLE, *};
 
     const TIME: Duration = Duration::from_secs(30);
 
@@ -253,6 +255,32 @@ mod tests {
         read(upstream.send(call(), TIME).await.expect("an answer")).await;
         wait_until("the connection is kept", || upstream.shared.idle.count() == 1).await;
         wait_until("it is closed", || upstream.shared.idle.count() == 0).await;
+    }
+
+    #[tokio::test]
+    async fn of_the_connections_of_many_calls_at_once_few_are_kept() {
+        let server = Receiver::start().await;
+        server.set_default(Reply::status(200).after(Duration::from_millis(300)));
+        let upstream = upstream(&server);
+        let mut calls = JoinSet::new();
+        for _ in 0..MOST_IDLE + 50 {
+            let upstream = upstream.clone();
+            calls.spawn(async move { read(upstream.send(call(), TIME).await.expect("an answer")).await });
+        }
+        calls.join_all().await;
+        wait_until("some are kept", || upstream.shared.idle.count() == MOST_IDLE).await;
+        assert!(server.connections() > MOST_IDLE, "there were more at once");
+    }
+
+    #[tokio::test]
+    async fn a_failure_has_the_next_call_made_over_another_connection() {
+        let server = Receiver::start().await;
+        server.set_default(Reply::status(500));
+        let upstream = upstream(&server);
+        for _ in 0..2 {
+            read(upstream.send(call(), TIME).await.expect("an answer")).await;
+        }
+        assert_eq!((server.connections(), upstream.shared.idle.count()), (2, 0));
     }
 
     #[tokio::test]

@@ -124,8 +124,7 @@ impl ResultStore {
 
     async fn upload(&self, bucket: &str, key: &str, packed: Vec<u8>) -> Result<(), LedgerError> {
         let _permit = self.permit().await?;
-        let headers =
-            [("content-type", "application/json"), ("content-encoding", "zstd")];
+        let headers = [("content-type", "application/json"), ("content-encoding", "zstd")];
         let put = Box::pin(self.objects.put(bucket, key, packed.into(), &headers)).await;
         put.map_err(|error| LedgerError(format!("PutObject: {error}")))
     }
