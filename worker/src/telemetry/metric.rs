@@ -30,6 +30,8 @@ pub enum Metric {
     CallbackLatency,
     /// Callbacks of jobs and of batches that were given up.
     CallbacksDead,
+    /// Jobs that came back since nobody knows where their callback's name leads.
+    CallbackNamesUnknown,
     /// Jobs that were put with the dead letters.
     DeadLetters,
     /// Tokens of prompts.
@@ -107,7 +109,7 @@ pub(super) const BUDGET: &str = "budget";
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::JobsSucceeded,
         Self::JobsFailed,
         Self::Duplicates,
@@ -121,6 +123,7 @@ impl Metric {
         Self::LedgerLatency,
         Self::CallbackLatency,
         Self::CallbacksDead,
+        Self::CallbackNamesUnknown,
         Self::DeadLetters,
         Self::InputTokens,
         Self::OutputTokens,
@@ -195,6 +198,11 @@ impl Metric {
                 "CallbacksDead",
                 "mcp_batch_callbacks_dead_total",
                 "Callbacks of jobs and of batches that were given up.",
+            ),
+            Self::CallbackNamesUnknown => count(
+                "CallbackNamesUnknown",
+                "mcp_batch_callback_names_unknown_total",
+                "Jobs that came back because their callback's host cannot be looked up.",
             ),
             Self::DeadLetters => {
                 count("DeadLetters", "mcp_batch_dead_letters_total", "Dead letters that were sent.")
