@@ -25,7 +25,9 @@ use super::{
 use crate::{
     clock::Deadline,
     environment::{Environment, Ports},
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, deliver_patiently, member_data},
+    fan_in::{
+        BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, deliver_patiently, member_data,
+    },
     job::{BatchId, MAX_BATCH_JOBS},
     lease::Ledger,
 };

@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind, Place},
+    fan_in::{
+        BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind, Place,
+    },
     lease::{CallbackState, Delivery, LedgerError},
 };
 

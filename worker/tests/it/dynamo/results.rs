@@ -132,7 +132,7 @@ async fn a_longer_result_is_compressed_and_the_item_stays_in_one_unit() {
 }
 
 #[tokio::test]
-async fn what_just_fits_an_item_is_kept_there_and_leaves_room_for_the_longest_callback_and_metadata() {
+async fn what_just_fits_an_item_leaves_room_for_the_longest_callback_and_metadata() {
     let Some(store) = DynamoStore::open().await else { return };
     let job = TestJob::new("a");
     let result = noise(375 * 1024);
