@@ -214,27 +214,21 @@ impl Metric {
                 count("OutputTokens", "mcp_batch_output_tokens_total", "Tokens of answers.")
                     .by_tool()
             }
-            Self::EstimatedCostUsd => Spec {
-                unit: "None",
-                ..count(
-                    "EstimatedCostUSD",
-                    "mcp_batch_estimated_cost_usd_total",
-                    "US dollars that are known to be spent.",
-                )
-                .by_tool()
-            },
-            Self::BatchSize => Spec {
-                kind: Kind::Distribution(SIZES),
-                ..count("BatchSize", "mcp_batch_batch_size", "Messages in a batch.")
-            },
-            Self::MaxInFlight => Spec {
-                kind: Kind::Highest,
-                ..count(
-                    "MaxInFlight",
-                    "mcp_batch_max_in_flight",
-                    "The most calls that ran at once since the start.",
-                )
-            },
+            Self::EstimatedCostUsd => count(
+                "EstimatedCostUSD",
+                "mcp_batch_estimated_cost_usd_total",
+                "US dollars that are known to be spent.",
+            )
+            .by_tool()
+            .in_unit("None"),
+            Self::BatchSize => count("BatchSize", "mcp_batch_batch_size", "Messages in a batch.")
+                .of_kind(Kind::Distribution(SIZES)),
+            Self::MaxInFlight => count(
+                "MaxInFlight",
+                "mcp_batch_max_in_flight",
+                "The most calls that ran at once since the start.",
+            )
+            .of_kind(Kind::Highest),
             Self::ColdStart => {
                 count("ColdStart", "mcp_batch_cold_starts_total", "Processes that began.")
             }
@@ -249,6 +243,14 @@ impl Spec {
 
     fn by_tool(self) -> Self {
         Self { label: LabelKind::Tool, ..self }
+    }
+
+    fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    fn in_unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
     }
 }
 
