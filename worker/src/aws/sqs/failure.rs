@@ -4,7 +4,7 @@ use std::{error::Error, sync::Once};
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
-use crate::queue::QueueError;
+use crate::queue::{Cause, QueueError};
 
 const INVALID_RECEIPT: &str = "ReceiptHandleIsInvalid";
 
@@ -15,9 +15,43 @@ pub(super) fn told<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug
     match error.as_service_error() {
         Some(refused) => {
             let code = refused.code().unwrap_or("an error without a code");
-            QueueError(format!("SQS answered {code}: {}", refused.message().unwrap_or_default()))
+            let message = refused.message().unwrap_or_default();
+            let cause = if is_settings(code) { Cause::Settings } else { Cause::Passing };
+            QueueError::of(format!("SQS answered {code}: {message}")).because(cause)
         }
-        None => QueueError(format!("SQS cannot be asked: {}", chain(error))),
+        None => {
+            let told = QueueError::of(format!("SQS cannot be asked: {}", chain(error)));
+            told.because(if is_unasked(error) { Cause::Settings } else { Cause::Passing })
+        }
+    }
+}
+
+/// Whether the code says that there is no such queue, or no right to use it.
+fn is_settings(code: &str) -> bool {
+    const CODES: [&str; 13] = [
+        "NonExistentQueue",
+        "QueueDoesNotExist",
+        "InvalidAddress",
+        "AccessDenied",
+        "AccessDeniedException",
+        "KmsAccessDenied",
+        "KmsDisabled",
+        "KmsNotFound",
+        "InvalidClientTokenId",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+        "OptInRequired",
+    ];
+    CODES.contains(&name(code))
+}
+
+/// Whether no request could be made, for want of credentials or a region for instance.
+fn is_unasked<E, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_other() || failure.is_user(),
+        _ => false,
     }
 }
 
