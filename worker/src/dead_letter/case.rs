@@ -11,7 +11,8 @@ use crate::{
     error::JobError,
     fan_in::{BatchKey, BatchRecord, Member, Places},
     job::{
-        BatchId, InvalidJob, Job, JobId, JobKey, Membership, Namespace, PayloadHash, Tenant, ToolName,
+        BatchId, InvalidJob, Job, JobId, JobKey, Membership, Namespace, PayloadHash, Tenant,
+        ToolName,
     },
     lease::{Ledger, LedgerError, Record},
 };
@@ -103,9 +104,9 @@ impl LeftBecause {
             Self::BatchCancelled(id) => Some(format!(
                 "its batch {id} was cancelled, and so would be the job when its turn comes; {INSTEAD}"
             )),
-            Self::BatchOver(id) => Some(format!(
-                "its batch {id} is over, and would refuse the job; {INSTEAD}"
-            )),
+            Self::BatchOver(id) => {
+                Some(format!("its batch {id} is over, and would refuse the job; {INSTEAD}"))
+            }
             Self::Standing | Self::OldPayloadWaits | Self::Repeated => None,
         }
     }

@@ -63,12 +63,8 @@ impl<T> Answers<T> {
 
     /// The whole call failed.
     pub(super) fn all_refused(indexes: &[Index], error: &QueueError) -> Self {
-        let refusal = |&index| Refusal {
-            index,
-            code: String::new(),
-            why: error.clone(),
-            may_pass: false,
-        };
+        let refusal =
+            |&index| Refusal { index, code: String::new(), why: error.clone(), may_pass: false };
         Self { done: Vec::new(), refused: indexes.iter().map(refusal).collect() }
     }
 

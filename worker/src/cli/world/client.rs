@@ -64,7 +64,9 @@ pub(in crate::cli) enum Refused {
     #[error("the server answered {status}, and no document: is --api its address?")]
     Unreadable { status: StatusCode },
     /// It could not be reached.
-    #[error("{server}: the server cannot be reached: {why}; does it run, and is that its address (--api)?")]
+    #[error(
+        "{server}: the server cannot be reached: {why}; does it run, and is that its address (--api)?"
+    )]
     Unreachable { server: Url, why: String },
 }
 
@@ -191,7 +193,8 @@ impl Client {
 
     /// One try.
     async fn ask(&self, request: RequestBuilder) -> Result<Value, Failed> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error.without_url()))?;
+        let response =
+            request.send().await.map_err(|error| self.unreachable(&error.without_url()))?;
         self.was_reached.store(true, Ordering::Relaxed);
         let (status, again_after) = (response.status(), pause(response.headers()));
         let why = match serde_json::from_slice::<Value>(&self.body(response).await?) {

@@ -8,6 +8,7 @@ use mcp_batch::{
     job::Namespace,
     lease::Ledger,
 };
+use mcp_batch_testkit::Receiver;
 use serde_json::{Value, json};
 
 use super::{
@@ -16,12 +17,12 @@ use super::{
 };
 use crate::{
     helpers::summarize,
-    lease_helpers::{BATCH_URL, TestJob, Worker, failed},
+    lease_helpers::{TestJob, Worker, failed},
 };
 
 /// The batch that names this job's place.
-fn place(batch: &str, index: u64, expires: Option<UnixMs>) -> Value {
-    let mut place = json!({"id": batch, "index": index, "callback": BATCH_URL});
+fn place(batch: &str, index: u64, expires: Option<UnixMs>, receiver: &Receiver) -> Value {
+    let mut place = json!({"id": batch, "index": index, "callback": receiver.url("/")});
     if let Some(expires) = expires {
         place["expires_at"] = expires.rfc3339().into();
     }
@@ -50,10 +51,10 @@ async fn a_letter_is_left_that_its_batch_would_refuse<Y: Yard>(rig: Rig<Y>) {
     let now = Clock::system().now();
     let soon = UnixMs(now.0 + 1_500);
     let places = [
-        ("cancelled", place("stopped", 0, None)),
-        ("open", place("goes-on", 0, None)),
-        ("counted", place("closed", 0, Some(soon))),
-        ("late", place("closed", 1, None)),
+        ("cancelled", place("stopped", 0, None, &rig.receiver)),
+        ("open", place("goes-on", 0, None, &rig.receiver)),
+        ("counted", place("closed", 0, Some(soon), &rig.receiver)),
+        ("late", place("closed", 1, None, &rig.receiver)),
     ];
     for (id, place) in &places[..3] {
         fail(&worker, id, place.clone()).await;

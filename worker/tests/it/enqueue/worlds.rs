@@ -197,10 +197,9 @@ async fn a_queue_that_is_not_there_or_must_not_be_used_is_named_at_once() {
     aws.proxy.rule(Rule::before("SendMessageBatch").fail(Fault::Refused(403, "AccessDenied")));
     let denied = enqueue(&aws.queue_url).finish().await;
     assert_eq!(world.requests("SendMessageBatch"), Some(2));
-    for (ended, url, why) in [
-        (missing, &nowhere, "NonExistentQueue"),
-        (denied, &aws.queue_url, "AccessDenied"),
-    ] {
+    for (ended, url, why) in
+        [(missing, &nowhere, "NonExistentQueue"), (denied, &aws.queue_url, "AccessDenied")]
+    {
         assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{ended:?}");
         let told = ended.stderr;
         assert!(told.contains(why) || told.contains("QueueDoesNotExist"), "{told}");
