@@ -12,18 +12,14 @@ const INVALID_RECEIPT: &str = "ReceiptHandleIsInvalid";
 pub(super) fn told<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug + 'static>(
     error: &SdkError<E, R>,
 ) -> QueueError {
-    match error.as_service_error() {
-        Some(refused) => {
-            let code = refused.code().unwrap_or("an error without a code");
-            let message = refused.message().unwrap_or_default();
-            let cause = if is_settings(code) { Cause::Settings } else { Cause::Passing };
-            QueueError::of(format!("SQS answered {code}: {message}")).because(cause)
-        }
-        None => {
-            let told = QueueError::of(format!("SQS cannot be asked: {}", chain(error)));
-            told.because(if is_unasked(error) { Cause::Settings } else { Cause::Passing })
-        }
-    }
+    let (told, is_settings) = if let Some(refused) = error.as_service_error() {
+        let code = refused.code().unwrap_or("an error without a code");
+        let message = refused.message().unwrap_or_default();
+        (format!("SQS answered {code}: {message}"), is_settings(code))
+    } else {
+        (format!("SQS cannot be asked: {}", chain(error)), is_unasked(error))
+    };
+    QueueError::of(told).because(if is_settings { Cause::Settings } else { Cause::Passing })
 }
 
 /// Whether the code says that there is no such queue, or no right to use it.
