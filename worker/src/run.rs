@@ -30,6 +30,7 @@ use crate::{
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
     error::{ErrorClass, JobError, code},
+    held,
     job::{InvalidJob, Job, JobKey, Namespace},
     lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
     queue::{Burial, Message},
@@ -267,13 +268,14 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// A dead letter that somebody redrove asks for a replay of the run it tells of.
+    /// A dead letter that somebody redrove asks for a replay of the run it tells of, and so does a person who
+    /// decides about a held job.
     async fn replay_if_asked(&self, subject: &Subject) -> Result<(), LedgerError> {
         let Some(epoch) = self.message.replay_of else { return Ok(()) };
         let ledger = &self.environment.ledger;
         let record = Box::pin(ledger.read(vec![subject.key])).await?.into_iter().next().flatten();
-        let tells_of = |state: &State| matches!(state, State::Failed(_));
-        if record.is_some_and(|record| record.epoch == epoch && tells_of(&record.state)) {
+        let first_seen = self.message.first_seen;
+        if record.is_some_and(|record| held::is_to_run_again(&record, epoch, first_seen)) {
             let replay = Decision::Replay { epoch, payload_hash: subject.job.payload_hash() };
             // Refused only if somebody else was quicker.
             let now = self.environment.clock.now();
