@@ -24,7 +24,9 @@ pub use self::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Place, Rejection},
+    fan_in::{
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Place, Rejection,
+    },
     job::{
         BodyHash, Callback, JobId, JobKey, Membership, Namespace, PayloadHash, RequestKey, Tenant,
         ToolName,
@@ -413,11 +415,11 @@ pub trait Ledger: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Member>, LedgerError>> + Send;
 
-    /// Notes what became of a delivery of the batch's callback.
+    /// Notes what became of a delivery of the batch's callback, which anybody may take afterwards.
     fn mark_batch(
         &self,
         key: BatchKey,
-        delivery: Delivery,
+        mark: BatchMark,
         now: UnixMs,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
