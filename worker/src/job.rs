@@ -14,7 +14,7 @@ mod text;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub(crate) use self::text::with_fields;
+pub(crate) use self::text::{traced, with_fields};
 pub use self::{
     callback::Callback,
     fields::Problem,

@@ -19,7 +19,6 @@ use super::{
     access::Caller,
     answer,
     body::{JsonBody, named},
-    enqueue::traced,
     idempotency::{self, Identity},
     problem::Problem,
     view::JobState,
@@ -27,7 +26,7 @@ use super::{
 use crate::{
     environment::{Ports, RunningCall},
     error::{ErrorClass, JobError},
-    job::{self, BodyHash, Job, JobKey, ToolName, with_fields},
+    job::{self, BodyHash, Job, JobKey, ToolName, traced, with_fields},
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
     run::catching_panics,
@@ -216,7 +215,7 @@ impl<P: Ports> Api<P> {
         }
         let span = trace::enqueue(&self.environment.tracer, 1);
         let message = NewMessage {
-            body: traced(body, job, span.context()),
+            body: traced(body, job.has_traceparent(), span.context()),
             namespace: Some(caller.namespace.clone()),
             job: Some(key),
             group: job.tenant().map(|tenant| tenant.as_str().to_owned()),

@@ -28,8 +28,14 @@ use self::{
     rows::{Format, Source},
     send::{Sender, Sent},
 };
-use super::{setup::Signals, world::WorldArgs};
-use crate::job::{BatchId, Callback, MAX_BATCH_JOBS, ModelName, ToolName};
+use super::{
+    setup::{LAST_FLUSH, Signals},
+    world::WorldArgs,
+};
+use crate::{
+    batch::Stop,
+    job::{BatchId, Callback, MAX_BATCH_JOBS, ModelName, ToolName},
+};
 
 /// Jobs that are sent together, at most.
 const GROUP: usize = 200;
@@ -122,16 +128,19 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         return report.finish(&args, began.elapsed(), report::How::Judged);
     }
     let world = args.world.open_or_make().await?;
-    let sender = Sender::of(&world)?;
+    let sender = Sender::of(&world, &args.world.source())?;
     let work = journal::Work::of(&judged.digest, &sender.place(), &args.wishes());
     let mut journal = Journal::open(args.journal().as_deref(), &work, args.restart)?;
     report.take_up(journal.so_far());
     let drafts = source.drafts(&Defaults { size: judged.jobs, ..defaults })?;
+    let tracing = tokio::spawn(sender.tracer().clone().flush_until_stopped(Stop::default()));
     let sending = send_all(&args, drafts, &sender, &mut journal, &mut report, judged.jobs);
     let how = sending.await.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         report::How::Stopped
     });
+    tracing.abort();
+    sender.tracer().flush(LAST_FLUSH).await;
     if how == report::How::Sent {
         journal.close()?;
     }

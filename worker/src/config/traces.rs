@@ -47,6 +47,7 @@ pub fn traces(source: &Source) -> Result<Option<TraceSettings>, ConfigError> {
     let export = ExportSettings {
         endpoint,
         headers: headers(source)?,
+        signer: None,
         timeout: Duration::from_millis(timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS)),
         max_waiting: max_waiting.unwrap_or(DEFAULT_MAX_WAITING),
         every: Duration::from_millis(every_ms.unwrap_or(DEFAULT_EVERY_MS)),

@@ -48,6 +48,7 @@ pub(super) struct Ready {
     pub(super) id: JobId,
     pub(super) group: Option<String>,
     pub(super) body: Bytes,
+    pub(super) has_traceparent: bool,
 }
 
 /// What a line says itself.
@@ -154,7 +155,13 @@ impl Drafts {
         };
         self.next_index += 1;
         let group = job.tenant().map(|tenant| tenant.as_str().to_owned());
-        Ok(Fate::Ready(Ready { line, id: job.id().clone(), group, body }))
+        Ok(Fate::Ready(Ready {
+            line,
+            id: job.id().clone(),
+            group,
+            body,
+            has_traceparent: job.has_traceparent(),
+        }))
     }
 
     /// Made of what is called, and of how many call the same before it.
