@@ -10,6 +10,7 @@ use super::{
     dynamo::{self, DynamoLedger, DynamoSettings},
     secrets,
     sqs::{self, SqsDeadLetters, SqsQueue, SqsSettings},
+    xray,
 };
 use crate::{
     batch::Worker,
@@ -80,7 +81,7 @@ impl AwsWorker {
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
         connections(concurrency, &tools, &settings, &courier).check_process()?;
         let queue = queue(&clients, &settings.queue, &policy);
-        let tracer = Tracer::open(config::traces(source)?, queue.destination());
+        let tracer = Tracer::open(xray::signed(config::traces(source)?), queue.destination());
         let tracer = tracer.map_err(anyhow::Error::msg)?;
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {

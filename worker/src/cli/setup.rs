@@ -18,7 +18,7 @@ use crate::{
     local::{Database, SqliteLedger, SqliteQueue},
     secret::Secrets,
     tool::{CONNECTIONS_BESIDE_CALLS, Catalog, LlmClient, Tools},
-    trace::Tracer,
+    trace::{Destination, Tracer},
     webhook::Courier,
 };
 
@@ -105,8 +105,7 @@ impl Embedded {
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let courier = courier.map_err(anyhow::Error::msg)?;
         let database = Database::open(&config::database(source), clock.clone())?;
-        let tracer = Tracer::open(config::traces(source)?, SqliteQueue::destination());
-        let tracer = tracer.map_err(anyhow::Error::msg)?;
+        let tracer = tracer(source, SqliteQueue::destination())?;
         let environment = Environment {
             ledger: SqliteLedger::new(database.clone()),
             queue: queue(database.clone()),
@@ -126,6 +125,14 @@ impl Embedded {
             tracing::warn!(error, "what dead processes held stays theirs for now");
         }
     }
+}
+
+/// Who traces what happens to jobs of that queue.
+pub(super) fn tracer(source: &Source, queue: Destination) -> anyhow::Result<Tracer> {
+    let settings = config::traces(source)?;
+    #[cfg(feature = "aws")]
+    let settings = crate::aws::xray::signed(settings);
+    Tracer::open(settings, queue).map_err(anyhow::Error::msg)
 }
 
 /// Which tools there are, and what answers them. The LLM's key is taken from the environment

@@ -61,7 +61,9 @@ pub struct ExportSettings {
     pub endpoint: Url,
     /// What is sent along; values may be secret.
     pub headers: HeaderMap,
-    /// Who signs what is sent, where that is asked for.
+    /// Exports are to be signed for X-Ray of this region.
+    pub sign_for: Option<String>,
+    /// Who does that.
     pub signer: Option<Arc<dyn Sign>>,
     /// How long one POST may take.
     pub timeout: Duration,
@@ -116,6 +118,11 @@ impl NotSent {
 
 impl Exporter {
     pub(super) fn new(settings: ExportSettings) -> Result<Self, String> {
+        if settings.sign_for.is_some() && settings.signer.is_none() {
+            return Err(
+                "MCP_BATCH_XRAY_REGION: this build knows no AWS, and signs nothing".to_owned()
+            );
+        }
         Ok(Self {
             upstream: Upstream::new(&settings.endpoint)?,
             settings,
@@ -332,6 +339,7 @@ mod tests {
         Exporter::new(ExportSettings {
             endpoint: format!("http://{address}/v1/traces").parse().expect("a URL"),
             headers: HeaderMap::new(),
+            sign_for: None,
             signer: None,
             timeout: AMPLE,
             max_waiting,

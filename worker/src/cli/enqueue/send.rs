@@ -12,11 +12,12 @@ use super::draft::Ready;
 use crate::aws::sqs::SqsQueue;
 use crate::{
     cli::{
+        setup,
         store::Store,
         world::{Client, Refused, World},
     },
     clock::Clock,
-    config::{self, Source},
+    config::Source,
     job::{JobKey, Namespace, traced},
     local::SqliteQueue,
     queue::{NewMessage, Queue},
@@ -84,8 +85,8 @@ impl<'a> Sender<'a> {
     /// With a tracer as the settings want it.
     pub(super) fn of(world: &'a World, source: &Source) -> anyhow::Result<Self> {
         let to = Target::of(world)?;
-        let tracer = Tracer::open(config::traces(source)?, to.destination());
-        Ok(Self { to, tracer: tracer.map_err(anyhow::Error::msg)? })
+        let tracer = setup::tracer(source, to.destination())?;
+        Ok(Self { to, tracer })
     }
 
     /// Where that is, and whose jobs they are.
