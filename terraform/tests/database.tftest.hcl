@@ -9,7 +9,7 @@ variables {
   litellm_enabled = true
   # Terraform 1.11 wants to hear of ephemeral variables in a test, though they have defaults.
   secret_values                 = {}
-  litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-test", DATABASE_PASSWORD = "0123456789abcdef0123456789abcdef" }
+  litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-test", DATABASE_PASSWORD = "pw-that-nobody-must-see" }
   litellm_secret_values_version = 1
 }
 
@@ -94,7 +94,7 @@ run "litellm_alone_reaches_it" {
   }
 
   assert {
-    condition     = !strcontains(aws_ecs_task_definition.litellm[0].container_definitions, "0123456789abcdef")
+    condition     = !strcontains(aws_ecs_task_definition.litellm[0].container_definitions, "pw-that-nobody-must-see")
     error_message = "It is in no definition of a task."
   }
 
