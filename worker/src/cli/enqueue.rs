@@ -128,10 +128,18 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     report.take_up(journal.so_far());
     let drafts = source.drafts(&Defaults { size: judged.jobs, ..defaults })?;
     let sending = send_all(&args, drafts, &sender, &mut journal, &mut report, judged.jobs);
-    let how = sending.await.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        report::How::Stopped
-    });
+    let how = match sending.await {
+        Ok(how) => how,
+        // Nothing was done: there is nothing to go on with.
+        Err(error) if report.so_far().passed == 0 => {
+            journal.close()?;
+            return Err(error);
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            report::How::Stopped
+        }
+    };
     if how == report::How::Sent {
         journal.close()?;
     }

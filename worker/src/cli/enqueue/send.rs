@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "aws")]
+use anyhow::Context;
 use anyhow::bail;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -16,9 +18,9 @@ use crate::{
         world::{Client, Refused, World},
     },
     clock::Clock,
-    job::{JobKey, Namespace},
+    job::Namespace,
     local::SqliteQueue,
-    queue::{NewMessage, Queue},
+    queue::{Cause, NewMessage, Queue, QueueError},
     retry::Backoff,
 };
 
@@ -120,9 +122,17 @@ impl<'a> Sender<'a> {
 
     async fn try_once(&self, jobs: &[&Ready]) -> anyhow::Result<Vec<Answer>> {
         match self {
-            Self::File { queue, namespace, .. } => Ok(into_queue(queue, namespace, jobs).await),
+            Self::File { queue, namespace, .. } => into_queue(queue, namespace, jobs).await,
             #[cfg(feature = "aws")]
-            Self::Aws { queue, namespace, .. } => Ok(into_queue(queue, namespace, jobs).await),
+            Self::Aws { queue, namespace, place } => {
+                let named = || {
+                    format!(
+                        "{place}: is that the queue (--queue-url, MCP_BATCH_QUEUE_URL), and may these \
+                         credentials send to it (sqs:SendMessage)?"
+                    )
+                };
+                into_queue(queue, namespace, jobs).await.with_context(named)
+            }
             Self::Server(client) => to_server(client, jobs).await,
         }
     }
@@ -159,22 +169,25 @@ async fn patiently(
     Ok(sent.into_iter().flatten().collect())
 }
 
-async fn into_queue<Q: Queue>(queue: &Q, namespace: &Namespace, jobs: &[&Ready]) -> Vec<Answer> {
+async fn into_queue<Q: Queue>(
+    queue: &Q,
+    namespace: &Namespace,
+    jobs: &[&Ready],
+) -> anyhow::Result<Vec<Answer>> {
     let now = Clock::system().now();
-    let message = |job: &&Ready| NewMessage {
-        body: job.body.clone(),
-        namespace: Some(namespace.clone()),
-        job: Some(JobKey::of(namespace, &job.id)),
-        group: job.group.clone(),
-        first_seen: now,
-        delay: Duration::ZERO,
-    };
+    let message = |ready: &&Ready| NewMessage::of(namespace, &ready.job, ready.body.clone(), now);
     let answers = queue.send_each(jobs.iter().map(message).collect()).await;
-    let answer = |answer: Result<String, _>| match answer {
-        Ok(_) => Answer::Final(Sent::Accepted),
-        Err(error) => Answer::Failed(format!("{error}")),
-    };
-    answers.into_iter().map(answer).collect()
+    answers.into_iter().map(judged).collect()
+}
+
+/// What nobody mends meanwhile is not waited for.
+fn judged(answer: Result<String, QueueError>) -> anyhow::Result<Answer> {
+    let Err(error) = answer else { return Ok(Answer::Final(Sent::Accepted)) };
+    match error.cause() {
+        Cause::Passing => Ok(Answer::Failed(error.to_string())),
+        Cause::Message => Ok(Answer::Final(Sent::Refused(error.to_string()))),
+        Cause::Settings => Err(error.into()),
+    }
 }
 
 async fn to_server(client: &Client, jobs: &[&Ready]) -> anyhow::Result<Vec<Answer>> {
