@@ -1,6 +1,9 @@
 //! Two ways to make the same call, measured side by side.
 
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use super::thread_cpu;
 
@@ -8,7 +11,7 @@ use super::thread_cpu;
 pub(crate) const ROUNDS: usize = 15;
 
 /// Calls of a round.
-pub(crate) const CALLS: usize = 500;
+pub(crate) const CALLS: u32 = 500;
 
 /// The same call, bare and as a job makes it.
 pub(crate) trait Pair: Sized {
@@ -67,8 +70,8 @@ async fn timed(call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Cos
     for _ in 0..CALLS {
         call().await?;
     }
-    let (time, cpu) = (began.elapsed(), thread_cpu::used()? - cpu);
-    let a_call = |whole: std::time::Duration| whole.as_secs_f64() * 1e6 / CALLS as f64;
+    let (time, cpu) = (began.elapsed(), thread_cpu::used()?.saturating_sub(cpu));
+    let a_call = |whole: Duration| whole.as_secs_f64() * 1e6 / f64::from(CALLS);
     Ok(Cost { time: a_call(time), cpu: a_call(cpu) })
 }
 

@@ -214,14 +214,8 @@ impl<P: Ports> Api<P> {
             return Ok(());
         }
         let span = trace::enqueue(&self.environment.tracer, 1);
-        let message = NewMessage {
-            body: traced(body, job.has_traceparent(), span.context()),
-            namespace: Some(caller.namespace.clone()),
-            job: Some(key),
-            group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
-            first_seen: self.environment.clock.now(),
-            delay: Duration::ZERO,
-        };
+        let (body, now) = (traced(body, job, span.context()), self.environment.clock.now());
+        let message = NewMessage::of(&caller.namespace, job, body, now);
         span.scope(self.environment.queue.send(vec![message])).await?;
         Ok(())
     }

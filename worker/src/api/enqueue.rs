@@ -30,7 +30,7 @@ use crate::{
     environment::Ports,
     error::{ErrorClass, JobError},
     fan_in::Rejection,
-    job::{BodyHash, InvalidJob, Job, JobKey, Membership, Tenant, traced},
+    job::{BodyHash, InvalidJob, Job, JobKey, Membership, traced},
     lease::Ledger,
     queue::{NewMessage, Queue},
     trace,
@@ -226,14 +226,8 @@ impl<P: Ports> Api<P> {
         let sound: Vec<_> = sound.collect();
         let message = |order: &&mut Order, trace| {
             let Fate::Sound { job, .. } = &order.fate else { return None };
-            Some(NewMessage {
-                body: traced(order.body.clone(), job.has_traceparent(), trace),
-                namespace: Some(caller.namespace.clone()),
-                job: Some(JobKey::of(&caller.namespace, job.id())),
-                group: job.tenant().map(|tenant: &Tenant| tenant.as_str().to_owned()),
-                first_seen: now,
-                delay: std::time::Duration::ZERO,
-            })
+            let body = traced(order.body.clone(), job, trace);
+            Some(NewMessage::of(&caller.namespace, job, body, now))
         };
         let span = trace::enqueue(&self.environment.tracer, sound.len());
         let messages = sound.iter().filter_map(|order| message(order, span.context())).collect();

@@ -174,7 +174,7 @@ fn refused(refused: Refused) -> ToolError {
             (class, document["code"].as_str().unwrap_or("problem").to_owned())
         }
         Refused::Unreadable { .. } => (ErrorClass::Configuration, "answer".to_owned()),
-        Refused::Unreachable(_) => (ErrorClass::Transient, "unreachable".to_owned()),
+        Refused::Unreachable { .. } => (ErrorClass::Transient, "unreachable".to_owned()),
     };
     ToolError::free(JobError::new(class, code, message))
 }

@@ -36,7 +36,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         Command::Show(args) => show::main(args).await,
         // Boxed: the others would keep room for it.
         Command::Replay(args) => Box::pin(replay::main(*args)).await,
-        Command::Purge(args) => purge::main(args).await,
+        Command::Purge(args) => Box::pin(purge::main(args)).await,
     }
 }
 

@@ -135,12 +135,21 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let drafts = source.drafts(&Defaults { size: judged.jobs, ..defaults })?;
     let tracing = tokio::spawn(sender.tracer().clone().flush_until_stopped(Stop::default()));
     let sending = send_all(&args, drafts, &sender, &mut journal, &mut report, judged.jobs);
-    let how = sending.await.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        report::How::Stopped
-    });
+    let sent = sending.await;
     tracing.abort();
     sender.tracer().flush(LAST_FLUSH).await;
+    let how = match sent {
+        Ok(how) => how,
+        // Nothing was done: there is nothing to go on with.
+        Err(error) if report.so_far().passed == 0 => {
+            journal.close()?;
+            return Err(error);
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            report::How::Stopped
+        }
+    };
     if how == report::How::Sent {
         journal.close()?;
     }

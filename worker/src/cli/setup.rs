@@ -70,9 +70,10 @@ pub(super) fn to_person(what: &str) {
 
 /// By a command that goes on by itself: as a line of its log, unless somebody watches.
 pub(super) fn to_log(what: &str) {
-    match io::stderr().is_terminal() {
-        true => to_person(what),
-        false => tracing::info!("{what}"),
+    if io::stderr().is_terminal() {
+        to_person(what);
+    } else {
+        tracing::info!("{what}");
     }
 }
 

@@ -225,7 +225,7 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
         over: &mut Vec<(LetterId, Entry)>,
     ) {
         let after = match &case.action {
-            Action::Replay(_, after) => Some(*after),
+            Action::Replay(_, job) => Some(job.payload_hash()),
             _ => None,
         };
         let entry = Entry::new(case.action.as_str(), &self.name, &case, after);

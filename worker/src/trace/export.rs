@@ -107,11 +107,11 @@ struct NotSent {
 }
 
 impl NotSent {
-    fn passing(why: impl ToString) -> Self {
+    fn passing(why: &impl ToString) -> Self {
         Self { why: why.to_string(), may_pass: true, after: None }
     }
 
-    fn lasting(why: impl ToString) -> Self {
+    fn lasting(why: &impl ToString) -> Self {
         Self { may_pass: false, ..Self::passing(why) }
     }
 }
@@ -219,16 +219,16 @@ impl Exporter {
 
     async fn send(&self, spans: &[Ended], time: Duration) -> Result<(), NotSent> {
         let sent = timeout(time, self.post(spans, time)).await;
-        sent.map_err(|_| NotSent::passing("there was no answer in time"))?
+        sent.map_err(|_| NotSent::passing(&"there was no answer in time"))?
     }
 
     async fn post(&self, spans: &[Ended], time: Duration) -> Result<(), NotSent> {
         let request = self.request(spans).await?;
         let sent = self.upstream.send(request, time).await;
-        let mut answer = sent.map_err(NotSent::passing)?;
+        let mut answer = sent.map_err(|error| NotSent::passing(&error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut read = 0;
-        while let Some(part) = answer.chunk().await.map_err(NotSent::passing)? {
+        while let Some(part) = answer.chunk().await.map_err(|error| NotSent::passing(&error))? {
             read += part.len();
             if read > MAX_ANSWER_BYTES {
                 break;
@@ -238,8 +238,8 @@ impl Exporter {
         match status.as_u16() {
             _ if status.is_success() => Ok(()),
             // "OTLP/HTTP Response", "Retryable Response Codes".
-            429 | 502..=504 => Err(NotSent { after: asked(&headers), ..NotSent::passing(why) }),
-            _ => Err(NotSent::lasting(why)),
+            429 | 502..=504 => Err(NotSent { after: asked(&headers), ..NotSent::passing(&why) }),
+            _ => Err(NotSent::lasting(&why)),
         }
     }
 
@@ -249,12 +249,13 @@ impl Exporter {
         let body = Bytes::from(otlp::body(resource, spans));
         let mut request = Request::post(path(endpoint))
             .body(Full::new(body.clone()))
-            .map_err(NotSent::lasting)?;
+            .map_err(|error| NotSent::lasting(&error))?;
         request.headers_mut().extend(headers.clone());
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
         if let Some(signer) = signer {
-            let signature = signer.sign(endpoint, &body).await.map_err(NotSent::passing)?;
+            let signature =
+                signer.sign(endpoint, &body).await.map_err(|error| NotSent::passing(&error))?;
             request.headers_mut().extend(signature);
         }
         Ok(request)
@@ -438,14 +439,14 @@ mod tests {
         let mut health = Health::default();
         let mut rest = |after| {
             let before = Instant::now();
-            let failed = NotSent { after, ..NotSent::passing("it is down") };
+            let failed = NotSent { after, ..NotSent::passing(&"it is down") };
             health.note(&Err(failed));
             (health.rests_until.expect("it rests") - before).as_secs()
         };
         let rests: Vec<_> = (0..8).map(|_| rest(None)).collect();
         assert_eq!(rests, [5, 10, 20, 40, 80, 160, 300, 300]);
         let mut health = Health::default();
-        health.note(&Err(NotSent { after: Some(AMPLE), ..NotSent::passing("429") }));
+        health.note(&Err(NotSent { after: Some(AMPLE), ..NotSent::passing(&"429") }));
         assert!(health.rests_until.expect("it rests") > Instant::now() + AMPLE / 2);
     }
 }

@@ -1,5 +1,7 @@
 //! `mcp-batch held`: what waits for a person, and the decision.
 
+mod killed;
+
 use std::fs;
 
 use mcp_batch::{

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "aws")]
+use anyhow::Context;
 use anyhow::bail;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -18,9 +20,9 @@ use crate::{
     },
     clock::Clock,
     config::Source,
-    job::{JobKey, Namespace, traced},
+    job::{Namespace, traced},
     local::SqliteQueue,
-    queue::{NewMessage, Queue},
+    queue::{Cause, NewMessage, Queue, QueueError},
     retry::Backoff,
     trace::{self, Destination, Tracer},
 };
@@ -168,9 +170,17 @@ impl<'a> Target<'a> {
 
     async fn try_once(&self, jobs: &[&Ready]) -> anyhow::Result<Vec<Answer>> {
         match self {
-            Self::File { queue, namespace, .. } => Ok(into_queue(queue, namespace, jobs).await),
+            Self::File { queue, namespace, .. } => into_queue(queue, namespace, jobs).await,
             #[cfg(feature = "aws")]
-            Self::Aws { queue, namespace, .. } => Ok(into_queue(queue, namespace, jobs).await),
+            Self::Aws { queue, namespace, place } => {
+                let named = || {
+                    format!(
+                        "{place}: is that the queue (--queue-url, MCP_BATCH_QUEUE_URL), and may these \
+                         credentials send to it (sqs:SendMessage)?"
+                    )
+                };
+                into_queue(queue, namespace, jobs).await.with_context(named)
+            }
             Self::Server(client) => to_server(client, jobs).await,
         }
     }
@@ -207,22 +217,28 @@ async fn patiently(
     Ok(sent.into_iter().flatten().collect())
 }
 
-async fn into_queue<Q: Queue>(queue: &Q, namespace: &Namespace, jobs: &[&Ready]) -> Vec<Answer> {
+async fn into_queue<Q: Queue>(
+    queue: &Q,
+    namespace: &Namespace,
+    jobs: &[&Ready],
+) -> anyhow::Result<Vec<Answer>> {
     let now = Clock::system().now();
-    let message = |job: &&Ready| NewMessage {
-        body: traced(job.body.clone(), job.has_traceparent, trace::current()),
-        namespace: Some(namespace.clone()),
-        job: Some(JobKey::of(namespace, &job.id)),
-        group: job.group.clone(),
-        first_seen: now,
-        delay: Duration::ZERO,
+    let message = |ready: &&Ready| {
+        let body = traced(ready.body.clone(), &ready.job, trace::current());
+        NewMessage::of(namespace, &ready.job, body, now)
     };
     let answers = queue.send_each(jobs.iter().map(message).collect()).await;
-    let answer = |answer: Result<String, _>| match answer {
-        Ok(_) => Answer::Final(Sent::Accepted),
-        Err(error) => Answer::Failed(format!("{error}")),
-    };
-    answers.into_iter().map(answer).collect()
+    answers.into_iter().map(judged).collect()
+}
+
+/// What nobody mends meanwhile is not waited for.
+fn judged(answer: Result<String, QueueError>) -> anyhow::Result<Answer> {
+    let Err(error) = answer else { return Ok(Answer::Final(Sent::Accepted)) };
+    match error.cause() {
+        Cause::Passing => Ok(Answer::Failed(error.to_string())),
+        Cause::Message => Ok(Answer::Final(Sent::Refused(error.to_string()))),
+        Cause::Settings => Err(error.into()),
+    }
 }
 
 async fn to_server(client: &Client, jobs: &[&Ready]) -> anyhow::Result<Vec<Answer>> {

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use reqwest::StatusCode;
 use serde::Serialize;
@@ -26,7 +26,6 @@ use crate::{
     held,
     job::{Job, JobId, JobKey, PayloadHash},
     lease::{Decision, Ledger},
-    queue::Queue,
     sweep::Desk,
 };
 
@@ -126,9 +125,11 @@ struct Entry<'a> {
 
 /// Runs `held retry`.
 pub(super) async fn retry(args: Retry) -> anyhow::Result<ExitCode> {
-    let body = job_text(&args.of.id, &read(&args.job)?)
-        .with_context(|| format!("{}: the job", args.job.display()))?;
-    let job = Job::parse(&body).map_err(|invalid| invalid.error())?;
+    let id = &args.of.id;
+    let body = held::with_id(id, read(&args.job)?.into());
+    let place = || format!("{}: the job", args.job.display());
+    let job = Job::parse(&body).map_err(|invalid| invalid.error()).with_context(place)?;
+    ensure!(job.id() == id, "{}: id: expected {id}, or none, found {}", place(), job.id());
     args.of.carry_out(Verdict::Retry(Box::new(job), body)).await
 }
 
@@ -155,20 +156,6 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         return Ok(bytes);
     }
     fs::read(path).with_context(|| format!("{}: it cannot be read", path.display()))
-}
-
-/// The job's text with its id.
-fn job_text(id: &JobId, text: &[u8]) -> anyhow::Result<Bytes> {
-    let mut job: serde_json::Map<String, Value> =
-        serde_json::from_slice(text).context("expected a JSON object")?;
-    match job.get("id") {
-        None => {
-            job.insert("id".to_owned(), id.as_str().into());
-            Ok(Value::from(job).to_string().into())
-        }
-        Some(other) if other == id.as_str() => Ok(text.to_vec().into()),
-        Some(_) => bail!("id: expected {id}, or none"),
-    }
 }
 
 impl Verdict {
@@ -318,12 +305,8 @@ async fn in_store<S: Store>(store: &S, id: &JobId, verdict: &Verdict) -> anyhow:
     let decided = match verdict {
         Verdict::Retry(job, body) => {
             let queue = store.queue()?;
-            let freed = held::free(&desk.ledger, key, job, now).await?;
-            if freed.is_ok() {
-                let message = held::message(&desk.policy.namespace, job, body.clone(), now);
-                queue.send(vec![message]).await?;
-            }
-            freed
+            let job = (&**job, body.clone());
+            held::run_again((&desk.ledger, &queue), &desk.policy.namespace, job, now).await?
         }
         Verdict::Fail(message) => {
             let given_up = held::given_up(message.clone());

@@ -164,8 +164,8 @@ impl Grant {
 
     async fn ask(&self, client: &Client) -> Result<Token, NoToken> {
         let asker = Asker { id: &client.id, secret: &client.secret, scopes: &self.scopes };
-        let asked = timeout(WITHIN, issuer::token(&self.http, &self.resource, &asker)).await;
-        Token::of(asked.unwrap_or_else(|_| {
+        let given = timeout(WITHIN, issuer::token(&self.http, &self.resource, &asker)).await;
+        Token::of(given.unwrap_or_else(|_| {
             let why = format!("its authorization server did not answer within {WITHIN:?}");
             Err(NoToken::Unreachable(why))
         })?)

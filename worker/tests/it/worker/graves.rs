@@ -77,7 +77,7 @@ impl Queue for Graves {
             return Ok(Burial::LeftToQueue);
         }
         if self.is_out_of_reach.load(SeqCst) {
-            return Err(QueueError("out of reach".to_owned()));
+            return Err(QueueError::of("out of reach"));
         }
         self.letters.fetch_add(1, SeqCst);
         self.queue.bury(letter).await

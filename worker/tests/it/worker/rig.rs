@@ -371,6 +371,7 @@ impl Rig {
             group: None,
             first_seen: environment.clock.now(),
             delay: Duration::ZERO,
+            replay_of: None,
         };
         environment.queue.send(jobs.iter().map(message).collect()).await.expect("sent");
     }
