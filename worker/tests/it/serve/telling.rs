@@ -8,8 +8,7 @@ use crate::helpers::{Folder, summarize};
 
 /// The lines of its log, and it says nothing else.
 fn lines(stderr: &str) -> Vec<Value> {
-    let read = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
-    stderr.lines().map(read).collect()
+    stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 /// Every value of the page.

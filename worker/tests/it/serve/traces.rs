@@ -142,7 +142,8 @@ async fn a_collector_that_is_not_there_hinders_nobody_and_is_told_once() {
 const AWS_SECRET: &str = "a-secret-that-signs-traces";
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<_> = bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 fn keyed(key: impl AsRef<[u8]>, text: &str) -> Vec<u8> {
@@ -154,8 +155,8 @@ fn keyed(key: impl AsRef<[u8]>, text: &str) -> Vec<u8> {
 /// The signature that the receiver of a request comes to ("Signature Version 4", IAM user guide).
 fn recomputed(request: &Received, signed: &str, scope: &str) -> String {
     let header = |name: &str| request.header(name).expect(name).to_owned();
-    let headers: String =
-        signed.split(';').map(|name| format!("{name}:{}\n", header(name).trim())).collect();
+    let lines = signed.split(';').map(|name| format!("{name}:{}\n", header(name).trim()));
+    let headers = lines.collect::<Vec<_>>().concat();
     let body = hex(Sha256::digest(request.body()));
     let canonical = format!("POST\n{}\n\n{headers}\n{signed}\n{body}", request.path());
     let of_request = hex(Sha256::digest(canonical));

@@ -491,10 +491,10 @@ impl Rig {
         self.returns.1.load(SeqCst)
     }
 
-    /// What the samples of a metric come to.
-    pub(super) fn measured(&self, metric: Metric) -> f64 {
+    /// How many samples of a metric were taken.
+    pub(super) fn measured(&self, metric: Metric) -> usize {
         let samples = self.returns.4.meter().0.lock().expect("nobody panics with it");
-        samples.iter().filter(|sample| sample.metric == metric).map(|sample| sample.value).sum()
+        samples.iter().filter(|sample| sample.metric == metric).count()
     }
 
     /// Jobs whose upstream refused us.
