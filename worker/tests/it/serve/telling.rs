@@ -85,10 +85,11 @@ async fn prometheus_is_told_what_happened_without_a_key_on_loopback() {
         page = metrics(&serve).await;
         page.contains("jobs_succeeded_total 2\n")
             && page.contains("jobs_failed_total{class=\"permanent\"} 1\n")
+            // It is laid there after it has ended.
+            && page.contains("dead_letters_total 1\n")
     })
     .await;
     for said in [
-        "mcp_batch_dead_letters_total 1\n",
         "mcp_batch_tool_latency_seconds_count{tool=\"summarize\"} 3\n",
         "mcp_batch_ledger_latency_seconds_count 6\n",
         "mcp_batch_input_tokens_total{tool=\"summarize\"} ",
