@@ -30,8 +30,7 @@ use crate::{
     job::{self, BodyHash, Job, JobKey, ToolName, with_fields},
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
-    run::catching_panics,
-    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools},
+    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools, catching_panics},
     trace,
 };
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 /// An object's text with more fields at its beginning.
-pub(crate) fn with_fields(fields: &Map<String, Value>, object: &str) -> Bytes {
+pub fn with_fields(fields: &Map<String, Value>, object: &str) -> Bytes {
     let Some(rest) = object.strip_prefix('{').filter(|_| !fields.is_empty()) else {
         return Bytes::copy_from_slice(object.as_bytes());
     };
