@@ -38,6 +38,7 @@ run "by_default" {
       && function.environment[0].variables.MCP_BATCH_SECRET_ARN == aws_secretsmanager_secret.functions.arn
       && function.environment[0].variables.MCP_BATCH_RESULTS_BUCKET == aws_s3_bucket.this["results"].id
       && function.environment[0].variables.MCP_BATCH_LLM_URL == "https://litellm.example.com/v1"
+      && !contains(keys(function.environment[0].variables), "MCP_BATCH_LLM_API")
     ])
     error_message = "Each function knows its role and its places."
   }
@@ -128,7 +129,8 @@ run "as_asked" {
     callback_concurrency   = 3
     callback_max_in_flight = 12
     tools_file             = "examples/complete/tools.toml"
-    settings               = { MCP_BATCH_LOG = "debug" }
+    llm_api                = "openai"
+    settings               = { MCP_BATCH_LOG = "debug", MCP_BATCH_CALLBACK_TIMEOUT_S = "60" }
   }
 
   assert {
@@ -199,7 +201,9 @@ run "as_asked" {
       MCP_BATCH_LEDGER_DAYS          = "60"
       MCP_BATCH_CALLBACK_HOSTS       = "n8n.example.com *.example.org 127.0.0.1:5678 [::1]:5678"
       MCP_BATCH_CALLBACK_CONCURRENCY = "3"
+      MCP_BATCH_LLM_API              = "openai"
       MCP_BATCH_LOG                  = "debug"
+      MCP_BATCH_CALLBACK_TIMEOUT_S   = "60"
     } : aws_lambda_function.this["worker"].environment[0].variables[name] == value])
     error_message = "What jobs are run by: llm_*, jobs_at_once, namespace, max_*, ledger_days, callback_*, settings."
   }

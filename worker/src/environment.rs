@@ -108,6 +108,8 @@ pub struct Policy {
     pub busy_wait: Duration,
     /// When a callback that was not taken is tried again, and given up.
     pub callbacks: Schedule,
+    /// The age since first seen at which a job is given up whose callback has a host that nobody knows.
+    pub callback_name_wait: Duration,
     /// The largest body of a batch's callback: results that do not fit are left out of it.
     pub max_batch_body_bytes: usize,
     /// What is done with the jobs of a lost worker: [`Lost::Leave`] runs them one at a time.
@@ -137,6 +139,7 @@ impl Default for Policy {
             backoff: Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(900) },
             busy_wait: Duration::MAX,
             callbacks: Schedule::default(),
+            callback_name_wait: Duration::from_secs(3_600),
             max_batch_body_bytes: 4 * 1024 * 1024,
             lost: Lost::Leave,
             heartbeat: None,

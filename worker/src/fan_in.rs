@@ -17,7 +17,7 @@ pub use self::{
     event::member_data,
     member::{Holder, Member, MemberKind, Place, Rejection},
     patience::deliver_patiently,
-    record::{BatchRecord, CloseRefusal, Places},
+    record::{BatchRecord, CancelRefusal, CloseRefusal, Places},
 };
 use crate::{
     clock::{Deadline, UnixMs},

@@ -24,7 +24,7 @@ pub use self::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Place, Rejection},
+    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Place, Rejection},
     job::{
         BodyHash, Callback, JobId, JobKey, Membership, Namespace, PayloadHash, RequestKey, Tenant,
         ToolName,
@@ -387,12 +387,12 @@ pub trait Ledger: Send + Sync + 'static {
         now: UnixMs,
     ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
 
-    /// From now on, jobs of the batch that have not started are cancelled when they are claimed;
-    /// `None` if there is no such batch.
+    /// From now on, jobs of the batch that have not started are cancelled when they are claimed.
+    /// Again it changes nothing.
     fn cancel_batch(
         &self,
         key: BatchKey,
-    ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Result<BatchRecord, CancelRefusal>, LedgerError>> + Send;
 
     /// Takes the delivery of the callback of a batch that is over upon the caller until `until`;
     /// `None` if it is not over, its callback is settled, or somebody else is at it. One whose

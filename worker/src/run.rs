@@ -78,9 +78,36 @@ struct Subject {
     job: Job,
     key: JobKey,
     gates: Gates,
-    plan: Result<CallPlan, JobError>,
+    plan: Plan,
     /// The ledger probably has a record of it.
     is_known: bool,
+}
+
+/// What is known of a job's call before it is claimed.
+enum Plan {
+    /// It can be made.
+    Call(CallPlan),
+    /// Not now: nobody knows where a callback's name leads. The job is claimed all the same, so that
+    /// its batch is open, and given back.
+    NotYet(CallPlan, JobError),
+    /// It never can: the job fails.
+    Never(JobError),
+}
+
+impl Plan {
+    fn call(&self) -> Option<CallPlan> {
+        match self {
+            Self::Call(plan) => Some(*plan),
+            Self::NotYet(..) | Self::Never(_) => None,
+        }
+    }
+
+    fn repeat(&self) -> Repeat {
+        match self {
+            Self::Call(plan) | Self::NotYet(plan, _) => plan.repeat,
+            Self::Never(_) => Repeat::Safe,
+        }
+    }
 }
 
 impl<P: Ports> Run<'_, P> {
@@ -128,10 +155,12 @@ impl<P: Ports> Run<'_, P> {
         permit: OwnedSemaphorePermit,
     ) -> Result<(Subject, OwnedSemaphorePermit), Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
-        let (plan, permit) = self.plan(key, &job, permit).await;
+        let (plan, permit) = self.plan(&job, permit).await;
         let plan = match plan {
             Ok(plan) => plan,
-            Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
+            Err(failure) if self.is_too_old() => {
+                Plan::Never(failure.error.exhausted(&self.too_old()))
+            }
             Err(failure) => return Err(self.unprepared(&job, key, &failure)),
         };
         let subject = Subject {
@@ -153,11 +182,10 @@ impl<P: Ports> Run<'_, P> {
     /// must not hold up the jobs of all others.
     async fn plan(
         &self,
-        key: JobKey,
         job: &Job,
         permit: OwnedSemaphorePermit,
-    ) -> (Result<Result<CallPlan, JobError>, ToolError>, Option<OwnedSemaphorePermit>) {
-        let mut planning = pin!(self.plan_in_time(key, job));
+    ) -> (Result<Plan, ToolError>, Option<OwnedSemaphorePermit>) {
+        let mut planning = pin!(self.plan_in_time(job));
         if let Poll::Ready(plan) = poll_once(planning.as_mut()).await {
             return (plan, Some(permit));
         }
@@ -171,39 +199,17 @@ impl<P: Ports> Run<'_, P> {
         (plan, None)
     }
 
-    async fn plan_in_time(
-        &self,
-        key: JobKey,
-        job: &Job,
-    ) -> Result<Result<CallPlan, JobError>, ToolError> {
+    async fn plan_in_time(&self, job: &Job) -> Result<Plan, ToolError> {
         self.environment.tools.prepare(job).await?;
         let plan = match self.check(job) {
             Ok(plan) => plan,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Plan::Never(error)),
         };
-        match self.check_names(key, job).await {
-            Ok(()) => Ok(Ok(plan)),
-            Err(error) if error.class.is_retryable() => Err(ToolError::free(error)),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    /// Where its callbacks lead. Once the job has ended, its callbacks' own schedule counts what they
-    /// do not reach.
-    async fn check_names(&self, key: JobKey, job: &Job) -> Result<(), JobError> {
-        match self.environment.courier.check_names(job).await {
-            Err(error) if error.class.is_retryable() && self.has_ended(key).await => Ok(()),
-            checked => checked,
-        }
-    }
-
-    async fn has_ended(&self, key: JobKey) -> bool {
-        if self.message.receive_count <= 1 {
-            return false;
-        }
-        let records = Box::pin(self.environment.ledger.read(vec![key])).await;
-        let record = records.ok().and_then(|records| records.into_iter().next().flatten());
-        record.is_some_and(|record| record.state.is_counted())
+        Ok(match self.environment.courier.check_names(job).await {
+            Ok(()) => Plan::Call(plan),
+            Err(error) if error.class.is_retryable() => Plan::NotYet(plan, error),
+            Err(error) => Plan::Never(error),
+        })
     }
 
     /// Nothing was claimed, and no attempt is counted.
@@ -281,6 +287,9 @@ impl<P: Ports> Run<'_, P> {
     /// The jobs of a lost worker run one at a time, and nothing beside them: should one of them have
     /// killed it, it will not take others with it.
     async fn run_alone(&self, subject: &Subject) -> After {
+        if let Plan::NotYet(_, reason) = &subject.plan {
+            return self.returned(subject.key, reason, jitter(NOT_STARTED)).into();
+        }
         let alone = tokio::select! {
             biased;
             () = self.stop.draining() => return self.not_begun(subject).into(),
@@ -309,7 +318,7 @@ impl<P: Ports> Run<'_, P> {
         subject: &Subject,
         mut admitted: Admitted,
     ) -> Result<Admitted, Verdict> {
-        let Ok(plan) = &subject.plan else { return Ok(admitted) };
+        let Some(plan) = subject.plan.call() else { return Ok(admitted) };
         let others = self.bounds.concurrency - admitted.permit.num_permits();
         let others = u32::try_from(others).unwrap_or(u32::MAX);
         let all = tokio::select! {
@@ -397,7 +406,7 @@ impl<P: Ports> Run<'_, P> {
             first_seen: self.message.first_seen,
             record_lives: policy.record_lives,
             max_attempts: policy.max_attempts,
-            repeat: subject.plan.as_ref().map_or(Repeat::Safe, |plan| plan.repeat),
+            repeat: subject.plan.repeat(),
             supersedes_offline: self.environment.tools.supersedes_offline(),
             lost,
             redelivered: subject.is_known,

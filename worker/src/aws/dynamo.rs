@@ -58,7 +58,7 @@ use super::clients::Clients;
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
@@ -313,7 +313,10 @@ impl Ledger for DynamoLedger {
         self.renew_delivery(key, now).await
     }
 
-    async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
+    async fn cancel_batch(
+        &self,
+        key: BatchKey,
+    ) -> Result<Result<BatchRecord, CancelRefusal>, LedgerError> {
         self.cancel_unstarted(key).await
     }
 

@@ -281,6 +281,7 @@ mod tests {
             settled: UnixMs(4_000 + i64::try_from(index).expect("a small number")),
             expires: UnixMs(9_000),
             metadata: Some(json!({"row": index})),
+            is_awaited: true,
             deferred: None,
             past: Vec::new(),
         };

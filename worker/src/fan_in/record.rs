@@ -58,6 +58,17 @@ pub enum CloseRefusal {
     Misfit(JobError),
 }
 
+/// Why a batch cannot be cancelled.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CancelRefusal {
+    /// No job has joined it.
+    #[error("the ledger knows no such batch: expected one that at least one job has joined")]
+    Unknown,
+    /// Nothing of it is still to come.
+    #[error("the batch is over, and its results stand: expected one of which jobs are awaited")]
+    Over(Box<BatchRecord>),
+}
+
 impl BatchRecord {
     /// Whether every job of it has ended.
     pub fn is_complete(&self) -> bool {
@@ -161,6 +172,15 @@ impl BatchRecord {
         }
         batch.take_size("size", size, highest).map_err(CloseRefusal::Misfit)?;
         Ok(batch.due_if_complete(now))
+    }
+
+    /// Cancels what of it has not started.
+    pub fn cancel(old: Option<Self>) -> Result<Self, CancelRefusal> {
+        let batch = old.ok_or(CancelRefusal::Unknown)?;
+        match batch.is_over() {
+            true => Err(CancelRefusal::Over(Box::new(batch))),
+            false => Ok(Self { is_cancelled: true, ..batch }),
+        }
     }
 
     /// Lets the sweep look after a batch that is complete at once, where no message of a job comes back to do so.

@@ -7,7 +7,10 @@ use super::record_row::{self, callback_slot, malformed, maybe_json, parsed};
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Holder, Member, MemberKind, Places, Rejection},
+    fan_in::{
+        BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind, Places,
+        Rejection,
+    },
     job::{JobKey, Membership, Namespace},
     lease::{ClaimRequest, Delivery},
 };
@@ -101,11 +104,12 @@ pub(super) fn close(
 pub(super) fn cancel(
     connection: &Connection,
     key: BatchKey,
-) -> rusqlite::Result<Option<BatchRecord>> {
-    let Some(old) = load(connection, key)? else { return Ok(None) };
-    let batch = BatchRecord { is_cancelled: true, ..old };
-    save(connection, key, &batch)?;
-    Ok(Some(batch))
+) -> rusqlite::Result<Result<BatchRecord, CancelRefusal>> {
+    let cancelled = BatchRecord::cancel(load(connection, key)?);
+    if let Ok(batch) = &cancelled {
+        save(connection, key, batch)?;
+    }
+    Ok(cancelled)
 }
 
 pub(super) fn load(

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
@@ -210,7 +210,10 @@ impl Ledger for SqliteLedger {
         self.database.write(renew).await.map_err(LedgerError)
     }
 
-    async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
+    async fn cancel_batch(
+        &self,
+        key: BatchKey,
+    ) -> Result<Result<BatchRecord, CancelRefusal>, LedgerError> {
         let cancel = move |connection: &Connection| batches::cancel(connection, key);
         self.database.write(cancel).await.map_err(LedgerError)
     }

@@ -4,7 +4,7 @@ use std::{future::pending, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Run, Subject, Verdict, admission::Admitted, failure::Next, journal};
+use super::{Plan, Run, Subject, Verdict, admission::Admitted, failure::Next, journal};
 use crate::{
     environment::{End, Heartbeat, Ports, RunningCall},
     error::{ErrorClass, JobError, code},
@@ -75,8 +75,9 @@ impl<P: Ports> Run<'_, P> {
     ) -> After {
         journal::claimed(lease);
         let (settlement, next) = match &subject.plan {
-            Err(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
-            Ok(plan) => match self.call(&subject.job, lease, *plan, passes).await {
+            Plan::Never(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
+            Plan::NotYet(_, error) => self.not_yet(lease, error.clone()),
+            Plan::Call(plan) => match self.call(&subject.job, lease, *plan, passes).await {
                 CallEnd::Answered(outcome) => {
                     subject.gates.upstream.succeeded();
                     (Settlement::Complete(outcome), Next::End)

@@ -93,6 +93,9 @@ impl<M: Meter> Metered<M> {
             (ErrorClass::Throttled, code::BUDGET_EXCEEDED | code::QUOTA_EXCEEDED) => {
                 self.count(Metric::Throttled, Label::Class(BUDGET));
             }
+            (ErrorClass::Transient, code::CALLBACK_NAME) => {
+                self.count(Metric::CallbackNamesUnknown, Label::None);
+            }
             (ErrorClass::Throttled, _) => self.count(Metric::Throttled, Label::Class(PAUSE)),
             _ => {}
         }
@@ -142,4 +145,31 @@ impl<M: Meter> Observer for Metered<M> {
 #[expect(clippy::cast_precision_loss, reason = "exact for all that is counted here")]
 fn whole(number: u64) -> f64 {
     number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Samples(Mutex<Vec<Sample>>);
+
+    impl Meter for Samples {
+        fn take(&self, sample: Sample) {
+            self.0.lock().expect("nobody panics with it").push(sample);
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_callbacks_name_is_counted() {
+        let metered = Metered::new(Samples::default());
+        let reason = JobError::new(ErrorClass::Transient, code::CALLBACK_NAME, "nobody knows it");
+        let (message_id, after) = ("1", Duration::ZERO);
+        metered.observe(Observation::Returned { message_id, key: None, reason: &reason, after });
+        let samples = metered.meter().0.lock().expect("nobody panics with it");
+        let metrics: Vec<_> = samples.iter().map(|sample| sample.metric).collect();
+        assert_eq!(metrics, [Metric::ColdStart, Metric::CallbackNamesUnknown]);
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 use mcp_batch::{
     clock::{Clock, UnixMs},
     error::{ErrorClass, JobError},
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{Callback, Job, JobKey, Namespace},
     lease::{
         Attempt, Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, Lost,
@@ -274,7 +274,7 @@ impl<L: Ledger> Worker<L> {
         self.ledger.renew_batch(batch_key(id), now).await.expect("the ledger answers")
     }
 
-    pub(crate) async fn cancel_batch(&self, id: &str) -> Option<BatchRecord> {
+    pub(crate) async fn cancel_batch(&self, id: &str) -> Result<BatchRecord, CancelRefusal> {
         self.ledger.cancel_batch(batch_key(id)).await.expect("the ledger answers")
     }
 

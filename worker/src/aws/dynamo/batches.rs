@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     clock::UnixMs,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Holder, Member, MemberKind, Place},
+    fan_in::{
+        BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind, Place,
+    },
     lease::{CallbackState, Delivery, LedgerError},
 };
 
@@ -70,8 +72,20 @@ impl DynamoLedger {
     pub(super) async fn cancel_unstarted(
         &self,
         key: BatchKey,
-    ) -> Result<Option<BatchRecord>, LedgerError> {
-        self.change_batch(key, |batch| Some(BatchRecord { is_cancelled: true, ..batch })).await
+    ) -> Result<Result<BatchRecord, CancelRefusal>, LedgerError> {
+        let mut patience = Patience::new("batch");
+        loop {
+            let known = self.look_at_batch(key).await?;
+            let cancelled = BatchRecord::cancel(known.as_ref().map(|known| known.record.clone()));
+            match (cancelled, known) {
+                (Ok(batch), Some(known)) if batch == known.record => return Ok(Ok(batch)),
+                (Ok(batch), Some(known)) if self.save_batch(key, &known, &batch).await? => {
+                    return Ok(Ok(batch));
+                }
+                (Ok(_), _) => patience.again().await?,
+                (refused, _) => return Ok(refused),
+            }
+        }
     }
 
     /// Tells a batch its size.

@@ -117,6 +117,23 @@ async fn jobs_and_batches_are_cancelled_in_a_file_and_by_a_server() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_over_is_not_cancelled() {
+    let (serve, receiver) = (Serve::start().await, Receiver::start().await);
+    let batch = json!({"id": "b", "callback": receiver.url("/")});
+    let jobs = [nameless("One.")];
+    serve.post("/v1/jobs", &json!({"batch": batch, "jobs": jobs})).await.expect(202);
+    serve.until_ended("b", 1).await;
+
+    assert_eq!(serve.delete("/v1/batches/b").await.problem(409), "batch_state");
+    for run in [serve.of_file("cancel"), serve.of_server("cancel")] {
+        let refused = run.args(["--batch", "b"]).finish().await;
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        assert!(refused.stdout.contains("batch b: complete; it had begun"), "{}", refused.stdout);
+    }
+    assert_eq!(serve.get("/v1/batches/b").await.expect(200)["cancelled"], false);
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_or_refuses_is_named() {
     let keys = ("MCP_BATCH_API_KEYS", "ops:default:read:a-key-of-16-characters");
     let serve = Serve::with(&[keys]).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use mcp_batch::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
@@ -142,7 +142,7 @@ impl Ledger for Faulty {
         self.ledger.renew_batch(key, now).await
     }
 
-    async fn cancel_batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
+    async fn cancel_batch(&self, key: BatchKey) -> Answer<Result<BatchRecord, CancelRefusal>> {
         self.ledger.cancel_batch(key).await
     }
 

@@ -3,7 +3,7 @@
 use mcp_batch::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
@@ -82,7 +82,7 @@ macro_rules! forward_the_rest {
             self.0.renew_batch(key, now).await
         }
 
-        async fn cancel_batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
+        async fn cancel_batch(&self, key: BatchKey) -> Answer<Result<BatchRecord, CancelRefusal>> {
             self.0.cancel_batch(key).await
         }
 
