@@ -64,17 +64,21 @@ async fn whoever_looks_neither_makes_a_ledger_nor_changes_one() {
     // As an older program left it, whose worker died.
     let file = Connection::open(&path).expect("the file");
     file.execute("INSERT INTO workers (id) VALUES ('dead')", ()).expect("a worker");
-    file.pragma_update(None, "user_version", 5).expect("an older version");
+    let version = file.pragma_query_value(None, "user_version", |row| row.get(0));
+    let version: i64 = version.expect("a version");
+    file.pragma_update(None, "user_version", version - 1).expect("an older version");
     drop(file);
     let before = files(&folder.path(""));
     for look in LOOKS {
         let run = look[1..].iter().fold(folder.command(look[0]), |run, arg| run.args([arg]));
         let ended = run.finish().await;
         assert_eq!(ended.code, Some(2), "{look:?}: {ended:?}");
-        assert!(ended.stderr.contains("schema version 5, this program reads"), "{ended:?}");
+        assert!(ended.stderr.contains("this program reads"), "{ended:?}");
     }
     assert_eq!(files(&folder.path("")), before);
-    Connection::open(&path).expect("it").pragma_update(None, "user_version", 6).expect("written");
+    let file = Connection::open(&path).expect("the file");
+    file.pragma_update(None, "user_version", version).expect("written");
+    drop(file);
     let before = files(&folder.path(""));
     for look in LOOKS {
         let run = look[1..].iter().fold(folder.command(look[0]), |run, arg| run.args([arg]));
