@@ -19,6 +19,7 @@ mod held;
 mod input;
 mod ledger;
 mod metrics;
+mod no_server;
 mod output;
 #[cfg(feature = "aws")]
 mod poll;
@@ -33,6 +34,7 @@ mod status;
 mod store;
 mod sweep;
 mod tools;
+mod words;
 mod world;
 
 use std::{
@@ -77,10 +79,19 @@ enum Command {
     Batch(batch::Args),
     Results(results::Args),
     Cancel(cancel::Args),
-    Callbacks(callbacks::Args),
+    /// The callbacks of finished jobs and batches.
+    #[command(subcommand, arg_required_else_help = true)]
+    Callbacks(callbacks::Command),
     Cost(cost::Args),
-    Dlq(dlq::Args),
-    Held(Box<held::Args>),
+    /// Lists, shows, replays and deletes dead letters.
+    ///
+    /// Each is joined with the ledger, which knows where its job stands. Only `replay --apply` and `purge --yes` change
+    /// anything.
+    #[command(subcommand, arg_required_else_help = true)]
+    Dlq(dlq::Command),
+    /// Jobs that wait for a person: a tool that must not be called twice was called, and nobody saw how that ended.
+    #[command(subcommand, arg_required_else_help = true)]
+    Held(Box<held::Command>),
     Secret(secret::Args),
     Sweep(sweep::Args),
     Completions(completions::Args),

@@ -23,8 +23,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub(crate) use self::journal::span;
 use self::{admission::Admitted, attempt::After};
-pub(crate) use self::{attempt::catching_panics, journal::span};
 use crate::{
     batch::{Bounds, Stop},
     clock::Deadline,

@@ -29,8 +29,7 @@ use crate::{
     job::{self, BodyHash, Job, JobKey, ToolName, traced, with_fields},
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
-    run::catching_panics,
-    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools},
+    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools, catching_panics},
     trace,
 };
 

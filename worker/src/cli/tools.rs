@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     SOME_FAILED,
     setup::{self, LlmArgs},
+    words::{counted, on_one_line},
     world::{Client, ServerArgs},
 };
 use crate::{
@@ -106,7 +107,7 @@ fn as_json(listing: &Listing, problems: &[Problem]) -> Value {
 fn print_check(listing: &Listing, problems: &[Problem]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if problems.is_empty() {
-        writeln!(out, "all is well: {} tools", listing.tools.len())?;
+        writeln!(out, "all is well: {}", counted(listing.tools.len() as u64, "tool", "tools"))?;
     }
     for problem in problems {
         writeln!(out, "{}", on_one_line(&problem.to_string()))?;
@@ -152,9 +153,4 @@ fn shortened(text: String) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
-}
-
-/// A server's text must not command the terminal.
-fn on_one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -56,8 +56,13 @@ pub(super) enum World {
 }
 
 impl WorldArgs {
-    /// Opens the world that was typed, or else that of the variables. A file that does not exist is
-    /// not made.
+    /// Opens the world that was typed, or else that of the variables, to look at it: a file stays as
+    /// it is.
+    pub(super) async fn open_to_read(&self) -> anyhow::Result<World> {
+        self.open_by(FileStore::open_to_read).await
+    }
+
+    /// The same to change something. A file that does not exist is not made.
     pub(super) async fn open(&self) -> anyhow::Result<World> {
         self.open_by(FileStore::open).await
     }

@@ -210,7 +210,8 @@ async fn patiently(
         let pause = PAUSE.delay(tries, fastrand::f64());
         if began.elapsed() + pause > patience {
             let unanswered = sent.iter().filter(|answer| answer.is_none()).count();
-            bail!("{unanswered} of a group of {} jobs were not taken: {why}", sent.len());
+            let are = if unanswered == 1 { "was" } else { "were" };
+            bail!("{unanswered} of a group of {} {are} not taken: {why}", sent.len());
         }
         sleep(pause).await;
     }
@@ -301,7 +302,7 @@ mod tests {
             .await
             .expect_err("it lasts")
             .to_string();
-        assert_eq!(stopped, "1 of a group of 3 jobs were not taken: the queue is gone");
+        assert_eq!(stopped, "1 of a group of 3 was not taken: the queue is gone");
 
         let well =
             async |left: &[usize]| Ok(left.iter().map(|_| Answer::Final(Sent::Accepted)).collect());

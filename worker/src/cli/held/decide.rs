@@ -34,7 +34,7 @@ use crate::{
 /// The ledger keeps no inputs, so the job comes along. It may differ from what was sent first. A failed or a cancelled
 /// job can be run again like that, too.
 #[derive(Debug, clap::Args)]
-pub(super) struct Retry {
+pub(in crate::cli) struct Retry {
     #[command(flatten)]
     of: Of,
 
@@ -45,7 +45,7 @@ pub(super) struct Retry {
 
 /// Gives a held job up: the call did not do what it should. Its callback is told. Exit code 1: it is not held.
 #[derive(Debug, clap::Args)]
-pub(super) struct Fail {
+pub(in crate::cli) struct Fail {
     #[command(flatten)]
     of: Of,
 
@@ -56,7 +56,7 @@ pub(super) struct Fail {
 
 /// Says how the call of a held job ended. Its callback is told. Exit code 1: it is not held.
 #[derive(Debug, clap::Args)]
-pub(super) struct Succeed {
+pub(in crate::cli) struct Succeed {
     #[command(flatten)]
     of: Of,
 
