@@ -58,6 +58,7 @@ mod llm_money;
 mod llm_prompts;
 mod llm_waits;
 mod logs;
+mod looking;
 mod mcp;
 mod monitoring;
 mod poll;
