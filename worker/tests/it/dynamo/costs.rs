@@ -268,6 +268,7 @@ async fn no_write_of_a_job_in_a_batch_is_refused() {
 
 #[tokio::test]
 #[ignore = "prints the table of docs/batches.md; a quiet machine is needed"]
+#[expect(clippy::print_stdout, reason = "that is what it is there for")]
 async fn what_a_counted_job_costs_by_how_many_come_at_once() {
     for at_once in [1, 2, 4, 8, 16, 40] {
         let Some(units) = least_units(40, at_once).await else { return };

@@ -154,6 +154,7 @@ async fn jobs_that_end_together_in_several_processes_need_few_transactions_on_th
 
 #[tokio::test]
 #[ignore = "prints the last line of the table of docs/batches.md; a quiet machine is needed"]
+#[expect(clippy::print_stdout, reason = "that is what it is there for")]
 async fn what_a_counted_job_costs_in_a_crowd() {
     for _ in 0..3 {
         let Some(store) = DynamoStore::open().await else { return };
