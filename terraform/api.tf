@@ -8,6 +8,9 @@ locals {
     timeout_s            = 30
     memory_mb            = var.api_memory_mb
     reserved_concurrency = -1
+
+    # API Gateway answers a browser's first question by itself; the function looks at the rest.
+    environment = { MCP_BATCH_API_CORS_ORIGINS = length(var.api_cors_origins) == 0 ? null : join(" ", var.api_cors_origins) }
   }
 
   # The function knows the rest: API Gateway lets through only what has a meaning there. What is open to all says nothing
@@ -20,6 +23,9 @@ locals {
     "GET /v1/tools", "POST /v1/tools/{proxy+}", "POST /v1/call",
     "POST /mcp",
   ]
+  api_asks_for_jwt = { for route in concat(local.api_open_routes, local.api_routes) :
+    route => var.api_jwt != null && !contains(local.api_open_routes, route)
+  }
 }
 
 resource "aws_apigatewayv2_api" "this" {
@@ -38,8 +44,11 @@ resource "aws_apigatewayv2_api" "this" {
     content {
       allow_origins = cors_configuration.value
       allow_methods = ["GET", "POST", "DELETE"]
-      allow_headers = ["authorization", "content-type", "idempotency-key"]
-      max_age       = 3600
+      allow_headers = concat(
+        ["authorization", "content-type", "idempotency-key", "mcp-method", "mcp-name", "mcp-protocol-version"],
+        [for jwt in var.api_jwt[*] : lower(jwt.header)],
+      )
+      max_age = 3600
     }
   }
 
@@ -62,7 +71,7 @@ resource "aws_apigatewayv2_authorizer" "jwt" {
   api_id           = aws_apigatewayv2_api.this[0].id
   name             = "${var.name}-jwt"
   authorizer_type  = "JWT"
-  identity_sources = ["$request.header.Authorization"]
+  identity_sources = ["$request.header.${var.api_jwt.header}"]
 
   jwt_configuration {
     issuer   = var.api_jwt.issuer
@@ -73,11 +82,13 @@ resource "aws_apigatewayv2_authorizer" "jwt" {
 resource "aws_apigatewayv2_route" "this" {
   for_each = var.api_enabled ? toset(concat(local.api_open_routes, local.api_routes)) : []
 
-  api_id             = aws_apigatewayv2_api.this[0].id
-  route_key          = each.key
-  target             = "integrations/${aws_apigatewayv2_integration.function[0].id}"
-  authorization_type = var.api_jwt == null || contains(local.api_open_routes, each.key) ? "NONE" : "JWT"
-  authorizer_id      = contains(local.api_open_routes, each.key) ? null : one(aws_apigatewayv2_authorizer.jwt[*].id)
+  api_id    = aws_apigatewayv2_api.this[0].id
+  route_key = each.key
+  target    = "integrations/${aws_apigatewayv2_integration.function[0].id}"
+
+  authorization_type   = local.api_asks_for_jwt[each.key] ? "JWT" : "NONE"
+  authorizer_id        = local.api_asks_for_jwt[each.key] ? aws_apigatewayv2_authorizer.jwt[0].id : null
+  authorization_scopes = local.api_asks_for_jwt[each.key] ? var.api_jwt.scopes : null
 }
 
 resource "aws_cloudwatch_log_group" "api_access" {
@@ -154,6 +165,13 @@ resource "aws_apigatewayv2_domain_name" "this" {
   }
 
   tags = local.tags
+
+  lifecycle {
+    precondition {
+      condition     = split(":", var.api_domain.certificate_arn)[3] == local.region
+      error_message = "api_domain.certificate_arn: API Gateway takes certificates of its own region; write one that ACM has in ${local.region}."
+    }
+  }
 }
 
 resource "aws_apigatewayv2_api_mapping" "this" {

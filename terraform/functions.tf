@@ -7,10 +7,13 @@ locals {
     api    = local.api
   } : role => function if function.enabled }
 
+  has_traces = var.otlp_endpoint != null || var.otlp_to_xray
+
   traces = {
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
-    OTEL_TRACES_SAMPLER         = var.otlp_endpoint == null ? null : "parentbased_traceidratio"
-    OTEL_TRACES_SAMPLER_ARG     = var.otlp_endpoint == null ? null : tostring(var.trace_sample_ratio)
+    MCP_BATCH_XRAY_REGION       = var.otlp_to_xray ? local.region : null
+    OTEL_TRACES_SAMPLER         = local.has_traces ? "parentbased_traceidratio" : null
+    OTEL_TRACES_SAMPLER_ARG     = local.has_traces ? tostring(var.trace_sample_ratio) : null
   }
 
   # An empty variable is as good as none, so none is set.
@@ -25,6 +28,7 @@ locals {
     MCP_BATCH_MAX_ATTEMPTS         = tostring(var.max_attempts)
     MCP_BATCH_MAX_AGE_S            = tostring(var.max_age_s)
     MCP_BATCH_LLM_URL              = local.llm_url
+    MCP_BATCH_LLM_API              = var.llm_api
     MCP_BATCH_LLM_MODEL            = var.llm_model
     MCP_BATCH_LLM_TIMEOUT_S        = tostring(var.llm_timeout_s)
     MCP_BATCH_TOOLS                = local.has_tools ? "s3://${aws_s3_bucket.this["files"].id}/${aws_s3_object.file["tools"].key}" : null
@@ -51,7 +55,7 @@ resource "aws_lambda_function" "this" {
   role          = aws_iam_role.function[each.key].arn
 
   filename         = local.lambda_zip
-  source_code_hash = fileexists(local.lambda_zip) ? filebase64sha256(local.lambda_zip) : null
+  source_code_hash = local.has_zip ? filebase64sha256(local.lambda_zip) : null
   architectures    = [var.architecture]
   runtime          = "provided.al2023"
   handler          = "bootstrap"
@@ -63,7 +67,7 @@ resource "aws_lambda_function" "this" {
   kms_key_arn                    = local.kms_key_arn
 
   environment {
-    variables = merge(local.environment, {
+    variables = merge(local.environment, { for name, value in each.value.environment : name => value if value != null }, {
       MCP_BATCH_ROLE = each.key
       # So that AWS's own records of calls name the function.
       AWS_SDK_UA_APP_ID = "${var.name}-${each.key}"
@@ -94,8 +98,8 @@ resource "aws_lambda_function" "this" {
 
   lifecycle {
     precondition {
-      condition     = fileexists(local.lambda_zip)
-      error_message = "lambda_zip: there is no ${local.lambda_zip}; type `make lambda` first, and write architecture = \"x86_64\" if it could build only that."
+      condition     = local.has_zip
+      error_message = "lambda_zip: there is no file ${local.lambda_zip}; type `make lambda` first, and write architecture = \"x86_64\" if it could build only that."
     }
   }
 

@@ -13,7 +13,29 @@ locals {
   )
   llm_url = var.llm_url != null ? var.llm_url : local.litellm_url
 
-  litellm_secret_names = distinct(concat(["LITELLM_MASTER_KEY"], var.litellm_secret_names))
+  litellm_secret_names = distinct(concat(["LITELLM_MASTER_KEY"], var.litellm_secret_names, local.database_secret_names))
+
+  # The prices are those of its version, its log has no prompts, and nobody administers it from outside.
+  litellm_environment = merge(local.litellm_settings, local.database_environment)
+  litellm_settings = !var.litellm_enabled ? {} : {
+    AWS_REGION                       = local.region
+    DISABLE_ADMIN_UI                 = "True"
+    LITELLM_CONFIG_BUCKET_NAME       = aws_s3_bucket.this["files"].id
+    LITELLM_CONFIG_BUCKET_OBJECT_KEY = aws_s3_object.file["litellm-config"].key
+    LITELLM_LOCAL_BLOG_POSTS         = "True"
+    LITELLM_LOCAL_MODEL_COST_MAP     = "True"
+    LITELLM_LOCAL_POLICY_TEMPLATES   = "true"
+    LITELLM_LOG                      = "ERROR"
+    LITELLM_TELEMETRY                = "False"
+    NO_DOCS                          = "True"
+  }
+
+  litellm_environment_names = concat(
+    keys(local.litellm_environment), [for _ in range(local.database_count) : "DATABASE_URL"],
+  )
+
+  # A first start brings the database's schema up to date.
+  litellm_start_s = local.database_count == 1 ? 300 : 120
 }
 
 resource "aws_cloudwatch_log_group" "litellm" {
@@ -56,19 +78,7 @@ resource "aws_ecs_task_definition" "litellm" {
 
     portMappings = [{ containerPort = local.litellm_port, hostPort = local.litellm_port, protocol = "tcp" }]
 
-    # The prices are those of its version, its log has no prompts, and nobody administers it from outside.
-    environment = [for name, value in {
-      AWS_REGION                       = local.region
-      DISABLE_ADMIN_UI                 = "True"
-      LITELLM_CONFIG_BUCKET_NAME       = aws_s3_bucket.this["files"].id
-      LITELLM_CONFIG_BUCKET_OBJECT_KEY = aws_s3_object.file["litellm-config"].key
-      LITELLM_LOCAL_BLOG_POSTS         = "True"
-      LITELLM_LOCAL_MODEL_COST_MAP     = "True"
-      LITELLM_LOCAL_POLICY_TEMPLATES   = "true"
-      LITELLM_LOG                      = "ERROR"
-      LITELLM_TELEMETRY                = "False"
-      NO_DOCS                          = "True"
-    } : { name = name, value = value }]
+    environment = [for name, value in local.litellm_environment : { name = name, value = value }]
 
     secrets = [for name in local.litellm_secret_names : {
       name      = name
@@ -83,7 +93,7 @@ resource "aws_ecs_task_definition" "litellm" {
       interval    = 15
       timeout     = 10
       retries     = 3
-      startPeriod = 60
+      startPeriod = local.litellm_start_s
     }
 
     logConfiguration = {
@@ -108,7 +118,7 @@ resource "aws_ecs_service" "litellm" {
   desired_count   = var.litellm_tasks_min
   launch_type     = "FARGATE"
 
-  health_check_grace_period_seconds = 120
+  health_check_grace_period_seconds = local.litellm_start_s
   propagate_tags                    = "SERVICE"
 
   # A configuration that does not start leaves the old tasks in place.

@@ -107,9 +107,10 @@ resource "aws_lb_target_group" "litellm" {
   # Calls that are under way end first.
   deregistration_delay = max(60, var.llm_timeout_s)
 
-  # /health would call every model, and cost money.
+  # /health would call every model, and cost money. A database that is away for a moment, by which readiness goes, is no reason to
+  # replace tasks.
   health_check {
-    path                = "/health/readiness"
+    path                = local.database_count == 1 ? "/health/liveliness" : "/health/readiness"
     matcher             = "200"
     interval            = 15
     timeout             = 10

@@ -23,4 +23,5 @@ locals {
 
   zip_name   = "mcp-batch-lambda-${var.architecture}.zip"
   lambda_zip = coalesce(var.lambda_zip, "${path.module}/../target/lambda/${local.zip_name}")
+  has_zip    = try(fileexists(local.lambda_zip), false)
 }

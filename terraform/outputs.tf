@@ -85,6 +85,16 @@ output "litellm_load_balancer_dns" {
   value       = one(aws_lb.litellm[*].dns_name)
 }
 
+output "litellm_security_group_id" {
+  description = "The security group of LiteLLM's tasks, to be let out to, and in at, a database or cache of yours; null without LiteLLM."
+  value       = one(aws_security_group.litellm[*].id)
+}
+
+output "litellm_database_address" {
+  description = "Where LiteLLM's database answers, inside the VPC; null without one."
+  value       = one(aws_db_instance.litellm[*].address)
+}
+
 output "vpc_id" {
   description = "The VPC of functions and LiteLLM; null without one."
   value       = local.vpc_id

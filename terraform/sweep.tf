@@ -7,6 +7,7 @@ locals {
     timeout_s            = 300
     memory_mb            = 128
     reserved_concurrency = -1
+    environment          = {}
   }
 
   # A sweep that fails or comes late is not made up for: the next one is near.

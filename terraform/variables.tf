@@ -10,6 +10,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{0,18}[a-z0-9]$", var.name))
     error_message = "name: write 2 to 20 of a-z, 0-9 and -, beginning with a letter, such as \"mcp-batch\" or \"mcp-batch-test\"."
   }
+
+  validation {
+    condition     = !strcontains(var.name, "--") && !startswith(var.name, "internal-") && !startswith(var.name, "aws-")
+    error_message = "name: RDS takes no two hyphens side by side, load balancers no name that begins with internal-, some services none with aws-; write another, such as \"mcp-batch-test\"."
+  }
 }
 
 variable "tags" {
@@ -17,6 +22,21 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = alltrue([for name, value in var.tags : !startswith(lower(name), "aws:") && can(regex("^[\\pL\\pZ\\pN_.:/=+@-]{1,128}$", name)) && can(regex("^[\\pL\\pZ\\pN_.:/=+@-]{0,256}$", value))])
+    error_message = "tags: write names of 1 to 128 and values of up to 256 letters, digits, spaces and _ . : / = + - @, and no name that begins with aws:, which AWS keeps for itself."
+  }
+
+  validation {
+    condition     = length(var.tags) <= 45
+    error_message = "tags: AWS takes 50 of a resource, of which some are this module's; write 45 at most."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.tags), ["Application", "Installation", "Name"])) == 0
+    error_message = "tags: Application, Installation and Name are this module's; write other names."
+  }
 }
 
 variable "kms_key" {
@@ -27,6 +47,11 @@ variable "kms_key" {
   EOT
   type        = object({ arn = string })
   default     = null
+
+  validation {
+    condition     = var.kms_key == null ? true : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.", var.kms_key.arn))
+    error_message = "kms_key.arn: services keep the ARN of the key itself; write that, such as \"arn:aws:kms:eu-west-1:123456789012:key/…\", and neither an alias nor an id."
+  }
 }
 
 variable "deletion_protection" {
@@ -99,13 +124,25 @@ variable "otlp_endpoint" {
   default     = null
 
   validation {
-    condition     = var.otlp_endpoint == null || can(regex("^https?://", var.otlp_endpoint))
+    condition     = var.otlp_endpoint == null || can(regex("^https?://[^/\\s]+[^\\s]*$", var.otlp_endpoint))
     error_message = "otlp_endpoint: write a URL with its scheme, such as \"http://collector.internal:4318\"."
   }
 }
 
+variable "otlp_to_xray" {
+  description = "Whether the functions send OpenTelemetry traces straight to X-Ray, for which the account needs CloudWatch's Transaction Search."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.otlp_to_xray || var.otlp_endpoint == null
+    error_message = "otlp_to_xray: traces go to one place; write otlp_endpoint = null."
+  }
+}
+
 variable "trace_sample_ratio" {
-  description = "The share of invocations whose traces go to otlp_endpoint, from 0 to 1."
+  description = "The share of invocations whose traces go to otlp_endpoint or to X-Ray, from 0 to 1."
   type        = number
   default     = 0.05
   nullable    = false
@@ -135,6 +172,11 @@ variable "secret_values_version" {
   description = "Raise it to write secret_values (anew); null: Terraform never writes the secret."
   type        = number
   default     = null
+
+  validation {
+    condition     = var.secret_values_version == null ? true : var.secret_values_version >= 1 && floor(var.secret_values_version) == var.secret_values_version
+    error_message = "secret_values_version: write a whole number, at least 1, and a greater one to write the secret anew; or null, if the command line writes it."
+  }
 }
 
 variable "secret_rotation" {
@@ -146,7 +188,12 @@ variable "secret_rotation" {
   default     = null
 
   validation {
-    condition     = var.secret_rotation == null ? true : var.secret_rotation.days >= 1 && var.secret_rotation.days <= 1000
-    error_message = "secret_rotation.days: write a number of days from 1 to 1000."
+    condition     = var.secret_rotation == null ? true : var.secret_rotation.days >= 1 && var.secret_rotation.days <= 1000 && floor(var.secret_rotation.days) == var.secret_rotation.days
+    error_message = "secret_rotation.days: write a whole number of days from 1 to 1000."
+  }
+
+  validation {
+    condition     = var.secret_rotation == null ? true : can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:function:.", var.secret_rotation.lambda_arn))
+    error_message = "secret_rotation.lambda_arn: write the ARN of a function, such as \"arn:aws:lambda:eu-west-1:123456789012:function:rotate\"."
   }
 }

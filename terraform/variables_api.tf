@@ -14,8 +14,8 @@ variable "api_memory_mb" {
   nullable    = false
 
   validation {
-    condition     = var.api_memory_mb >= 128 && var.api_memory_mb <= 10240
-    error_message = "api_memory_mb: write 128 to 10240."
+    condition     = var.api_memory_mb >= 128 && var.api_memory_mb <= 10240 && floor(var.api_memory_mb) == var.api_memory_mb
+    error_message = "api_memory_mb: write a whole number from 128 to 10240."
   }
 }
 
@@ -38,8 +38,8 @@ variable "api_throttle_burst" {
   nullable    = false
 
   validation {
-    condition     = var.api_throttle_burst >= 1
-    error_message = "api_throttle_burst: write at least 1."
+    condition     = var.api_throttle_burst >= 1 && floor(var.api_throttle_burst) == var.api_throttle_burst
+    error_message = "api_throttle_burst: write a whole number, at least 1."
   }
 }
 
@@ -50,8 +50,8 @@ variable "api_provisioned_concurrency" {
   nullable    = false
 
   validation {
-    condition     = var.api_provisioned_concurrency >= 0
-    error_message = "api_provisioned_concurrency: write 0 or more."
+    condition     = var.api_provisioned_concurrency >= 0 && floor(var.api_provisioned_concurrency) == var.api_provisioned_concurrency
+    error_message = "api_provisioned_concurrency: write a whole number, 0 or more."
   }
 }
 
@@ -68,23 +68,42 @@ variable "api_cors_origins" {
 }
 
 variable "api_jwt" {
-  description = "An issuer of JSON Web Tokens whose tokens API Gateway asks for before the function's own keys; null: keys alone."
-  type        = object({ issuer = string, audience = list(string) })
-  default     = null
+  description = <<-EOT
+    An issuer of JSON Web Tokens in front of the API: API Gateway lets no request through without a token of it, in `header`, for
+    one of `audience` and with one of `scopes`, if there are any. Who asks, and what for, the function's own key says as
+    before, in Authorization: a token has no namespace. null: keys alone.
+  EOT
+  type = object({
+    issuer   = string
+    audience = list(string)
+    scopes   = optional(list(string), [])
+    header   = optional(string, "X-Access-Token")
+  })
+  default = null
 
   validation {
-    condition     = var.api_jwt == null ? true : startswith(var.api_jwt.issuer, "https://") && length(var.api_jwt.audience) > 0
-    error_message = "api_jwt: write the issuer as an https URL, and at least one audience."
+    condition     = var.api_jwt == null ? true : can(regex("^https://[^/?#\\s]+[^?#\\s]*$", var.api_jwt.issuer)) && length(var.api_jwt.audience) > 0
+    error_message = "api_jwt: write the issuer as an https URL, as its tokens have it in \"iss\", and at least one audience."
+  }
+
+  validation {
+    condition     = var.api_jwt == null ? true : can(regex("^[A-Za-z0-9-]+$", var.api_jwt.header)) && lower(var.api_jwt.header) != "authorization"
+    error_message = "api_jwt.header: Authorization holds the function's own key; write the name of another header, such as \"X-Access-Token\"."
   }
 }
 
 variable "api_domain" {
-  description = "A name of your own for the API and its ACM certificate in this region; point the name at the output api_domain_target."
+  description = "A name of your own for the API and its ACM certificate in this region; point the name at the output api_domain_target. The API then answers by that name alone."
   type        = object({ name = string, certificate_arn = string })
   default     = null
 
   validation {
-    condition     = var.api_domain == null ? true : can(regex("^[a-z0-9.-]+$", var.api_domain.name))
-    error_message = "api_domain.name: write a host without scheme or path, such as \"jobs.example.com\"."
+    condition     = var.api_domain == null ? true : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.api_domain.name))
+    error_message = "api_domain.name: write a host without scheme, port or path, in lower case, such as \"jobs.example.com\"."
+  }
+
+  validation {
+    condition     = var.api_domain == null ? true : can(regex("^arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/", var.api_domain.certificate_arn))
+    error_message = "api_domain.certificate_arn: write the ARN of an ACM certificate, such as \"arn:aws:acm:eu-west-1:123456789012:certificate/…\"."
   }
 }

@@ -14,8 +14,8 @@ variable "queue_retention_days" {
   nullable    = false
 
   validation {
-    condition     = var.queue_retention_days >= 1 && var.queue_retention_days <= 13
-    error_message = "queue_retention_days: write 1 to 13 days; dead letters are kept for 14 from when their job was sent, so the queue must let go earlier."
+    condition     = var.queue_retention_days >= 1 && var.queue_retention_days <= 13 && floor(var.queue_retention_days) == var.queue_retention_days
+    error_message = "queue_retention_days: write a whole number from 1 to 13 days; dead letters are kept for 14 from when their job was sent, so the queue must let go earlier."
   }
 }
 
@@ -28,8 +28,8 @@ variable "max_receive_count" {
   default     = null
 
   validation {
-    condition     = var.max_receive_count == null ? true : var.max_receive_count >= 20 && var.max_receive_count <= 1000
-    error_message = "max_receive_count: write 20 to 1000; every deferral counts as a receive, so a low number would lose jobs that only wait. How often a job is tried is max_attempts."
+    condition     = var.max_receive_count == null ? true : var.max_receive_count >= 20 && var.max_receive_count <= 1000 && floor(var.max_receive_count) == var.max_receive_count
+    error_message = "max_receive_count: write a whole number from 20 to 1000; every deferral counts as a receive, so a low number would lose jobs that only wait. How often a job is tried is max_attempts."
   }
 }
 
@@ -40,8 +40,8 @@ variable "worker_timeout_s" {
   nullable    = false
 
   validation {
-    condition     = var.worker_timeout_s >= 10 && var.worker_timeout_s <= 900
-    error_message = "worker_timeout_s: Lambda ends a function after 900 seconds; write 10 to 900, and run jobs that take longer with `mcp-batch poll`."
+    condition     = var.worker_timeout_s >= 10 && var.worker_timeout_s <= 900 && floor(var.worker_timeout_s) == var.worker_timeout_s
+    error_message = "worker_timeout_s: Lambda ends a function after 900 seconds; write a whole number from 10 to 900, and run jobs that take longer with `mcp-batch poll`."
   }
 
   validation {
@@ -57,8 +57,8 @@ variable "worker_memory_mb" {
   nullable    = false
 
   validation {
-    condition     = var.worker_memory_mb >= 128 && var.worker_memory_mb <= 10240
-    error_message = "worker_memory_mb: write 128 to 10240."
+    condition     = var.worker_memory_mb >= 128 && var.worker_memory_mb <= 10240 && floor(var.worker_memory_mb) == var.worker_memory_mb
+    error_message = "worker_memory_mb: write a whole number from 128 to 10240."
   }
 }
 
@@ -68,8 +68,8 @@ variable "batch_size" {
   default     = null
 
   validation {
-    condition     = var.batch_size == null ? true : var.batch_size >= 1 && var.batch_size <= 10000
-    error_message = "batch_size: write 1 to 10000."
+    condition     = var.batch_size == null ? true : var.batch_size >= 1 && var.batch_size <= 10000 && floor(var.batch_size) == var.batch_size
+    error_message = "batch_size: write a whole number from 1 to 10000."
   }
 
   validation {
@@ -91,8 +91,8 @@ variable "batch_window_s" {
   default     = null
 
   validation {
-    condition     = var.batch_window_s == null ? true : var.batch_window_s >= 0 && var.batch_window_s <= 300
-    error_message = "batch_window_s: write 0 to 300 seconds."
+    condition     = var.batch_window_s == null ? true : var.batch_window_s >= 0 && var.batch_window_s <= 300 && floor(var.batch_window_s) == var.batch_window_s
+    error_message = "batch_window_s: write a whole number from 0 to 300 seconds."
   }
 
   validation {
@@ -108,8 +108,8 @@ variable "worker_maximum_concurrency" {
   nullable    = false
 
   validation {
-    condition     = var.worker_maximum_concurrency >= 2 && var.worker_maximum_concurrency <= 1000
-    error_message = "worker_maximum_concurrency: Lambda takes 2 to 1000 for a queue; write a number of these."
+    condition     = var.worker_maximum_concurrency >= 2 && var.worker_maximum_concurrency <= 1000 && floor(var.worker_maximum_concurrency) == var.worker_maximum_concurrency
+    error_message = "worker_maximum_concurrency: Lambda takes 2 to 1000 for a queue; write a whole number of these."
   }
 }
 
@@ -119,10 +119,11 @@ variable "worker_reserved_concurrency" {
   default     = null
 
   validation {
-    condition = (
-      var.worker_reserved_concurrency == null ? true : var.worker_reserved_concurrency >= var.worker_maximum_concurrency
+    condition = var.worker_reserved_concurrency == null ? true : (
+      var.worker_reserved_concurrency >= var.worker_maximum_concurrency
+      && floor(var.worker_reserved_concurrency) == var.worker_reserved_concurrency
     )
-    error_message = "worker_reserved_concurrency: with less than worker_maximum_concurrency Lambda throttles the queue's batches; write at least as many."
+    error_message = "worker_reserved_concurrency: with less than worker_maximum_concurrency Lambda throttles the queue's batches; write a whole number, at least as many."
   }
 }
 
@@ -132,8 +133,8 @@ variable "jobs_at_once" {
   default     = null
 
   validation {
-    condition     = var.jobs_at_once == null ? true : var.jobs_at_once >= 1 && var.jobs_at_once <= 700
-    error_message = "jobs_at_once: write 1 to 700; Lambda gives a function 1,024 open files, and each job needs one."
+    condition     = var.jobs_at_once == null ? true : var.jobs_at_once >= 1 && var.jobs_at_once <= 700 && floor(var.jobs_at_once) == var.jobs_at_once
+    error_message = "jobs_at_once: write a whole number from 1 to 700; Lambda gives a function 1,024 open files, and each job needs one."
   }
 }
 
@@ -156,8 +157,8 @@ variable "max_attempts" {
   nullable    = false
 
   validation {
-    condition     = var.max_attempts >= 1 && var.max_attempts <= 1000
-    error_message = "max_attempts: write 1 to 1000."
+    condition     = var.max_attempts >= 1 && var.max_attempts <= 1000 && floor(var.max_attempts) == var.max_attempts
+    error_message = "max_attempts: write a whole number from 1 to 1000."
   }
 }
 
@@ -168,8 +169,8 @@ variable "max_age_s" {
   nullable    = false
 
   validation {
-    condition     = var.max_age_s >= 1 && var.max_age_s < var.queue_retention_days * 86400
-    error_message = "max_age_s: SQS deletes a message after queue_retention_days, and nobody would be told; write less than queue_retention_days * 86400."
+    condition     = var.max_age_s >= 1 && var.max_age_s < var.queue_retention_days * 86400 && floor(var.max_age_s) == var.max_age_s
+    error_message = "max_age_s: SQS deletes a message after queue_retention_days, and nobody would be told; write a whole number, less than queue_retention_days * 86400."
   }
 }
 
@@ -180,8 +181,8 @@ variable "ledger_days" {
   nullable    = false
 
   validation {
-    condition     = var.ledger_days >= var.queue_retention_days + 14 && var.ledger_days <= 3650
-    error_message = "ledger_days: a job must be known for as long as its message may come back; write queue_retention_days + 14 (18 by default) to 3650."
+    condition     = var.ledger_days >= var.queue_retention_days + 14 && var.ledger_days <= 3650 && floor(var.ledger_days) == var.ledger_days
+    error_message = "ledger_days: a job must be known for as long as its message may come back; write a whole number, queue_retention_days + 14 (18 by default) to 3650."
   }
 }
 
@@ -205,8 +206,8 @@ variable "tools_file" {
   default     = null
 
   validation {
-    condition     = var.tools_file == null ? true : fileexists(var.tools_file)
-    error_message = "tools_file: there is no such file; write a path that exists, such as \"$${path.root}/tools.toml\"."
+    condition     = var.tools_file == null ? true : try(fileexists(var.tools_file), false)
+    error_message = "tools_file: there is no such file; write the path of a file that exists, such as \"$${path.root}/tools.toml\"."
   }
 }
 
@@ -229,9 +230,14 @@ variable "callback_hosts" {
   validation {
     condition = alltrue([
       for host in var.callback_hosts :
-      strcontains(host, "://") || can(regex("^(\\*\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?$|^\\[[0-9A-Fa-f:.]+\\](:[0-9]{1,5})?$", host))
+      strcontains(host, "://") || can(regex("^((\\*\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$", host))
     ])
     error_message = "callback_hosts: write a host and perhaps a port, nothing else: \"n8n.example.com\", \"*.example.com\", \"10.0.0.5:5678\"; no path, no spaces, no commas."
+  }
+
+  validation {
+    condition     = alltrue([for host in var.callback_hosts : try(tonumber(regex(":([0-9]{1,5})$", host)[0]), 1) <= 65535])
+    error_message = "callback_hosts: a port is a number up to 65535; write one, such as \"n8n.example.com:5678\", or none for any port."
   }
 }
 
@@ -242,8 +248,8 @@ variable "callback_concurrency" {
   nullable    = false
 
   validation {
-    condition     = var.callback_concurrency >= 1 && var.callback_concurrency <= 1000
-    error_message = "callback_concurrency: write 1 to 1000."
+    condition     = var.callback_concurrency >= 1 && var.callback_concurrency <= 1000 && floor(var.callback_concurrency) == var.callback_concurrency
+    error_message = "callback_concurrency: write a whole number from 1 to 1000."
   }
 }
 
@@ -272,21 +278,36 @@ variable "fan_in_only" {
 }
 
 variable "settings" {
-  description = "Further variables of docs/settings.md, such as { MCP_BATCH_LOG = \"debug\" }."
+  description = "Further variables of docs/settings.md that have none of their own here, such as { MCP_BATCH_CALLBACK_TIMEOUT_S = \"60\" }."
   type        = map(string)
   default     = {}
   nullable    = false
 
   validation {
-    condition     = alltrue([for name in keys(var.settings) : can(regex("^MCP_BATCH_[A-Z_]+$", name))])
-    error_message = "settings: write names that begin with MCP_BATCH_, as docs/settings.md has them."
+    condition     = length(setintersection(keys(var.settings), local.secret_settings)) == 0
+    error_message = "settings: keys and secrets do not belong into a function's environment, nor into the state; write them into secret_values, or with `aws secretsmanager put-secret-value`."
   }
 
   validation {
-    condition = length(setintersection(keys(var.settings), [
-      "MCP_BATCH_LLM_API_KEY", "MCP_BATCH_CALLBACK_SECRETS", "MCP_BATCH_CALLBACK_HEADER", "MCP_BATCH_API_KEYS",
-    ])) == 0
-    error_message = "settings: keys and secrets do not belong into a function's environment, nor into the state; write them into secret_values, or with `aws secretsmanager put-secret-value`."
+    condition     = length(setintersection(keys(var.settings), keys(local.settings_by_variable))) == 0
+    error_message = "settings: ${join("; ", [for name, variable in local.settings_by_variable : "write ${variable} instead of ${name}" if contains(keys(var.settings), name)])}."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.settings), local.settings_of_module)) == 0
+    error_message = "settings: this module sets ${join(", ", setintersection(keys(var.settings), local.settings_of_module))} itself, to what it makes; leave it away."
+  }
+
+  validation {
+    condition = length(setsubtract(keys(var.settings), concat(
+      local.further_settings, local.secret_settings, keys(local.settings_by_variable), local.settings_of_module,
+    ))) == 0
+    error_message = "settings: a function knows no such variable; write one of ${join(", ", local.further_settings)}."
+  }
+
+  validation {
+    condition     = alltrue([for value in values(var.settings) : value != null && value != ""])
+    error_message = "settings: an empty variable is as good as none; write a value, or leave the name away."
   }
 }
 

@@ -6,13 +6,29 @@ variable "llm_url" {
   default     = null
 
   validation {
-    condition     = var.llm_url == null || can(regex("^https?://[^/]+", var.llm_url))
-    error_message = "llm_url: write a URL with its scheme, such as \"https://litellm.example.com/v1\"."
+    condition     = var.llm_url == null || can(regex("^https?://[^/@\\s?#]+[^@\\s?#]*$", var.llm_url))
+    error_message = "llm_url: write a URL with its scheme and without key, query or spaces, such as \"https://litellm.example.com/v1\"; the key goes into secret_values."
   }
 
   validation {
     condition     = var.llm_url != null || var.litellm_enabled
     error_message = "llm_url: a function has no offline model; write the URL of an OpenAI-compatible API, or set litellm_enabled = true."
+  }
+
+  validation {
+    condition     = var.llm_url == null ? true : !endswith(trimsuffix(var.llm_url, "/"), "/chat/completions")
+    error_message = "llm_url: /chat/completions is added to it; write the base alone, such as \"https://litellm.example.com/v1\"."
+  }
+}
+
+variable "llm_api" {
+  description = "MCP_BATCH_LLM_API: \"openai\" where llm_url is an API that refuses LiteLLM's own fields, as OpenAI's does; null: \"litellm\"."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.llm_api == null ? true : contains(["litellm", "openai"], var.llm_api)
+    error_message = "llm_api: write \"litellm\", or \"openai\" for an API that knows OpenAI's fields alone."
   }
 }
 
@@ -29,8 +45,8 @@ variable "llm_timeout_s" {
   nullable    = false
 
   validation {
-    condition     = var.llm_timeout_s >= 1 && var.llm_timeout_s <= 890
-    error_message = "llm_timeout_s: write 1 to 890 seconds; Lambda ends a function after 900."
+    condition     = var.llm_timeout_s >= 1 && var.llm_timeout_s <= 890 && floor(var.llm_timeout_s) == var.llm_timeout_s
+    error_message = "llm_timeout_s: write a whole number from 1 to 890 seconds; Lambda ends a function after 900."
   }
 }
 
@@ -47,8 +63,8 @@ variable "litellm_config_file" {
   default     = null
 
   validation {
-    condition     = var.litellm_config_file == null ? true : fileexists(var.litellm_config_file)
-    error_message = "litellm_config_file: there is no such file; write a path that exists, such as \"$${path.root}/litellm-config.yaml\"."
+    condition     = var.litellm_config_file == null ? true : try(fileexists(var.litellm_config_file), false)
+    error_message = "litellm_config_file: there is no such file; write the path of a file that exists, such as \"$${path.root}/litellm-config.yaml\"."
   }
 }
 
@@ -74,21 +90,43 @@ variable "litellm_secret_names" {
     condition     = alltrue([for name in var.litellm_secret_names : can(regex("^[A-Z][A-Z0-9_]*$", name))])
     error_message = "litellm_secret_names: write names of environment variables, such as \"ANTHROPIC_API_KEY\"; the values go into the secret."
   }
+
+  validation {
+    condition     = length(setintersection(var.litellm_secret_names, local.litellm_environment_names)) == 0
+    error_message = "litellm_secret_names: this module sets ${join(", ", setintersection(var.litellm_secret_names, local.litellm_environment_names))} itself; leave it away."
+  }
 }
 
 variable "litellm_secret_values" {
-  description = "What goes into LiteLLM's secret: LITELLM_MASTER_KEY and litellm_secret_names. Written when litellm_secret_values_version changes."
+  description = <<-EOT
+    What goes into LiteLLM's secret: LITELLM_MASTER_KEY, litellm_secret_names and, with litellm_database_enabled,
+    DATABASE_PASSWORD. Written when litellm_secret_values_version changes.
+  EOT
   type        = map(string)
   default     = {}
   nullable    = false
   ephemeral   = true
   sensitive   = true
+
+  # Where the secret is not written, there are none.
+  validation {
+    condition = (
+      !var.litellm_database_enabled || length(var.litellm_secret_values) == 0
+      || can(regex("^[A-Za-z0-9_-]{16,128}$", var.litellm_secret_values["DATABASE_PASSWORD"]))
+    )
+    error_message = "litellm_secret_values: LiteLLM's database takes its password from here; write DATABASE_PASSWORD, 16 to 128 of A-Z a-z 0-9 _ -, such as `openssl rand -hex 24` prints."
+  }
 }
 
 variable "litellm_secret_values_version" {
   description = "Raise it to write litellm_secret_values (anew); null: Terraform never writes the secret."
   type        = number
   default     = null
+
+  validation {
+    condition     = var.litellm_secret_values_version == null ? true : var.litellm_secret_values_version >= 1 && floor(var.litellm_secret_values_version) == var.litellm_secret_values_version
+    error_message = "litellm_secret_values_version: write a whole number, at least 1, and a greater one to write the secret anew; or null, if the command line writes it."
+  }
 }
 
 variable "litellm_cpu" {
@@ -113,6 +151,14 @@ variable "litellm_memory_mb" {
     condition     = var.litellm_memory_mb >= 1024 && var.litellm_memory_mb <= 122880 && var.litellm_memory_mb % 1024 == 0
     error_message = "litellm_memory_mb: write a multiple of 1024 that Fargate has for litellm_cpu, such as 2048 for 1024."
   }
+
+  validation {
+    condition = contains(
+      { 512 = [1, 2, 3, 4], 1024 = range(2, 9), 2048 = range(4, 17), 4096 = range(8, 31), 8192 = range(16, 61, 4), 16384 = range(32, 121, 8) }[tostring(var.litellm_cpu)],
+      var.litellm_memory_mb / 1024,
+    )
+    error_message = "litellm_memory_mb: Fargate has for litellm_cpu 512: 1 to 4 GB, 1024: 2 to 8, 2048: 4 to 16, 4096: 8 to 30, 8192: 16 to 60 by fours, 16384: 32 to 120 by eights; write one of these in MB, such as 2048 for 1024."
+  }
 }
 
 variable "litellm_workers" {
@@ -122,8 +168,8 @@ variable "litellm_workers" {
   nullable    = false
 
   validation {
-    condition     = var.litellm_workers >= 1 && var.litellm_workers <= 16
-    error_message = "litellm_workers: write 1 to 16."
+    condition     = var.litellm_workers >= 1 && var.litellm_workers <= 16 && floor(var.litellm_workers) == var.litellm_workers
+    error_message = "litellm_workers: write a whole number from 1 to 16."
   }
 }
 
@@ -134,8 +180,8 @@ variable "litellm_tasks_min" {
   nullable    = false
 
   validation {
-    condition     = var.litellm_tasks_min >= 1
-    error_message = "litellm_tasks_min: write at least 1."
+    condition     = var.litellm_tasks_min >= 1 && floor(var.litellm_tasks_min) == var.litellm_tasks_min
+    error_message = "litellm_tasks_min: write a whole number, at least 1."
   }
 }
 
@@ -146,8 +192,8 @@ variable "litellm_tasks_max" {
   nullable    = false
 
   validation {
-    condition     = var.litellm_tasks_max >= var.litellm_tasks_min
-    error_message = "litellm_tasks_max: write at least litellm_tasks_min."
+    condition     = var.litellm_tasks_max >= var.litellm_tasks_min && floor(var.litellm_tasks_max) == var.litellm_tasks_max
+    error_message = "litellm_tasks_max: write a whole number, at least litellm_tasks_min."
   }
 }
 
@@ -177,6 +223,11 @@ variable "litellm_certificate_arn" {
     condition     = var.litellm_certificate_arn != null || !var.litellm_public
     error_message = "litellm_certificate_arn: keys must not cross the internet in the clear; write the ARN of an ACM certificate, or set litellm_public = false."
   }
+
+  validation {
+    condition     = var.litellm_certificate_arn == null ? true : can(regex("^arn:[a-z-]+:(acm:[a-z0-9-]+:[0-9]{12}:certificate|iam::[0-9]{12}:server-certificate)/", var.litellm_certificate_arn))
+    error_message = "litellm_certificate_arn: write the ARN of an ACM certificate, such as \"arn:aws:acm:eu-west-1:123456789012:certificate/…\"."
+  }
 }
 
 variable "litellm_host" {
@@ -187,6 +238,11 @@ variable "litellm_host" {
   validation {
     condition     = var.litellm_certificate_arn == null || var.litellm_host != null
     error_message = "litellm_host: the functions check the certificate; write the name it was issued for, such as \"litellm.example.com\"."
+  }
+
+  validation {
+    condition     = var.litellm_host == null ? true : can(regex("^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\\.)+[A-Za-z]{2,}$", var.litellm_host))
+    error_message = "litellm_host: write a host without scheme, port or path, such as \"litellm.example.com\"."
   }
 }
 
@@ -207,13 +263,21 @@ variable "vpc" {
   default = null
 
   validation {
-    condition     = var.vpc == null ? true : length(var.vpc.private_subnet_ids) >= 2
-    error_message = "vpc.private_subnet_ids: a load balancer stands in two zones; write at least two private subnets."
+    condition     = var.vpc == null ? true : length(distinct(var.vpc.private_subnet_ids)) >= 2
+    error_message = "vpc.private_subnet_ids: a load balancer stands in two zones; write at least two private subnets, of two zones."
   }
 
   validation {
-    condition     = var.vpc == null || !var.litellm_public ? true : length(var.vpc.public_subnet_ids) >= 2
+    condition     = var.vpc == null || !var.litellm_public ? true : length(distinct(var.vpc.public_subnet_ids)) >= 2
     error_message = "vpc.public_subnet_ids: litellm_public needs at least two public subnets for its load balancer; write them."
+  }
+
+  validation {
+    condition = var.vpc == null ? true : startswith(var.vpc.id, "vpc-") && alltrue(concat(
+      [for id in concat(var.vpc.private_subnet_ids, var.vpc.public_subnet_ids) : startswith(id, "subnet-")],
+      [for id in var.vpc.route_table_ids : startswith(id, "rtb-")],
+    ))
+    error_message = "vpc: write ids as AWS has them, no names: vpc-…, subnet-…, rtb-…."
   }
 }
 
@@ -224,8 +288,8 @@ variable "vpc_cidr" {
   nullable    = false
 
   validation {
-    condition     = can(cidrnetmask(var.vpc_cidr)) && can(regex("/(1[6-9]|2[0-4])$", var.vpc_cidr))
-    error_message = "vpc_cidr: write an IPv4 network with a prefix of 16 to 24, such as \"10.64.0.0/20\"."
+    condition     = can(cidrnetmask(var.vpc_cidr)) && can(regex("/(1[6-9]|2[0-4])$", var.vpc_cidr)) && try(cidrhost(var.vpc_cidr, 0), "") == split("/", var.vpc_cidr)[0]
+    error_message = "vpc_cidr: write the first address of an IPv4 network with a prefix of 16 to 24, such as \"10.64.0.0/20\"."
   }
 }
 

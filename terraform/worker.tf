@@ -10,6 +10,7 @@ locals {
     timeout_s            = var.worker_timeout_s
     memory_mb            = var.worker_memory_mb
     reserved_concurrency = coalesce(var.worker_reserved_concurrency, -1)
+    environment          = {}
   }
 }
 

@@ -61,7 +61,7 @@ run "as_asked" {
     api_throttle_burst          = 20
     api_provisioned_concurrency = 2
     api_cors_origins            = ["https://app.example.com"]
-    api_jwt                     = { issuer = "https://login.example.com", audience = ["mcp-batch"] }
+    api_jwt                     = { issuer = "https://login.example.com", audience = ["mcp-batch"], scopes = ["jobs"] }
     api_domain                  = { name = "jobs.example.com", certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/one" }
   }
 
@@ -81,18 +81,62 @@ run "as_asked" {
   }
 
   assert {
-    condition     = aws_apigatewayv2_api.this[0].cors_configuration[0].allow_origins == toset(["https://app.example.com"])
-    error_message = "api_cors_origins"
+    condition = (
+      aws_apigatewayv2_api.this[0].cors_configuration[0].allow_origins == toset(["https://app.example.com"])
+      && contains(aws_apigatewayv2_api.this[0].cors_configuration[0].allow_headers, "x-access-token")
+      && aws_lambda_function.this["api"].environment[0].variables.MCP_BATCH_API_CORS_ORIGINS == "https://app.example.com"
+      && !contains(keys(aws_lambda_function.this["worker"].environment[0].variables), "MCP_BATCH_API_CORS_ORIGINS")
+    )
+    error_message = "api_cors_origins: API Gateway lets pages in, and so does the function."
   }
 
   assert {
     condition     = alltrue([for key, route in aws_apigatewayv2_route.this : route.authorization_type == (contains(["GET /healthz", "GET /readyz", "GET /openapi.json"], key) ? "NONE" : "JWT")])
-    error_message = "api_jwt"
+    error_message = "api_jwt: nothing but what says nothing of jobs is open."
+  }
+
+  assert {
+    condition     = alltrue([for key, route in aws_apigatewayv2_route.this : route.authorization_type == "NONE" || route.authorization_scopes == toset(["jobs"]) && route.authorizer_id == aws_apigatewayv2_authorizer.jwt[0].id])
+    error_message = "api_jwt.scopes"
+  }
+
+  assert {
+    condition = (
+      aws_apigatewayv2_authorizer.jwt[0].identity_sources == toset(["$request.header.X-Access-Token"])
+      && aws_apigatewayv2_authorizer.jwt[0].jwt_configuration[0].issuer == "https://login.example.com"
+      && aws_apigatewayv2_authorizer.jwt[0].jwt_configuration[0].audience == toset(["mcp-batch"])
+    )
+    error_message = "api_jwt: the token stands beside the function's key, which Authorization holds."
+  }
+
+  assert {
+    condition = (
+      aws_apigatewayv2_domain_name.this[0].domain_name == "jobs.example.com"
+      && aws_apigatewayv2_domain_name.this[0].domain_name_configuration[0].certificate_arn == "arn:aws:acm:eu-west-1:123456789012:certificate/one"
+      && aws_apigatewayv2_domain_name.this[0].domain_name_configuration[0].security_policy == "TLS_1_2"
+      && aws_apigatewayv2_api_mapping.this[0].api_id == aws_apigatewayv2_api.this[0].id
+      && aws_apigatewayv2_api_mapping.this[0].domain_name == aws_apigatewayv2_domain_name.this[0].id
+      && output.api_domain_target != null
+    )
+    error_message = "api_domain: the name leads to the API."
   }
 
   assert {
     condition     = aws_apigatewayv2_api.this[0].disable_execute_api_endpoint && output.api_url == "https://jobs.example.com"
     error_message = "api_domain"
+  }
+}
+
+run "a_token_in_a_header_of_ones_choice" {
+  command = plan
+
+  variables {
+    api_jwt = { issuer = "https://login.example.com", audience = ["mcp-batch"], header = "X-Id-Token" }
+  }
+
+  assert {
+    condition     = aws_apigatewayv2_authorizer.jwt[0].identity_sources == toset(["$request.header.X-Id-Token"])
+    error_message = "api_jwt.header"
   }
 }
 

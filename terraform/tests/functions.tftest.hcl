@@ -38,6 +38,7 @@ run "by_default" {
       && function.environment[0].variables.MCP_BATCH_SECRET_ARN == aws_secretsmanager_secret.functions.arn
       && function.environment[0].variables.MCP_BATCH_RESULTS_BUCKET == aws_s3_bucket.this["results"].id
       && function.environment[0].variables.MCP_BATCH_LLM_URL == "https://litellm.example.com/v1"
+      && !contains(keys(function.environment[0].variables), "MCP_BATCH_LLM_API")
     ])
     error_message = "Each function knows its role and its places."
   }
@@ -128,7 +129,8 @@ run "as_asked" {
     callback_concurrency   = 3
     callback_max_in_flight = 12
     tools_file             = "examples/complete/tools.toml"
-    settings               = { MCP_BATCH_LOG = "debug" }
+    llm_api                = "openai"
+    settings               = { MCP_BATCH_LOG = "debug", MCP_BATCH_CALLBACK_TIMEOUT_S = "60" }
   }
 
   assert {
@@ -199,7 +201,9 @@ run "as_asked" {
       MCP_BATCH_LEDGER_DAYS          = "60"
       MCP_BATCH_CALLBACK_HOSTS       = "n8n.example.com *.example.org 127.0.0.1:5678 [::1]:5678"
       MCP_BATCH_CALLBACK_CONCURRENCY = "3"
+      MCP_BATCH_LLM_API              = "openai"
       MCP_BATCH_LOG                  = "debug"
+      MCP_BATCH_CALLBACK_TIMEOUT_S   = "60"
     } : aws_lambda_function.this["worker"].environment[0].variables[name] == value])
     error_message = "What jobs are run by: llm_*, jobs_at_once, namespace, max_*, ledger_days, callback_*, settings."
   }
@@ -207,6 +211,30 @@ run "as_asked" {
   assert {
     condition     = aws_lambda_function.this["worker"].environment[0].variables.MCP_BATCH_TOOLS == "s3://${aws_s3_bucket.this["files"].id}/tools/${filesha256("examples/complete/tools.toml")}.toml"
     error_message = "tools_file: its name is its hash, so that a change takes effect."
+  }
+}
+
+run "traces_straight_to_xray" {
+  command = apply
+
+  variables {
+    otlp_to_xray = true
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.this["worker"].environment[0].variables.MCP_BATCH_XRAY_REGION == local.region
+      && aws_lambda_function.this["worker"].environment[0].variables.OTEL_TRACES_SAMPLER_ARG == "0.05"
+      && !contains(keys(aws_lambda_function.this["worker"].environment[0].variables), "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    error_message = "otlp_to_xray"
+  }
+
+  assert {
+    condition = alltrue([for policy in aws_iam_role_policy.function : contains(
+      flatten([for statement in jsondecode(policy.policy).Statement : statement.Action if statement.Sid == "Traces"]), "xray:PutSpans"
+    )])
+    error_message = "otlp_to_xray: each function may send spans."
   }
 }
 

@@ -8,6 +8,7 @@ pub mod objects;
 pub mod secrets;
 pub mod setup;
 pub mod sqs;
+pub(crate) mod xray;
 
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -108,6 +108,8 @@ pub struct Policy {
     pub busy_wait: Duration,
     /// When a callback that was not taken is tried again, and given up.
     pub callbacks: Schedule,
+    /// The age since first seen at which a job is given up whose callback has a host that nobody knows.
+    pub callback_name_wait: Duration,
     /// The largest body of a batch's callback: results that do not fit are left out of it.
     pub max_batch_body_bytes: usize,
     /// What is done with the jobs of a lost worker: [`Lost::Leave`] runs them one at a time.
@@ -137,6 +139,7 @@ impl Default for Policy {
             backoff: Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(900) },
             busy_wait: Duration::MAX,
             callbacks: Schedule::default(),
+            callback_name_wait: Duration::from_secs(3_600),
             max_batch_body_bytes: 4 * 1024 * 1024,
             lost: Lost::Leave,
             heartbeat: None,
@@ -164,10 +167,7 @@ pub enum Observation<'a> {
         latency: Duration,
     },
     /// The job's worker was lost, and it is another's now.
-    TakenOver {
-        /// It waits for a person instead of being run again.
-        is_held: bool,
-    },
+    TakenOver,
     /// Its tool is called.
     CallBegan,
     /// The call is over, however it ended.
@@ -186,6 +186,8 @@ pub enum Observation<'a> {
         /// How long the receiver took.
         latency: Duration,
     },
+    /// A job came to its end, which is saved: told once, whatever is still owed then.
+    Settled(&'a Record),
     /// A job lies with the dead letters.
     Buried,
     /// Its message needs no more work.
@@ -230,9 +232,11 @@ pub enum Observation<'a> {
 /// How a message ended.
 #[derive(Debug)]
 pub enum End<'a> {
-    /// By a call of its own.
+    /// Its job came to its end by it.
     Fresh(&'a Record),
-    /// By the outcome of an earlier one.
+    /// What its job still owed after an earlier receive was handed off, or left to the queue.
+    HandedOff(&'a Record),
+    /// Its job had ended before, and nothing was run.
     Duplicate(&'a Record),
     /// Without a record: it is no job, or another job has its id.
     Rejected(&'a JobError),
@@ -243,10 +247,12 @@ impl<'a> End<'a> {
     pub(crate) fn error(&self) -> Option<&'a JobError> {
         match self {
             Self::Rejected(error) => Some(error),
-            Self::Fresh(record) | Self::Duplicate(record) => match &record.state {
-                State::Failed(error) | State::Held(error) => Some(error),
-                _ => None,
-            },
+            Self::Fresh(record) | Self::HandedOff(record) | Self::Duplicate(record) => {
+                match &record.state {
+                    State::Failed(error) | State::Held(error) => Some(error),
+                    _ => None,
+                }
+            }
         }
     }
 }

@@ -124,6 +124,8 @@ pub mod code {
     pub const FENCED: &str = "fenced";
     /// There was no time left to begin the job.
     pub const NOT_STARTED: &str = "not_started";
+    /// The host of a callback cannot be looked up now.
+    pub const CALLBACK_NAME: &str = "callback_name";
     /// A budget of the upstream's is spent.
     pub const BUDGET_EXCEEDED: &str = "budget_exceeded";
     /// A provider's quota is spent.

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use crate::{
     clock::{Deadline, UnixMs},
     environment::Post,
     error::{ErrorClass, JobError},
-    job::{Job, JobKey, Namespace},
+    job::{Job, JobId, JobKey, Namespace, with_fields},
     lease::{Decision, Ledger, LedgerError, Record, Refusal, State},
-    queue::NewMessage,
+    queue::{NewMessage, Queue, QueueError},
     resend::resend,
 };
 
@@ -22,39 +23,79 @@ pub fn given_up(message: impl Into<String>) -> JobError {
     JobError::new(ErrorClass::Permanent, "decided", message)
 }
 
-/// Lets a job be claimed again, with the payload of `job`. An earlier try may have got as far as that,
-/// and been cut off before the job was sent.
-pub async fn free<L: Ledger>(
-    ledger: &L,
-    key: JobKey,
-    job: &Job,
+/// Runs a job again that is held, has failed or was cancelled. The ledger keeps no inputs, so the job comes along; it may
+/// differ from what was sent first.
+///
+/// Its message is sent first, and bears the run that ended: whoever receives it lets the job be claimed again, and does so once,
+/// though nobody else got so far. Before that the ledger is told here, so that whoever asks sees it.
+pub async fn run_again<L: Ledger, Q: Queue>(
+    (ledger, queue): (&L, &Q),
+    namespace: &Namespace,
+    (job, body): (&Job, Bytes),
     now: UnixMs,
-) -> Result<Result<Record, Refusal>, LedgerError> {
-    let seen = ledger.read(vec![key]).await?.into_iter().next().flatten();
-    let Some(Record { epoch, .. }) = seen else { return Ok(Err(Refusal::Unknown)) };
+) -> Result<Result<Record, Refusal>, NotRunAgain> {
+    let key = JobKey::of(namespace, job.id());
+    let Some(ended) = one(ledger, key).await? else { return Ok(Err(Refusal::Unknown)) };
     let payload_hash = job.payload_hash();
-    let replay = Decision::Replay { epoch, payload_hash };
-    let refusal = match ledger.decide(key, replay, now).await? {
-        Ok(record) => return Ok(Ok(record)),
-        Err(refusal) => refusal,
-    };
-    let is_freed = |record: &Record| {
-        let is_same = record.payload_hash == Some(payload_hash);
-        is_same && matches!(record.state, State::Retry(None))
-    };
-    let record = ledger.read(vec![key]).await?.into_iter().next().flatten();
-    Ok(record.filter(is_freed).ok_or(refusal))
+    let is_mine = |record: &Record| record.payload_hash == Some(payload_hash);
+    let message = NewMessage::of(namespace, job, body, now.max(ended.settled));
+    let epoch = ended.epoch;
+    match ended.state {
+        State::Held(_) | State::Failed(_) | State::Cancelled => {
+            queue.send(vec![NewMessage { replay_of: Some(epoch), ..message }]).await?;
+        }
+        // Another such decision got as far as that.
+        State::Retry(None) if is_mine(&ended) => {
+            queue.send(vec![message]).await?;
+            return Ok(Ok(ended));
+        }
+        state => return Ok(Err(Refusal::State(state.name()))),
+    }
+    match ledger.decide(key, Decision::Replay { epoch, payload_hash }, now).await? {
+        Ok(record) => Ok(Ok(record)),
+        Err(refusal) => {
+            let by_message = |record: &Record| {
+                let is_freed = matches!(record.state, State::Retry(None));
+                is_mine(record) && (is_freed || record.epoch > epoch)
+            };
+            Ok(one(ledger, key).await?.filter(by_message).ok_or(refusal))
+        }
+    }
 }
 
-/// The message of a job that was freed.
-pub fn message(namespace: &Namespace, job: &Job, body: Bytes, now: UnixMs) -> NewMessage {
-    NewMessage {
-        body,
-        namespace: Some(namespace.clone()),
-        job: Some(JobKey::of(namespace, job.id())),
-        group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
-        first_seen: now,
-        delay: Duration::ZERO,
+async fn one<L: Ledger>(ledger: &L, key: JobKey) -> Result<Option<Record>, LedgerError> {
+    Ok(ledger.read(vec![key]).await?.into_iter().next().flatten())
+}
+
+/// Whether a message that asks for the run of `epoch` again, and was first seen at `first_seen`, has the job run again.
+/// What was cancelled since then stays so.
+pub fn is_to_run_again(record: &Record, epoch: u64, first_seen: UnixMs) -> bool {
+    record.epoch == epoch
+        && match record.state {
+            State::Failed(_) | State::Held(_) => true,
+            State::Cancelled => record.settled <= first_seen,
+            State::Running { .. } | State::Retry(_) | State::Done(_) => false,
+        }
+}
+
+/// A job cannot be run again, and nobody knows whether it will be.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRunAgain {
+    /// The ledger did not answer.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The queue did not take it.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// The text of a job with the id that it is known by, unless it has one.
+pub fn with_id(id: &JobId, text: Bytes) -> Bytes {
+    let Ok(object) = str::from_utf8(&text).map(str::trim) else { return text };
+    let fields = serde_json::from_str::<Map<String, Value>>(object);
+    match fields.is_ok_and(|fields| !fields.contains_key("id")) {
+        true => with_fields(&Map::from_iter([("id".to_owned(), id.as_str().into())]), object),
+        false => text,
     }
 }
 
@@ -73,5 +114,5 @@ pub async fn end<L: Ledger>(
         let deadline = Deadline::after(post.courier.longest_delivery() + MARGIN);
         resend(post, key, deadline).await?;
     }
-    Ok(Ok(post.ledger.read(vec![key]).await?.into_iter().next().flatten().unwrap_or(record)))
+    Ok(Ok(one(post.ledger, key).await?.unwrap_or(record)))
 }

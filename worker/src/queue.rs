@@ -8,7 +8,7 @@ use crate::{
     batch::Order,
     clock::UnixMs,
     error::JobError,
-    job::{JobKey, Namespace},
+    job::{Job, JobKey, Namespace},
 };
 
 /// The most messages one call hands over.
@@ -29,6 +29,24 @@ pub struct NewMessage {
     pub first_seen: UnixMs,
     /// How long it stays hidden at first.
     pub delay: Duration,
+    /// It asks for the run that ended in this epoch to be run again, if it still stands when the
+    /// message is received.
+    pub replay_of: Option<u64>,
+}
+
+impl NewMessage {
+    /// The message of a job, to be run as soon as may be.
+    pub fn of(namespace: &Namespace, job: &Job, body: Bytes, now: UnixMs) -> Self {
+        Self {
+            body,
+            namespace: Some(namespace.clone()),
+            job: Some(JobKey::of(namespace, job.id())),
+            group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
+            first_seen: now,
+            delay: Duration::ZERO,
+            replay_of: None,
+        }
+    }
 }
 
 /// A message that was received and not yet deleted.
@@ -49,8 +67,8 @@ pub struct Message {
     pub first_seen: UnixMs,
     /// Whose fair share it is.
     pub group: Option<String>,
-    /// It was a dead letter, of the run that settled in this epoch: somebody redrove it, which asks
-    /// for a replay of that very run.
+    /// It asks for a replay of the run that ended in this epoch: it was that run's dead letter, which somebody redrove, or
+    /// a person who knows of it sent the job again.
     pub replay_of: Option<u64>,
     /// The trace it belongs to, as the queue hands it over (SQS: `AWSTraceHeader`).
     pub trace: Option<String>,
@@ -149,13 +167,44 @@ pub enum Burial {
 
 /// The queue is out of reach or refuses. What was received comes back by itself.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("queue: {0}")]
-pub struct QueueError(pub String);
+#[error("queue: {message}")]
+pub struct QueueError {
+    message: String,
+    cause: Cause,
+}
+
+/// What a queue's refusal comes from, and so whether it makes sense to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The state of things: it may pass.
+    Passing,
+    /// This very message: the queue will never take it.
+    Message,
+    /// The settings or the rights: no message is taken before somebody mends them.
+    Settings,
+}
 
 impl QueueError {
-    /// Any error of a queue, as text.
+    /// Any error of a queue that may pass, as text.
     pub fn of(error: impl std::fmt::Display) -> Self {
-        Self(error.to_string())
+        Self { message: error.to_string(), cause: Cause::Passing }
+    }
+
+    /// The same, from this cause.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
+    }
+
+    /// The same, told of this.
+    #[must_use]
+    pub fn under(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// What it comes from.
+    pub fn cause(&self) -> Cause {
+        self.cause
     }
 }
 

@@ -23,15 +23,18 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub(crate) use self::journal::span;
 use self::{admission::Admitted, attempt::After};
-pub(crate) use self::{attempt::catching_panics, journal::span};
 use crate::{
     batch::{Bounds, Stop},
     clock::Deadline,
     environment::{End, Environment, Observation, Ports},
     error::{ErrorClass, JobError, code},
+    held,
     job::{InvalidJob, Job, JobKey, Namespace},
-    lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
+    lease::{
+        Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Record, Repeat, State,
+    },
     queue::{Burial, Message},
     tool::{CallPlan, Gates, ToolError, Tools},
     trace::{self, TraceContext},
@@ -78,9 +81,42 @@ struct Subject {
     job: Job,
     key: JobKey,
     gates: Gates,
-    plan: Result<CallPlan, JobError>,
+    plan: Plan,
     /// The ledger probably has a record of it.
     is_known: bool,
+}
+
+/// How a claim was answered, and the token that it was made with.
+struct Claimed {
+    claim: Claim,
+    token: OwnerToken,
+}
+
+/// What is known of a job's call before it is claimed.
+enum Plan {
+    /// It can be made.
+    Call(CallPlan),
+    /// Not now: nobody knows where a callback's name leads. The job is claimed all the same, so that
+    /// its batch is open, and given back.
+    NotYet(CallPlan, JobError),
+    /// It never can: the job fails.
+    Never(JobError),
+}
+
+impl Plan {
+    fn call(&self) -> Option<CallPlan> {
+        match self {
+            Self::Call(plan) => Some(*plan),
+            Self::NotYet(..) | Self::Never(_) => None,
+        }
+    }
+
+    fn repeat(&self) -> Repeat {
+        match self {
+            Self::Call(plan) | Self::NotYet(plan, _) => plan.repeat,
+            Self::Never(_) => Repeat::Safe,
+        }
+    }
 }
 
 impl<P: Ports> Run<'_, P> {
@@ -127,10 +163,12 @@ impl<P: Ports> Run<'_, P> {
         permit: OwnedSemaphorePermit,
     ) -> Result<(Box<Subject>, OwnedSemaphorePermit), Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
-        let (plan, permit) = self.plan(key, &job, permit).await;
+        let (plan, permit) = self.plan(&job, permit).await;
         let plan = match plan {
             Ok(plan) => plan,
-            Err(failure) if self.is_too_old() => Err(failure.error.exhausted(&self.too_old())),
+            Err(failure) if self.is_too_old() => {
+                Plan::Never(failure.error.exhausted(&self.too_old()))
+            }
             Err(failure) => return Err(self.unprepared(&job, key, &failure)),
         };
         let subject = Box::new(Subject {
@@ -152,11 +190,10 @@ impl<P: Ports> Run<'_, P> {
     /// must not hold up the jobs of all others.
     async fn plan(
         &self,
-        key: JobKey,
         job: &Job,
         permit: OwnedSemaphorePermit,
-    ) -> (Result<Result<CallPlan, JobError>, ToolError>, Option<OwnedSemaphorePermit>) {
-        let mut planning = pin!(self.plan_in_time(key, job));
+    ) -> (Result<Plan, ToolError>, Option<OwnedSemaphorePermit>) {
+        let mut planning = pin!(self.plan_in_time(job));
         if let Poll::Ready(plan) = poll_once(planning.as_mut()).await {
             return (plan, Some(permit));
         }
@@ -170,39 +207,17 @@ impl<P: Ports> Run<'_, P> {
         (plan, None)
     }
 
-    async fn plan_in_time(
-        &self,
-        key: JobKey,
-        job: &Job,
-    ) -> Result<Result<CallPlan, JobError>, ToolError> {
+    async fn plan_in_time(&self, job: &Job) -> Result<Plan, ToolError> {
         self.environment.tools.prepare(job).await?;
         let plan = match self.check(job) {
             Ok(plan) => plan,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Plan::Never(error)),
         };
-        match self.check_names(key, job).await {
-            Ok(()) => Ok(Ok(plan)),
-            Err(error) if error.class.is_retryable() => Err(ToolError::free(error)),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    /// Where its callbacks lead. Once the job has ended, its callbacks' own schedule counts what they
-    /// do not reach.
-    async fn check_names(&self, key: JobKey, job: &Job) -> Result<(), JobError> {
-        match self.environment.courier.check_names(job).await {
-            Err(error) if error.class.is_retryable() && self.has_ended(key).await => Ok(()),
-            checked => checked,
-        }
-    }
-
-    async fn has_ended(&self, key: JobKey) -> bool {
-        if self.message.receive_count <= 1 {
-            return false;
-        }
-        let records = Box::pin(self.environment.ledger.read(vec![key])).await;
-        let record = records.ok().and_then(|records| records.into_iter().next().flatten());
-        record.is_some_and(|record| record.state.is_counted())
+        Ok(match self.environment.courier.check_names(job).await {
+            Ok(()) => Plan::Call(plan),
+            Err(error) if error.class.is_retryable() => Plan::NotYet(plan, error),
+            Err(error) => Plan::Never(error),
+        })
     }
 
     /// Nothing was claimed, and no attempt is counted.
@@ -253,21 +268,22 @@ impl<P: Ports> Run<'_, P> {
             return self.unclaimed(subject, &error).into();
         }
         match Box::pin(self.claim(subject, self.environment.policy.lost)).await {
-            Ok(Claim::Suspect) => {
+            Ok(Claimed { claim: Claim::Suspect, .. }) => {
                 drop(admitted);
                 Box::pin(self.run_alone(subject)).await
             }
-            claim => self.after_claim(subject, claim, admitted).await,
+            claimed => self.after_claim(subject, claimed, admitted).await,
         }
     }
 
-    /// A dead letter that somebody redrove asks for a replay of the run it tells of.
+    /// A dead letter that somebody redrove asks for a replay of the run it tells of, and so does a person who
+    /// decides about a held job.
     async fn replay_if_asked(&self, subject: &Subject) -> Result<(), LedgerError> {
         let Some(epoch) = self.message.replay_of else { return Ok(()) };
         let ledger = &self.environment.ledger;
         let record = ledger.read(vec![subject.key]).await?.into_iter().next().flatten();
-        let tells_of = |state: &State| matches!(state, State::Failed(_));
-        if record.is_some_and(|record| record.epoch == epoch && tells_of(&record.state)) {
+        let first_seen = self.message.first_seen;
+        if record.is_some_and(|record| held::is_to_run_again(&record, epoch, first_seen)) {
             let replay = Decision::Replay { epoch, payload_hash: subject.job.payload_hash() };
             // Refused only if somebody else was quicker.
             let now = self.environment.clock.now();
@@ -279,6 +295,9 @@ impl<P: Ports> Run<'_, P> {
     /// The jobs of a lost worker run one at a time, and nothing beside them: should one of them have
     /// killed it, it will not take others with it.
     async fn run_alone(&self, subject: &Subject) -> After {
+        if let Plan::NotYet(_, reason) = &subject.plan {
+            return self.returned(subject.key, reason, jitter(NOT_STARTED)).into();
+        }
         let alone = tokio::select! {
             biased;
             () = self.stop.draining() => return self.not_begun(subject).into(),
@@ -294,8 +313,8 @@ impl<P: Ports> Run<'_, P> {
             Ok(admitted) => admitted,
             Err(verdict) => return verdict.into(),
         };
-        let claim = self.claim(subject, Lost::RunAlone).await;
-        let after = self.after_claim(subject, claim, admitted).await;
+        let claimed = self.claim(subject, Lost::RunAlone).await;
+        let after = self.after_claim(subject, claimed, admitted).await;
         drop(alone);
         after
     }
@@ -307,7 +326,7 @@ impl<P: Ports> Run<'_, P> {
         subject: &Subject,
         mut admitted: Admitted,
     ) -> Result<Admitted, Verdict> {
-        let Ok(plan) = &subject.plan else { return Ok(admitted) };
+        let Some(plan) = subject.plan.call() else { return Ok(admitted) };
         let others = self.bounds.concurrency - admitted.permit.num_permits();
         let others = u32::try_from(others).unwrap_or(u32::MAX);
         let all = tokio::select! {
@@ -327,33 +346,50 @@ impl<P: Ports> Run<'_, P> {
     async fn after_claim(
         &self,
         subject: &Subject,
-        claim: Result<Claim, LedgerError>,
+        claimed: Result<Claimed, LedgerError>,
         admitted: Admitted,
     ) -> After {
+        let Claimed { claim, token } = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => return self.unclaimed(subject, &error).into(),
+        };
         match claim {
-            Ok(Claim::Owned(lease)) => self.attempt(subject, &lease, admitted).await,
+            Claim::Owned(lease) => self.attempt(subject, &lease, admitted).await,
             // It was left to be run alone, which is what this is.
-            Ok(Claim::Suspect) => self.not_begun(subject).into(),
-            Ok(Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record)) => {
+            Claim::Suspect => self.not_begun(subject).into(),
+            Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record) => {
                 drop(admitted);
-                Box::pin(self.hand_off(subject, &record, End::Duplicate(&record))).await.into()
+                let end = self.end_of(&record, token);
+                Box::pin(self.hand_off(subject, &record, end)).await.into()
             }
-            Ok(Claim::Misplaced(error)) => {
+            Claim::Misplaced(error) => {
                 drop(admitted);
                 Box::pin(self.reject_job(subject, &error)).await.into()
             }
-            Ok(Claim::Conflict(record)) => {
+            Claim::Conflict(record) => {
                 drop(admitted);
                 Box::pin(self.reject_conflict(subject, &record)).await.into()
             }
-            Ok(Claim::Busy { until }) => {
+            Claim::Busy { until } => {
                 let left = until.since(self.environment.clock.now());
                 let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
                 let reason = JobError::new(ErrorClass::Busy, code::BUSY, message);
                 self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
             }
-            Err(error) => self.unclaimed(subject, &error).into(),
+        }
+    }
+
+    /// How the message of a job that has ended ends. The claim may have ended it: then the record
+    /// bears its token.
+    fn end_of<'r>(&self, record: &'r Record, token: OwnerToken) -> End<'r> {
+        if record.token == token {
+            self.settled(record);
+            return End::Fresh(record);
+        }
+        match self.message.receive_count > 1 && record.owes() {
+            true => End::HandedOff(record),
+            false => End::Duplicate(record),
         }
     }
 
@@ -375,7 +411,7 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    async fn claim(&self, subject: &Subject, lost: Lost) -> Result<Claim, LedgerError> {
+    async fn claim(&self, subject: &Subject, lost: Lost) -> Result<Claimed, LedgerError> {
         let policy = &self.environment.policy;
         let now = self.environment.clock.now();
         let lasts = policy.heartbeat.map_or(self.deadline.time_left(), |beat| beat.lasts);
@@ -395,7 +431,7 @@ impl<P: Ports> Run<'_, P> {
             first_seen: self.message.first_seen,
             record_lives: policy.record_lives,
             max_attempts: policy.max_attempts,
-            repeat: subject.plan.as_ref().map_or(Repeat::Safe, |plan| plan.repeat),
+            repeat: subject.plan.repeat(),
             supersedes_offline: self.environment.tools.supersedes_offline(),
             lost,
             redelivered: subject.is_known,
@@ -403,10 +439,9 @@ impl<P: Ports> Run<'_, P> {
         let (token, began) = (request.token, Instant::now());
         let claim = self.environment.ledger.claim(request).await;
         self.ledger_answered(began);
-        if let Ok(claim) = &claim {
-            self.note_takeover(claim, token);
-        }
-        claim
+        let claimed = Claimed { claim: claim?, token };
+        self.note_takeover(&claimed);
+        Ok(claimed)
     }
 
     fn ledger_answered(&self, began: Instant) {
@@ -414,16 +449,15 @@ impl<P: Ports> Run<'_, P> {
         self.environment.observer.observe(Observation::LedgerAnswered { latency });
     }
 
-    fn note_takeover(&self, claim: &Claim, token: OwnerToken) {
-        let is_held = match claim {
-            Claim::Owned(lease) => match lease.record.state {
-                State::Running { alone: true, .. } => false,
-                _ => return,
-            },
-            Claim::Held(record) if record.token == token => true,
-            _ => return,
+    fn note_takeover(&self, Claimed { claim, token }: &Claimed) {
+        let is_taken_over = match claim {
+            Claim::Owned(lease) => matches!(lease.record.state, State::Running { alone: true, .. }),
+            Claim::Held(record) => record.token == *token,
+            _ => false,
         };
-        self.environment.observer.observe(Observation::TakenOver { is_held });
+        if is_taken_over {
+            self.environment.observer.observe(Observation::TakenOver);
+        }
     }
 
     fn not_begun(&self, subject: &Subject) -> Verdict {
@@ -443,8 +477,14 @@ impl<P: Ports> Run<'_, P> {
         Verdict::Return(after)
     }
 
+    /// The job has come to its end, and that is saved. What is owed may be put off: this is not.
+    fn settled(&self, record: &Record) {
+        journal::settled(record);
+        self.environment.observer.observe(Observation::Settled(record));
+    }
+
     fn ended(&self, key: Option<JobKey>, end: End<'_>, burial: Burial) -> Verdict {
-        journal::ended(&end);
+        journal::ended(&end, burial);
         if let Some(error) = end.error() {
             // It ends once.
             let _ = self.failed.set(error.class.as_str());

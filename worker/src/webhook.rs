@@ -35,7 +35,7 @@ pub use self::{
 };
 use crate::{
     clock::{Clock, Deadline},
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, code},
     http,
     job::{Callback, Job},
     lease::{CallbackSlot, Delivery, WhyDead},
@@ -257,5 +257,5 @@ fn unknown_name(field: &str) -> JobError {
         "{field}: expected a host whose name can be looked up, found one for which there is no \
          address now"
     );
-    JobError::new(ErrorClass::Transient, "callback_name", message).at(field)
+    JobError::new(ErrorClass::Transient, code::CALLBACK_NAME, message).at(field)
 }

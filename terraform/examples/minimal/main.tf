@@ -19,6 +19,12 @@ variable "llm_url" {
   type        = string
 }
 
+variable "llm_api" {
+  description = "\"openai\" where it is not LiteLLM, and refuses LiteLLM's own fields."
+  type        = string
+  default     = null
+}
+
 variable "callback_hosts" {
   description = "The hosts that callbacks may go to, such as [\"n8n.example.com\"]."
   type        = list(string)
@@ -42,6 +48,7 @@ module "mcp_batch" {
   source = "../.."
 
   llm_url        = var.llm_url
+  llm_api        = var.llm_api
   callback_hosts = var.callback_hosts
   architecture   = var.architecture
 

@@ -93,3 +93,10 @@ mock_resource "aws_ecs_cluster" {
 mock_resource "aws_ecs_task_definition" {
   defaults = { arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/name:1" }
 }
+
+mock_resource "aws_db_instance" {
+  defaults = {
+    arn     = "arn:aws:rds:eu-west-1:123456789012:db:name"
+    address = "name.0123456789ab.eu-west-1.rds.amazonaws.com"
+  }
+}

@@ -25,7 +25,9 @@ use super::{
 use crate::{
     clock::Deadline,
     environment::{Environment, Ports},
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, deliver_patiently, member_data},
+    fan_in::{
+        BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, deliver_patiently, member_data,
+    },
     job::{BatchId, MAX_BATCH_JOBS},
     lease::Ledger,
 };
@@ -146,9 +148,13 @@ pub(super) async fn cancel<P: Ports>(
 ) -> Result<Response, Problem> {
     let id: BatchId = named(path, "id")?;
     let key = BatchKey::of(&caller.namespace, &id);
-    let batch = api.environment.ledger.cancel_batch(key).await?;
-    let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
-    Ok(answer(StatusCode::OK, &BatchView::from(&batch)))
+    match api.environment.ledger.cancel_batch(key).await? {
+        Ok(batch) => Ok(answer(StatusCode::OK, &BatchView::from(&batch))),
+        Err(CancelRefusal::Unknown) => Err(Problem::not_found("batch")),
+        Err(refusal @ CancelRefusal::Over(_)) => {
+            Err(Problem::conflict("batch_state", refusal.to_string()))
+        }
+    }
 }
 
 /// Delivers the callbacks of those batches that are over, and waits a little for that: on Lambda

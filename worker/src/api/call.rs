@@ -19,7 +19,6 @@ use super::{
     access::Caller,
     answer,
     body::{JsonBody, named},
-    enqueue::traced,
     idempotency::{self, Identity},
     problem::Problem,
     view::JobState,
@@ -27,11 +26,10 @@ use super::{
 use crate::{
     environment::{Ports, RunningCall},
     error::{ErrorClass, JobError},
-    job::{self, BodyHash, Job, JobKey, ToolName, with_fields},
+    job::{self, BodyHash, Job, JobKey, ToolName, traced, with_fields},
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
-    run::catching_panics,
-    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools},
+    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools, catching_panics},
     trace,
 };
 
@@ -215,14 +213,8 @@ impl<P: Ports> Api<P> {
             return Ok(());
         }
         let span = trace::enqueue(&self.environment.tracer, 1);
-        let message = NewMessage {
-            body: traced(body, job, span.context()),
-            namespace: Some(caller.namespace.clone()),
-            job: Some(key),
-            group: job.tenant().map(|tenant| tenant.as_str().to_owned()),
-            first_seen: self.environment.clock.now(),
-            delay: Duration::ZERO,
-        };
+        let (body, now) = (traced(body, job, span.context()), self.environment.clock.now());
+        let message = NewMessage::of(&caller.namespace, job, body, now);
         span.scope(self.environment.queue.send(vec![message])).await?;
         Ok(())
     }

@@ -8,17 +8,16 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Api, access::Caller, answer, body::JsonBody, problem::Problem, view::JobView};
 use crate::{
     clock::UnixMs,
     environment::Ports,
     error::JobError,
-    held,
-    job::{Job, JobId, JobKey, with_fields},
-    lease::{Attention, Decision, Found, Ledger, Record, Refusal},
-    queue::Queue,
+    held::{self, NotRunAgain},
+    job::{Job, JobId, JobKey},
+    lease::{Attention, Decision, Found, Ledger, Refusal},
 };
 
 /// The most that are listed, of all namespaces together.
@@ -100,9 +99,10 @@ pub(super) async fn decide<P: Ports>(
     match Verdict::parse(&decision, &id, body)? {
         Verdict::Retry(job, body) => {
             api.check(&job).await.map_err(|error| Problem::of_failure(&error))?;
-            let record = api.free(key, &job).await?;
-            api.send_again(&caller, &job, body).await?;
-            Ok(answer(StatusCode::ACCEPTED, &JobView::from(&record)))
+            let ports = (&api.environment.ledger, &api.environment.queue);
+            let now = api.environment.clock.now();
+            let again = held::run_again(ports, &caller.namespace, (&job, body), now).await?;
+            Ok(answer(StatusCode::ACCEPTED, &JobView::from(&again.map_err(not_held)?)))
         }
         Verdict::Fail(error) => api.settle(key, Decision::Fail(error)).await,
         Verdict::Succeed(result) => api.settle(key, Decision::Succeed(result)).await,
@@ -121,7 +121,7 @@ impl Verdict {
 }
 
 fn retry(id: &JobId, body: Bytes) -> Result<Verdict, Problem> {
-    let body = job_text(id, body);
+    let body = held::with_id(id, body);
     let job = Job::parse(&body).map_err(|invalid| Problem::of_failure(&invalid.error()))?;
     if job.id() != id {
         let detail = format!("expected {id}, as in the path, or none");
@@ -147,32 +147,19 @@ fn succeed(body: &[u8]) -> Result<Verdict, Problem> {
     Ok(Verdict::Succeed(result))
 }
 
-fn job_text(id: &JobId, body: Bytes) -> Bytes {
-    let text = str::from_utf8(&body).unwrap_or_default().trim();
-    let has_id =
-        serde_json::from_str::<Map<String, Value>>(text).is_ok_and(|job| job.contains_key("id"));
-    if has_id || !text.starts_with('{') {
-        return body;
-    }
-    with_fields(&Map::from_iter([("id".to_owned(), id.as_str().into())]), text)
-}
-
 impl<P: Ports> Api<P> {
     async fn settle(&self, key: JobKey, decision: Decision) -> Result<Response, Problem> {
         let ended = held::end(self.environment.post(), key, decision).await?;
         Ok(answer(StatusCode::OK, &JobView::from(&ended.map_err(not_held)?)))
     }
+}
 
-    async fn free(&self, key: JobKey, job: &Job) -> Result<Record, Problem> {
-        let now = self.environment.clock.now();
-        held::free(&self.environment.ledger, key, job, now).await?.map_err(not_held)
-    }
-
-    async fn send_again(&self, caller: &Caller, job: &Job, body: Bytes) -> Result<(), Problem> {
-        let now = self.environment.clock.now();
-        let message = held::message(&caller.namespace, job, body, now);
-        self.environment.queue.send(vec![message]).await?;
-        Ok(())
+impl From<NotRunAgain> for Problem {
+    fn from(error: NotRunAgain) -> Self {
+        match error {
+            NotRunAgain::Ledger(error) => error.into(),
+            NotRunAgain::Queue(error) => error.into(),
+        }
     }
 }
 

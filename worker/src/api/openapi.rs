@@ -231,7 +231,7 @@ route!(
     delete,
     path = "/v1/batches/{id}",
     tag = "batches",
-    description = "Cancels what of a batch has not begun: each job is cancelled, and counted, when its turn comes.",
+    description = "Cancels what of a batch has not begun: each job is cancelled, and counted, when its turn comes. A batch that is over is refused: its results stand.",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:-]{1,128}$", example = "nightly")),
     responses(
         (status = 200, description = "The batch.", body = BatchView),
@@ -239,6 +239,7 @@ route!(
         (status = 401, response = Refused),
         (status = 403, response = Refused),
         (status = 404, response = Refused),
+        (status = 409, response = Refused),
         (status = 429, response = Refused),
         (status = 503, response = Refused)
     )

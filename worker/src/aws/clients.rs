@@ -49,9 +49,7 @@ impl Clients {
     /// Clients as `loader` says, with this program's connections, timeouts and retries.
     pub async fn load(loader: ConfigLoader) -> Self {
         let connections = Connections::default();
-        let loader = loader.http_client(connections.clone());
-        let loader = loader.timeout_config(timeouts()).retry_config(retries());
-        Self::of(&loader.load().await, connections)
+        Self::of(&config(loader, connections.clone()).await, connections)
     }
 
     fn of(config: &SdkConfig, connections: Connections) -> Self {
@@ -62,6 +60,12 @@ impl Clients {
             secrets: aws_sdk_secretsmanager::Client::new(config),
         }
     }
+}
+
+/// What `loader` says, with this program's timeouts and retries, over `connections`.
+pub(super) async fn config(loader: ConfigLoader, connections: Connections) -> SdkConfig {
+    let loader = loader.http_client(connections).timeout_config(timeouts());
+    loader.retry_config(retries()).load().await
 }
 
 fn retries() -> RetryConfig {

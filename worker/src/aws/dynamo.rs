@@ -58,11 +58,11 @@ use super::clients::Clients;
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
-        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
-        Mark, Record, Refusal, Settled, Settlement,
+        Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
+        Refusal, Settled, Settlement,
     },
 };
 
@@ -271,10 +271,10 @@ impl Ledger for DynamoLedger {
     async fn mark_batch(
         &self,
         key: BatchKey,
-        delivery: Delivery,
+        mark: BatchMark,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
-        self.note_delivery(key, delivery, now).await
+        self.note_delivery(key, mark, now).await
     }
 
     async fn refuse(&self, request: ClaimRequest, error: JobError) -> Result<Record, LedgerError> {
@@ -313,7 +313,10 @@ impl Ledger for DynamoLedger {
         self.renew_delivery(key, now).await
     }
 
-    async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
+    async fn cancel_batch(
+        &self,
+        key: BatchKey,
+    ) -> Result<Result<BatchRecord, CancelRefusal>, LedgerError> {
         self.cancel_unstarted(key).await
     }
 

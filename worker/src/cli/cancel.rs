@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::{
     SOME_FAILED,
     store::Store,
-    world::{Client, Refused, World, WorldArgs},
+    world::{Client, World, WorldArgs},
 };
 use crate::{
     api::{
         jobs::{Cancelling, cancel_by},
         view::BatchView,
     },
-    fan_in::BatchKey,
+    fan_in::{BatchKey, CancelRefusal},
     job::{BatchId, JobId},
     lease::{ClaimRequest, Ledger},
 };
@@ -95,33 +95,38 @@ async fn job_in_store(store: &impl Store, id: &JobId) -> anyhow::Result<Told> {
 }
 
 async fn job_at_server(client: &Client, id: &JobId) -> anyhow::Result<Told> {
-    let path = format!("/v1/jobs/{id}");
-    let (is_cancelled, document) = match client.delete(&path).await {
-        Ok(job) => (true, job),
-        Err(refused) if refused.is_not_found() => (false, Value::Null),
-        Err(refused) if refused.is_conflict() => (false, client.get(&path).await?),
-        Err(refused) => return Err(refused.into()),
-    };
+    let (is_cancelled, document) = at_server(client, &format!("/v1/jobs/{id}")).await?;
     Ok(Told { what: id.to_string(), is_cancelled, document })
 }
 
 async fn cancel_batch(world: &World, id: &BatchId) -> anyhow::Result<Told> {
-    let document = match world {
+    let (is_cancelled, document) = match world {
         World::File(store) => batch_in_store(store, id).await?,
         #[cfg(feature = "aws")]
         World::Aws(store) => batch_in_store(store, id).await?,
-        World::Server(client) => match client.delete(&format!("/v1/batches/{id}")).await {
-            Err(refused) if Refused::is_not_found(&refused) => Value::Null,
-            answered => answered?,
-        },
+        World::Server(client) => at_server(client, &format!("/v1/batches/{id}")).await?,
     };
-    Ok(Told { what: format!("batch {id}"), is_cancelled: !document.is_null(), document })
+    Ok(Told { what: format!("batch {id}"), is_cancelled, document })
 }
 
-async fn batch_in_store(store: &impl Store, id: &BatchId) -> anyhow::Result<Value> {
+async fn batch_in_store(store: &impl Store, id: &BatchId) -> anyhow::Result<(bool, Value)> {
     let desk = store.desk()?;
     let batch = desk.ledger.cancel_batch(BatchKey::of(&desk.policy.namespace, id)).await?;
-    Ok(serde_json::to_value(batch.as_ref().map(BatchView::from))?)
+    Ok(match batch {
+        Ok(batch) => (true, serde_json::to_value(BatchView::from(&batch))?),
+        Err(CancelRefusal::Over(batch)) => (false, serde_json::to_value(BatchView::from(&*batch))?),
+        Err(CancelRefusal::Unknown) => (false, Value::Null),
+    })
+}
+
+/// Whether it was cancelled, and what stands now.
+async fn at_server(client: &Client, path: &str) -> anyhow::Result<(bool, Value)> {
+    Ok(match client.delete(path).await {
+        Ok(document) => (true, document),
+        Err(refused) if refused.is_not_found() => (false, Value::Null),
+        Err(refused) if refused.is_conflict() => (false, client.get(path).await?),
+        Err(refused) => return Err(refused.into()),
+    })
 }
 
 impl Told {
@@ -135,7 +140,7 @@ impl Told {
         match (is_cancelled, document["state"].as_str()) {
             (true, _) => writeln!(out, "{what}: cancelled"),
             (false, Some(state)) => {
-                writeln!(out, "{what}: {state}; it had begun or ended, and its result stands")
+                writeln!(out, "{what}: {state}; it had begun or ended, and what it came to stands")
             }
             (false, None) => writeln!(out, "{what}: the ledger knows none"),
         }

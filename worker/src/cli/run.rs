@@ -136,7 +136,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let intake = session.intake(&args)?;
     let entries = session.work(intake, &args).await?;
     let patience = Duration::from_secs(args.patience_s);
-    session.tell_batches_of_refused(&entries, patience).await?;
+    session.tell_batches_of_refused(&entries, patience).await;
     let tally = session.tally.lock().clone();
     let results =
         results::write(&out, &entries, &tally, &session.embedded.environment.ledger).await;
@@ -166,6 +166,7 @@ impl Session {
             observer: tally.clone(),
             calls_per_job: 1,
             clients: 0,
+            say: setup::to_person,
         };
         let embedded = Embedded::open(source, plan)?;
         let Embedded { environment, concurrency, .. } = &embedded;
@@ -236,22 +237,19 @@ impl Session {
 
     /// A batch that a refused item completed has no message that would come back for its callback.
     /// What is not told in time is left to a sweep.
-    async fn tell_batches_of_refused(
-        &self,
-        entries: &Entries,
-        patience: Duration,
-    ) -> anyhow::Result<()> {
+    async fn tell_batches_of_refused(&self, entries: &Entries, patience: Duration) {
         let post = self.embedded.environment.post();
         let patience = Deadline::after(patience);
         let tell_all = async {
             for key in &entries.batches {
-                deliver_patiently(post, *key, patience).await?;
+                if let Err(error) = deliver_patiently(post, *key, patience).await {
+                    tracing::warn!(%error, "a batch's callback is left to the sweep");
+                }
             }
-            Ok(())
         };
         tokio::select! {
-            () = self.stop.draining() => Ok(()),
-            told = tell_all => told,
+            () = self.stop.draining() => {}
+            () = tell_all => {}
         }
     }
 

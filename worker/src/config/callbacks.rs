@@ -37,6 +37,13 @@ pub fn courier(source: &Source) -> Result<CourierSettings, ConfigError> {
     })
 }
 
+/// `MCP_BATCH_CALLBACK_NAME_WAIT_S`: the age at which a job is given up whose callback has a host that
+/// cannot be looked up (3,600).
+pub(super) fn name_wait(source: &Source) -> Result<Option<Duration>, ConfigError> {
+    let wait_s = source.number("MCP_BATCH_CALLBACK_NAME_WAIT_S", 1..=MAX_AGE_S)?;
+    Ok(wait_s.map(Duration::from_secs))
+}
+
 /// `MCP_BATCH_CALLBACK_MAX_AGE_S`: how long a callback is tried (259,200); `_MAX_PAUSE_S`: the longest
 /// pause between two tries (3,600).
 pub(super) fn schedule(source: &Source) -> Result<Schedule, ConfigError> {

@@ -32,6 +32,7 @@ pub fn policy(source: &Source) -> Result<Policy, ConfigError> {
         max_attempts: max_attempts.unwrap_or(standard.max_attempts),
         max_age: max_age_s.map_or(standard.max_age, Duration::from_secs),
         callbacks: callbacks::schedule(source)?,
+        callback_name_wait: callbacks::name_wait(source)?.unwrap_or(standard.callback_name_wait),
         record_lives: days.map_or(standard.record_lives, |days| Duration::from_secs(days * 86_400)),
         ..standard
     })

@@ -158,6 +158,8 @@ impl Place {
     fn shown(self, name: &'static str) -> String {
         match (self, name.strip_prefix("MCP_BATCH_")) {
             (Self::Secret, _) => format!("{name} in the secret"),
+            // The address is all that a person has to say of a server.
+            (Self::Typed, Some("API_URL")) => "--api".to_owned(),
             (Self::Typed, Some(flag)) => format!("--{}", flag.to_lowercase().replace('_', "-")),
             _ => name.to_owned(),
         }

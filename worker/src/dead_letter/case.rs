@@ -1,5 +1,7 @@
 //! A dead letter beside what the ledger knows of its job, and what a replay does with it.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -7,7 +9,11 @@ use super::{Edits, Filter, Letter, Replay, Standing, filter::Told};
 use crate::{
     clock::{Clock, UnixMs},
     error::JobError,
-    job::{InvalidJob, Job, JobId, JobKey, Namespace, PayloadHash, Tenant, ToolName},
+    fan_in::{BatchKey, BatchRecord, Member, Places},
+    job::{
+        BatchId, InvalidJob, Job, JobId, JobKey, Membership, Namespace, PayloadHash, Tenant,
+        ToolName,
+    },
     lease::{Ledger, LedgerError, Record},
 };
 
@@ -37,8 +43,8 @@ pub struct Case {
 /// What a replay does with a letter.
 #[derive(Debug)]
 pub enum Action {
-    /// Its job is sent to be run, with this payload; then the letter is deleted.
-    Replay(Box<Replay>, PayloadHash),
+    /// This job is sent to be run; then the letter is deleted.
+    Replay(Box<Replay>, Box<Job>),
     /// Its outcome stands, and its callback is owed that: the job is sent to be told; then the letter is
     /// deleted.
     Tell(Box<Replay>),
@@ -69,6 +75,10 @@ pub enum LeftBecause {
     OldPayloadWaits,
     /// The job, as it is or as it was changed, cannot be run.
     Unfit(JobError),
+    /// Its batch was cancelled: whatever of it is claimed is cancelled.
+    BatchCancelled(BatchId),
+    /// Its batch is over, and has no place for it: it would be refused again.
+    BatchOver(BatchId),
     /// A letter of the same job was replayed just now.
     Repeated,
 }
@@ -80,7 +90,24 @@ impl LeftBecause {
             Self::Standing => "standing",
             Self::OldPayloadWaits => "old_payload_waits",
             Self::Unfit(_) => "unfit",
+            Self::BatchCancelled(_) => "batch_cancelled",
+            Self::BatchOver(_) => "batch_over",
             Self::Repeated => "repeated",
+        }
+    }
+
+    /// What is wrong, and what helps, where the name alone does not tell.
+    pub fn problem(&self) -> Option<String> {
+        const INSTEAD: &str = "--set batch.id=… takes it into another one";
+        match self {
+            Self::Unfit(error) => Some(error.message.clone()),
+            Self::BatchCancelled(id) => Some(format!(
+                "its batch {id} was cancelled, and so would be the job when its turn comes; {INSTEAD}"
+            )),
+            Self::BatchOver(id) => {
+                Some(format!("its batch {id} is over, and would refuse the job; {INSTEAD}"))
+            }
+            Self::Standing | Self::OldPayloadWaits | Self::Repeated => None,
         }
     }
 }
@@ -120,7 +147,54 @@ impl<L: Ledger> Desk<'_, L> {
             cases.push(self.case(draft, record, edits, now));
         }
         cases.retain(|case| filter.admits_standing(case.standing));
+        self.leave_what_its_batch_refuses(&mut cases, now).await?;
         Ok(cases)
+    }
+
+    /// A letter outlives its batch. Sent all the same, its job would not be run, and its letter be gone.
+    async fn leave_what_its_batch_refuses(
+        &self,
+        cases: &mut [Case],
+        now: UnixMs,
+    ) -> Result<(), LedgerError> {
+        let mut batches = HashMap::new();
+        for case in cases {
+            let Action::Replay(replay, job) = &case.action else { continue };
+            let Some(membership) = job.batch() else { continue };
+            let namespace = replay.namespace.as_ref().unwrap_or(self.namespace);
+            let key = BatchKey::of(namespace, membership.id());
+            let batch = match batches.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.ledger.batch(key).await?),
+            };
+            let Some(batch) = batch else { continue };
+            let left = if batch.is_cancelled {
+                LeftBecause::BatchCancelled(membership.id().clone())
+            } else if self.refuses((key, batch), replay.job, membership, now).await? {
+                LeftBecause::BatchOver(membership.id().clone())
+            } else {
+                continue;
+            };
+            case.action = Action::Leave(left);
+        }
+        Ok(())
+    }
+
+    /// Whether a batch that is over has no place for a job.
+    async fn refuses(
+        &self,
+        (key, batch): (BatchKey, &BatchRecord),
+        job: JobKey,
+        membership: &Membership,
+        now: UnixMs,
+    ) -> Result<bool, LedgerError> {
+        if !batch.is_over() && now < batch.expires {
+            return Ok(false);
+        }
+        let at_place = self.ledger.members(key, membership.index(), 1).await?;
+        let member = at_place.first().filter(|member| member.index == membership.index());
+        let places = Places { holder: member.map(Member::holder), highest: None };
+        Ok(BatchRecord::join(Some(batch.clone()), places, job, membership, now).is_err())
     }
 
     fn case(&self, draft: Draft, record: Option<Record>, edits: &Edits, now: UnixMs) -> Case {
@@ -165,14 +239,14 @@ impl<L: Ledger> Desk<'_, L> {
                         let ran_in = letter.reason.as_ref().and_then(|reason| reason.epoch);
                         let is_gone = standing == Standing::NeverStarted;
                         // The worker's ledger may know the run, though this one does not.
-                        self.replay(letter, body, &job, ran_in.filter(|_| is_gone))
+                        self.replay(letter, body, job, ran_in.filter(|_| is_gone))
                     }
                 }
             }
             (Standing::Failed, job) => match self.edited(&letter.body, job, edits) {
                 Err(error) => Action::Leave(LeftBecause::Unfit(error)),
                 Ok((body, job)) => {
-                    self.replay(letter, body, &job, record.map(|record| record.epoch))
+                    self.replay(letter, body, job, record.map(|record| record.epoch))
                 }
             },
             _ => Action::Leave(LeftBecause::Standing),
@@ -195,9 +269,9 @@ impl<L: Ledger> Desk<'_, L> {
         Ok((body, job))
     }
 
-    fn replay(&self, letter: &Letter, body: Bytes, job: &Job, replay_of: Option<u64>) -> Action {
-        let message = self.message(letter, body, job, replay_of);
-        Action::Replay(Box::new(message), job.payload_hash())
+    fn replay(&self, letter: &Letter, body: Bytes, job: Job, replay_of: Option<u64>) -> Action {
+        let message = self.message(letter, body, &job, replay_of);
+        Action::Replay(Box::new(message), Box::new(job))
     }
 
     /// Group, trace and attributes are the letter's; a job without a group is its tenant's.

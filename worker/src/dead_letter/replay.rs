@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::{
     Action, Audit, Case, DeadLetters, Desk, Edits, FailureLimit, Filter, Journal, LeftBecause,
-    LetterId, Pace, Replay, outlook::Outlook, pass::Pass,
+    LetterId, Replay, outlook::Outlook, pass::Pass,
 };
 use crate::{
     batch::Stop,
     job::{JobKey, PayloadHash},
     lease::Ledger,
+    pace::Pace,
 };
 
 /// The queue takes nothing any more when it refused so many jobs one after another.
@@ -225,7 +226,7 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
         over: &mut Vec<(LetterId, Entry)>,
     ) {
         let after = match &case.action {
-            Action::Replay(_, after) => Some(*after),
+            Action::Replay(_, job) => Some(job.payload_hash()),
             _ => None,
         };
         let entry = Entry::new(case.action.as_str(), &self.name, &case, after);

@@ -135,8 +135,8 @@ struct Count {
 
 impl Count {
     fn add(&mut self, mut case: Case, now: UnixMs) {
-        if let (Action::Replay(..), Some(key)) = (&case.action, case.key)
-            && !self.jobs.insert(key)
+        if let Action::Replay(replay, _) | Action::Tell(replay) = &case.action
+            && !self.jobs.insert(replay.job)
         {
             case.action = Action::Leave(LeftBecause::Repeated);
         }
@@ -156,8 +156,8 @@ impl Count {
         if group.examples.len() < EXAMPLES {
             group.examples.push(case.job_id.unwrap_or(case.letter.id.0));
         }
-        if let (Action::Leave(LeftBecause::Unfit(error)), None) = (&case.action, &group.problem) {
-            group.problem = Some(error.message.clone());
+        if let (Action::Leave(because), None) = (&case.action, &group.problem) {
+            group.problem = because.problem();
         }
     }
 

@@ -66,6 +66,11 @@ impl Member {
         Self { kind, ..self }
     }
 
+    /// Who has the place.
+    pub fn holder(&self) -> Holder {
+        self.record().map_or(Holder::Rejected, |record| Holder::Job(record.key))
+    }
+
     /// Its record, if it has one.
     pub fn record(&self) -> Option<&Record> {
         match &self.kind {

@@ -265,7 +265,9 @@ mod tests {
         let mut calls = JoinSet::new();
         for _ in 0..MOST_IDLE + 50 {
             let upstream = upstream.clone();
-            calls.spawn(async move { read(upstream.send(call(), TIME).await.expect("an answer")).await });
+            calls.spawn(async move {
+                read(upstream.send(call(), TIME).await.expect("an answer")).await
+            });
         }
         calls.join_all().await;
         wait_until("some are kept", || upstream.shared.idle.count() == MOST_IDLE).await;

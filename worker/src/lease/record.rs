@@ -51,6 +51,8 @@ pub struct Record {
     pub expires: UnixMs,
     /// What the caller gets back, if the job has a callback or is in a batch.
     pub metadata: Option<Value>,
+    /// Somebody waits for its outcome, or did: a callback, or a batch.
+    pub is_awaited: bool,
     /// When its callback was deferred last, if it was.
     pub deferred: Option<UnixMs>,
     /// Ends that were left again, the first ones: batches that counted the job with one of them tell

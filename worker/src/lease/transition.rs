@@ -65,9 +65,7 @@ impl Step<Claim> {
     pub fn in_batch(mut self, old: Option<&Record>, request: &ClaimRequest) -> Self {
         let Some(before) = self.write.as_ref().or(old) else { return self };
         let mut after = before.clone();
-        if after.metadata.is_none() {
-            after.metadata.clone_from(&request.metadata);
-        }
+        after.await_outcome(request);
         if after.expires < request.now.plus(MEMBERS_LIVE) {
             after.expires = request.record_ends();
         }
@@ -81,20 +79,20 @@ impl Step<Claim> {
 impl Record {
     /// Answers a claim, given what the ledger holds under its key.
     pub fn claim(old: Option<Self>, request: &ClaimRequest) -> Step<Claim> {
-        let Some(old) = old else { return Self::begin(request, 1, 1, Usage::free(), Vec::new()) };
+        let Some(old) = old else { return Self::begin(request, None, Vec::new()) };
         if old.is_owned_by(request) {
             return Step::unchanged(Claim::Owned(old.lease()));
         }
         if old.has_expired(request.now) {
-            let past = old.past_and_end();
-            return Self::begin(request, old.epoch + 1, 1, Usage::free(), past);
+            // No batch that is still told has counted it.
+            return Self::begin(request, Some(&old), Vec::new());
         }
         if old.payload_hash.is_some_and(|hash| hash != request.payload_hash) {
             return Step::unchanged(Claim::Conflict(Box::new(old)));
         }
         if old.offline && request.supersedes_offline && old.is_final() {
             let past = old.past_and_end();
-            return Self::begin(request, old.epoch + 1, 1, Usage::free(), past);
+            return Self::begin(request, Some(&old), past);
         }
         match old.state {
             State::Done(_) | State::Failed(_) => old.owe_callback(request, Claim::Finished),
@@ -153,27 +151,36 @@ impl Record {
     fn claim_again(mut self, request: &ClaimRequest) -> Step<Claim> {
         if self.attempts < request.max_attempts {
             let (epoch, attempts) = (self.epoch + 1, self.attempts + 1);
-            return Self::begin(request, epoch, attempts, self.usage, self.past);
+            let again = Self::running(request, epoch, attempts, self.usage);
+            let metadata = again.metadata.clone().or(self.metadata);
+            let is_awaited = self.is_awaited || again.is_awaited;
+            return Self { metadata, is_awaited, past: self.past, ..again }.owned();
+        }
+        if request.is_told() {
+            self.await_outcome(request);
         }
         let last = match &self.state {
             State::Retry(Some(error)) => error.clone(),
             _ => JobError::new(ErrorClass::Transient, "attempts_spent", "no attempt is left"),
         };
         let error = last.exhausted(&format!("attempt {} was the last", self.attempts));
+        // So that the claim that ended the job is known by it.
+        self.token = request.token;
         self.give_up(error, request.callback.clone().map(CallbackSlot::pending), request.now);
         Step::write(self, Claim::Finished)
     }
 
-    fn begin(
-        request: &ClaimRequest,
-        epoch: u64,
-        attempts: u32,
-        usage: Usage,
-        past: Vec<PastEnd>,
-    ) -> Step<Claim> {
-        let record = Self { past, ..Self::running(request, epoch, attempts, usage) };
-        let lease = record.lease();
-        Step { write: Some(record), answer: Claim::Owned(lease) }
+    /// The first attempt of a job, or of one whose outcome does not count any more.
+    fn begin(request: &ClaimRequest, before: Option<&Self>, past: Vec<PastEnd>) -> Step<Claim> {
+        let epoch = before.map_or(1, |before| before.epoch + 1);
+        let first = Self::running(request, epoch, 1, Usage::free());
+        let is_awaited = first.is_awaited || before.is_some_and(|before| before.is_awaited);
+        Self { is_awaited, past, ..first }.owned()
+    }
+
+    fn owned(self) -> Step<Claim> {
+        let lease = self.lease();
+        Step { write: Some(self), answer: Claim::Owned(lease) }
     }
 
     fn running(request: &ClaimRequest, epoch: u64, attempts: u32, usage: Usage) -> Self {
@@ -200,9 +207,20 @@ impl Record {
             settled: request.now,
             expires: request.record_ends(),
             metadata: request.metadata.clone().filter(|_| request.is_told()),
+            is_awaited: request.is_told(),
             deferred: None,
             past: Vec::new(),
         }
+    }
+
+    /// Somebody waits for the outcome. What the caller gets back with it stays as it is once the job
+    /// has ended: it may have been told, and every try tells the same.
+    fn await_outcome(&mut self, request: &ClaimRequest) {
+        let may_be_told = self.is_awaited && self.state.is_counted();
+        if self.metadata.is_none() && !may_be_told {
+            self.metadata.clone_from(&request.metadata);
+        }
+        self.is_awaited = true;
     }
 
     /// A finished or held job is not run again. A message with another callback is owed the
@@ -217,9 +235,7 @@ impl Record {
             Some(callback) if known != Some(callback) => {
                 self.callback = Some(CallbackSlot::pending(callback.clone()));
                 self.deferred = None;
-                if self.metadata.is_none() {
-                    self.metadata.clone_from(&request.metadata);
-                }
+                self.await_outcome(request);
                 Step::write(self, answer)
             }
             _ if request.redelivered && self.owes_callback() && self.deferred.is_none() => {
@@ -402,6 +418,7 @@ impl Record {
             Some(record) if matches!(record.state, State::Retry(_)) => record,
             Some(record) => return Step::unchanged(Err(Refusal::State(record.state.name()))),
         };
+        record.token = request.token;
         record.settle_as(State::Cancelled, request.now);
         Step::write(record, |record| Ok(*record))
     }

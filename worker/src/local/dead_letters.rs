@@ -41,7 +41,7 @@ impl SqliteDeadLetters {
             let last = "SELECT coalesce(max(id), 0) FROM dead_letters";
             connection.prepare_cached(last)?.query_row((), |row| row.get(0))
         };
-        Ok((0, self.database.write(last).await.map_err(QueueError)?))
+        Ok((0, self.database.write(last).await.map_err(QueueError::of)?))
     }
 }
 
@@ -62,7 +62,7 @@ impl DeadLetters for SqliteDeadLetters {
                 .query_map((after, last, max), |row| Ok((row.get(0)?, letter(row)?)))?
                 .collect::<rusqlite::Result<Vec<(i64, Letter)>>>()
         };
-        let read = self.database.write(read).await.map_err(QueueError)?;
+        let read = self.database.write(read).await.map_err(QueueError::of)?;
         let after = read.last().map_or(after, |(id, _)| *id);
         *self.range.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((after, last));
         Ok(read.into_iter().map(|(_, letter)| letter).collect())
@@ -101,7 +101,7 @@ impl DeadLetters for SqliteDeadLetters {
             }
             Ok(())
         };
-        let sent = self.database.write(insert_all).await.map_err(QueueError);
+        let sent = self.database.write(insert_all).await.map_err(QueueError::of);
         vec![sent; count]
     }
 
@@ -113,7 +113,7 @@ impl DeadLetters for SqliteDeadLetters {
             }
             Ok(())
         };
-        self.database.write(delete).await.map_err(QueueError)
+        self.database.write(delete).await.map_err(QueueError::of)
     }
 }
 

@@ -11,11 +11,11 @@ use super::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
-        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
-        Mark, Record, Refusal, Settled, Settlement, Step,
+        Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
+        Refusal, Settled, Settlement, Step,
     },
 };
 
@@ -210,7 +210,10 @@ impl Ledger for SqliteLedger {
         self.database.write(renew).await.map_err(LedgerError)
     }
 
-    async fn cancel_batch(&self, key: BatchKey) -> Result<Option<BatchRecord>, LedgerError> {
+    async fn cancel_batch(
+        &self,
+        key: BatchKey,
+    ) -> Result<Result<BatchRecord, CancelRefusal>, LedgerError> {
         let cancel = move |connection: &Connection| batches::cancel(connection, key);
         self.database.write(cancel).await.map_err(LedgerError)
     }
@@ -248,10 +251,10 @@ impl Ledger for SqliteLedger {
     async fn mark_batch(
         &self,
         key: BatchKey,
-        delivery: Delivery,
+        mark: BatchMark,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
-        let mark = move |connection: &Connection| batches::mark(connection, key, delivery, now);
+        let mark = move |connection: &Connection| batches::mark(connection, key, mark, now);
         self.database.write(mark).await.map_err(LedgerError)
     }
 }

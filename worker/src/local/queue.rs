@@ -15,6 +15,7 @@ use crate::{
     clock::UnixMs,
     job::{JobKey, Namespace},
     queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+    trace::Destination,
 };
 
 /// How often a waiting receive looks for what another process may have sent.
@@ -43,6 +44,11 @@ impl SqliteQueue {
         Self::named(database, name)
     }
 
+    /// As traces name it.
+    pub fn destination() -> Destination {
+        Destination { system: "sqlite", name: SHARED_QUEUE.to_owned() }
+    }
+
     fn named(database: Database, name: Arc<str>) -> Self {
         Self { database, name, sent: Arc::default() }
     }
@@ -55,7 +61,7 @@ impl SqliteQueue {
                 .prepare_cached("SELECT min(visible_at_ms) FROM messages WHERE queue = ?1")?
                 .query_row([&*name], |row| row.get::<_, Option<i64>>(0))
         };
-        let earliest = self.database.write(earliest).await.map_err(QueueError)?;
+        let earliest = self.database.write(earliest).await.map_err(QueueError::of)?;
         let wait = earliest.map(|at| UnixMs(at).since(self.database.now()));
         Ok(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN).max(Duration::from_millis(1)))
     }
@@ -94,7 +100,7 @@ impl SqliteQueue {
                 )?
                 .collect()
         };
-        self.database.write(receive).await.map_err(QueueError)
+        self.database.write(receive).await.map_err(QueueError::of)
     }
 }
 
@@ -119,8 +125,8 @@ impl Queue for SqliteQueue {
         let send = move |connection: &Connection| {
             let mut insert = connection.prepare_cached(
                 "INSERT INTO messages (queue, body, namespace, job, message_group, first_seen_ms,
-                     visible_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                     visible_at_ms, replay_of)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
             let insert_one = |message: NewMessage| {
                 let visible_at = now.plus(message.delay).0;
@@ -133,12 +139,13 @@ impl Queue for SqliteQueue {
                         message.group,
                         message.first_seen.0,
                         visible_at,
+                        message.replay_of.map(u64::cast_signed),
                     ))
                     .map(|id| id.to_string())
             };
             messages.into_iter().map(insert_one).collect()
         };
-        let ids = self.database.write(send).await.map_err(QueueError)?;
+        let ids = self.database.write(send).await.map_err(QueueError::of)?;
         self.sent.notify_waiters();
         Ok(ids)
     }
@@ -152,7 +159,7 @@ impl Queue for SqliteQueue {
                 )?
                 .query_row((job.as_bytes(), &*name), |row| row.get(0))
         };
-        self.database.write(holds).await.map(Some).map_err(QueueError)
+        self.database.write(holds).await.map(Some).map_err(QueueError::of)
     }
 
     async fn receive(
@@ -183,7 +190,7 @@ impl Queue for SqliteQueue {
             }
             Ok(())
         };
-        self.database.write(delete).await.map_err(QueueError)
+        self.database.write(delete).await.map_err(QueueError::of)
     }
 
     async fn defer(&self, messages: Vec<(Message, Duration)>) -> Result<Vec<Receipt>, QueueError> {
@@ -198,7 +205,7 @@ impl Queue for SqliteQueue {
             }
             Ok(())
         };
-        self.database.write(defer).await.map_err(QueueError)?;
+        self.database.write(defer).await.map_err(QueueError::of)?;
         self.sent.notify_waiters();
         Ok(Vec::new())
     }
@@ -218,7 +225,7 @@ impl Queue for SqliteQueue {
             }
             Ok(())
         };
-        self.database.write(extend).await.map_err(QueueError)
+        self.database.write(extend).await.map_err(QueueError::of)
     }
 
     async fn bury(&self, letter: DeadLetter) -> Result<Burial, QueueError> {
@@ -233,7 +240,7 @@ impl Queue for SqliteQueue {
                 .execute((&*letter.body, letter.group, attributes, now.0))
                 .map(|_| Burial::Taken)
         };
-        self.database.write(bury).await.map_err(QueueError)
+        self.database.write(bury).await.map_err(QueueError::of)
     }
 }
 

@@ -18,7 +18,7 @@ const COLUMNS: &str = "key, namespace, job_id, tool, tenant, payload_hash, state
      attempts, lease_ends_ms, result, error, usage, offline, callback_url, callback_state, \
      callback_failures, callback_refusals, callback_maybe, dead_letter, first_seen_ms, claimed_ms, \
      settled_ms, record_expires_ms, metadata, deferred_ms, callback_failing_since_ms, \
-     callback_refused_since_ms, past";
+     callback_refused_since_ms, past, is_awaited";
 
 /// The record under `key`, if there is one.
 pub(super) fn load(connection: &Connection, key: JobKey) -> rusqlite::Result<Option<Record>> {
@@ -44,7 +44,7 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         true => None,
         false => Some(json(&record.past)?),
     };
-    let values: [&dyn ToSql; 33] = [
+    let values: [&dyn ToSql; 34] = [
         record.key.as_bytes(),
         &record.namespace.as_str(),
         &record.job_id.as_str(),
@@ -75,6 +75,7 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         &slot.and_then(|slot| slot.failing_since).map(|moment| moment.0),
         &slot.and_then(|slot| slot.refused_since).map(|moment| moment.0),
         &past,
+        &record.is_awaited,
         &lease_ends.map(|_| worker),
         &attention.map(|(what, _)| what.as_str()),
         &attention.map(|(_, from)| from.0),
@@ -109,6 +110,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         settled: moment(row, "settled_ms")?,
         expires: moment(row, "record_expires_ms")?,
         metadata: maybe_json(row, "metadata")?,
+        is_awaited: row.get("is_awaited")?,
         deferred: maybe_moment(row, "deferred_ms")?,
         past: match row.get::<_, Option<String>>("past")? {
             None => Vec::new(),

@@ -28,7 +28,7 @@ impl<P: Ports> Run<'_, P> {
         subject: &Subject,
         permit: OwnedSemaphorePermit,
     ) -> Result<Admitted, Verdict> {
-        let Ok(plan) = &subject.plan else {
+        let Some(plan) = subject.plan.call() else {
             return Ok(Admitted { permit, passes: Passes::none() });
         };
         let needed = plan.timeout + self.environment.policy.settle_margin;

@@ -14,6 +14,10 @@ use crate::{
 /// A transient failure is tried again once within the same batch, after at most this.
 const QUICK_RETRY: Duration = Duration::from_millis(500);
 
+/// A job that waited in its queue for long is not given up for a name that is unknown for a moment:
+/// with pauses that double from 2 s on, so many tries take some minutes.
+const NAME_TRIES: u64 = 8;
+
 /// What happens after the settlement is saved, if the job is free again.
 pub(super) enum Next {
     /// Nothing: the job is settled.
@@ -52,6 +56,23 @@ impl<P: Ports> Run<'_, P> {
         }
         let next = self.next_try(subject, lease, plan, &failure, attempt);
         (Settlement::Release(failure.error, failure.usage, attempt), next)
+    }
+
+    /// A callback's name that nobody knows now: the job is given back unpaid, until it has waited for
+    /// so long, and was tried so often, that nobody ever will.
+    pub(super) fn not_yet(&self, lease: &Lease, error: JobError) -> (Settlement, Next) {
+        let policy = &self.environment.policy;
+        let age = self.environment.clock.now().since(self.message.first_seen);
+        if age >= policy.callback_name_wait && lease.epoch >= NAME_TRIES {
+            let waited_s = policy.callback_name_wait.as_secs();
+            let error = error.exhausted(&format!("given up {waited_s} s after it was first seen"));
+            return (Settlement::Fail(error, Usage::free()), Next::End);
+        }
+        // Each claim raises the epoch, also where the queue sends the message anew.
+        let tries = u32::try_from(lease.epoch).unwrap_or(u32::MAX);
+        let pause = policy.backoff.delay(tries, fastrand::f64()) + jitter(SPREAD);
+        let settlement = Settlement::Release(error, Usage::free(), Attempt::NotCounted);
+        (settlement, Next::Return(pause))
     }
 
     /// Nobody's job is killed for it, so it must be told in another way.

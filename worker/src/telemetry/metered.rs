@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::metric::{BUDGET, BUSY, DONE, Label, Metric, PAUSE, Sample};
+use super::{
+    metric::{BUDGET, BUSY, DONE, Label, Metric, PAUSE, Sample},
+    rounded_ms,
+};
 use crate::{
     environment::{End, Observation, Observer},
     error::{ErrorClass, JobError, code},
@@ -48,7 +51,7 @@ impl<M: Meter> Metered<M> {
     }
 
     fn time(&self, metric: Metric, label: Label, latency: Duration) {
-        self.add(metric, label, latency.as_secs_f64() * 1_000.0);
+        self.add(metric, label, rounded_ms(latency));
     }
 
     fn used(&self, tool: &ToolName, usage: &Usage) {
@@ -64,7 +67,8 @@ impl<M: Meter> Metered<M> {
 
     fn ended(&self, end: &End<'_>) {
         match end {
-            End::Fresh(record) => self.settled(record),
+            // Counted when it was saved.
+            End::Fresh(_) | End::HandedOff(_) => {}
             End::Duplicate(_) => self.count(Metric::Duplicates, Label::Class(DONE)),
             End::Rejected(error) => self.failed(error),
         }
@@ -93,6 +97,9 @@ impl<M: Meter> Metered<M> {
             (ErrorClass::Throttled, code::BUDGET_EXCEEDED | code::QUOTA_EXCEEDED) => {
                 self.count(Metric::Throttled, Label::Class(BUDGET));
             }
+            (ErrorClass::Transient, code::CALLBACK_NAME) => {
+                self.count(Metric::CallbackNamesUnknown, Label::None);
+            }
             (ErrorClass::Throttled, _) => self.count(Metric::Throttled, Label::Class(PAUSE)),
             _ => {}
         }
@@ -108,12 +115,8 @@ impl<M: Meter> Observer for Metered<M> {
             Observation::LedgerAnswered { latency } => {
                 self.time(Metric::LedgerLatency, Label::None, latency);
             }
-            Observation::TakenOver { is_held } => {
-                self.count(Metric::LeaseTakeovers, Label::None);
-                if is_held {
-                    self.count(Metric::Held, Label::None);
-                }
-            }
+            Observation::TakenOver => self.count(Metric::LeaseTakeovers, Label::None),
+            Observation::Settled(record) => self.settled(record),
             Observation::CallBegan => {
                 let in_flight = self.in_flight.fetch_add(1, Relaxed) + 1;
                 self.add(Metric::MaxInFlight, Label::None, f64::from(in_flight));
@@ -142,4 +145,31 @@ impl<M: Meter> Observer for Metered<M> {
 #[expect(clippy::cast_precision_loss, reason = "exact for all that is counted here")]
 fn whole(number: u64) -> f64 {
     number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Samples(Mutex<Vec<Sample>>);
+
+    impl Meter for Samples {
+        fn take(&self, sample: Sample) {
+            self.0.lock().expect("nobody panics with it").push(sample);
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_callbacks_name_is_counted() {
+        let metered = Metered::new(Samples::default());
+        let reason = JobError::new(ErrorClass::Transient, code::CALLBACK_NAME, "nobody knows it");
+        let (message_id, after) = ("1", Duration::ZERO);
+        metered.observe(Observation::Returned { message_id, key: None, reason: &reason, after });
+        let samples = metered.meter().0.lock().expect("nobody panics with it");
+        let metrics: Vec<_> = samples.iter().map(|sample| sample.metric).collect();
+        assert_eq!(metrics, [Metric::ColdStart, Metric::CallbackNamesUnknown]);
+    }
 }

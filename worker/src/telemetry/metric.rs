@@ -30,6 +30,8 @@ pub enum Metric {
     CallbackLatency,
     /// Callbacks of jobs and of batches that were given up.
     CallbacksDead,
+    /// Jobs that came back since nobody knows where their callback's name leads.
+    CallbackNamesUnknown,
     /// Jobs that were put with the dead letters.
     DeadLetters,
     /// Tokens of prompts.
@@ -107,7 +109,7 @@ pub(super) const BUDGET: &str = "budget";
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::JobsSucceeded,
         Self::JobsFailed,
         Self::Duplicates,
@@ -121,6 +123,7 @@ impl Metric {
         Self::LedgerLatency,
         Self::CallbackLatency,
         Self::CallbacksDead,
+        Self::CallbackNamesUnknown,
         Self::DeadLetters,
         Self::InputTokens,
         Self::OutputTokens,
@@ -196,6 +199,11 @@ impl Metric {
                 "mcp_batch_callbacks_dead_total",
                 "Callbacks of jobs and of batches that were given up.",
             ),
+            Self::CallbackNamesUnknown => count(
+                "CallbackNamesUnknown",
+                "mcp_batch_callback_names_unknown_total",
+                "Jobs that came back because their callback's host cannot be looked up.",
+            ),
             Self::DeadLetters => {
                 count("DeadLetters", "mcp_batch_dead_letters_total", "Dead letters that were sent.")
             }
@@ -206,27 +214,21 @@ impl Metric {
                 count("OutputTokens", "mcp_batch_output_tokens_total", "Tokens of answers.")
                     .by_tool()
             }
-            Self::EstimatedCostUsd => Spec {
-                unit: "None",
-                ..count(
-                    "EstimatedCostUSD",
-                    "mcp_batch_estimated_cost_usd_total",
-                    "US dollars that are known to be spent.",
-                )
-                .by_tool()
-            },
-            Self::BatchSize => Spec {
-                kind: Kind::Distribution(SIZES),
-                ..count("BatchSize", "mcp_batch_batch_size", "Messages in a batch.")
-            },
-            Self::MaxInFlight => Spec {
-                kind: Kind::Highest,
-                ..count(
-                    "MaxInFlight",
-                    "mcp_batch_max_in_flight",
-                    "The most calls that ran at once since the start.",
-                )
-            },
+            Self::EstimatedCostUsd => count(
+                "EstimatedCostUSD",
+                "mcp_batch_estimated_cost_usd_total",
+                "US dollars that are known to be spent.",
+            )
+            .by_tool()
+            .in_unit("None"),
+            Self::BatchSize => count("BatchSize", "mcp_batch_batch_size", "Messages in a batch.")
+                .of_kind(Kind::Distribution(SIZES)),
+            Self::MaxInFlight => count(
+                "MaxInFlight",
+                "mcp_batch_max_in_flight",
+                "The most calls that ran at once since the start.",
+            )
+            .of_kind(Kind::Highest),
             Self::ColdStart => {
                 count("ColdStart", "mcp_batch_cold_starts_total", "Processes that began.")
             }
@@ -241,6 +243,14 @@ impl Spec {
 
     fn by_tool(self) -> Self {
         Self { label: LabelKind::Tool, ..self }
+    }
+
+    fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    fn in_unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
     }
 }
 

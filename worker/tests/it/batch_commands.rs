@@ -1,6 +1,7 @@
 //! `mcp-batch batch` and `mcp-batch sweep` on a file.
 
 use mcp_batch_testkit::{Receiver, Reply};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::helpers::{Folder, json_lines, summarize};
@@ -96,4 +97,35 @@ async fn a_ledger_or_batch_that_is_not_there_is_named() {
     assert_eq!(missing.code, Some(2));
     assert!(missing.stderr.contains("none.db: there is no ledger"), "{}", missing.stderr);
     assert!(!folder.path("none.db").exists());
+}
+
+#[tokio::test]
+async fn the_results_are_written_though_a_batchs_callback_cannot_be_looked_after() {
+    let (folder, receiver) = (Folder::new(), Receiver::start().await);
+    let sound = summarize("sound", "One.");
+    folder.run(folder.jobs(std::slice::from_ref(&sound))).args(["--offline"]).finish().await;
+    Connection::open(folder.path("mcp-batch.db"))
+        .and_then(|file| {
+            file.execute_batch(
+                "CREATE TRIGGER no_delivery BEFORE INSERT ON batches WHEN NEW.delivery_ends_ms > 0
+                 BEGIN SELECT RAISE(ABORT, 'no delivery may be taken'); END",
+            )
+        })
+        .expect("a trigger");
+    std::fs::remove_file(folder.path("results.jsonl")).expect("the first results");
+    let mut unknown = member("unknown", 0, Some(1), &receiver);
+    unknown["tool"] = "no_such_tool".into();
+
+    let ended = folder
+        .run(folder.jobs(&[sound, unknown]))
+        .args(["--offline"])
+        .env(HOSTS.0, HOSTS.1)
+        .finish()
+        .await;
+
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("left to the sweep"), "{}", ended.stderr);
+    let statuses: Vec<_> = folder.results().iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(statuses, ["succeeded", "failed"]);
+    assert_eq!(receiver.count(), 0);
 }

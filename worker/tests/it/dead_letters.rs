@@ -1,5 +1,6 @@
 //! `mcp-batch dlq`: letters of every kind in both worlds; plans, replays that are killed, what stays.
 
+mod batches;
 mod details;
 mod rig;
 mod standings;

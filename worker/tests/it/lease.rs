@@ -46,6 +46,7 @@ macro_rules! every_case_on {
                 a_job_with_a_callback_is_told_from_its_record_alone
                 a_callback_that_comes_later_is_told_what_came_with_it
                 a_batch_tells_each_job_as_it_was_counted_whatever_was_decided_since
+                what_was_told_of_a_job_stays_whatever_comes_with_a_later_message
             }
             fan_in {
                 of_two_thousand_jobs_over_dying_workers_one_callback_tells_all
@@ -59,6 +60,7 @@ macro_rules! every_case_on {
                 a_job_that_ends_after_its_batch_was_closed_is_not_counted_in_it
                 another_callback_is_another_batchs
                 what_has_not_started_of_a_cancelled_batch_is_cancelled
+                a_batch_that_is_over_is_not_cancelled
                 a_rejected_job_is_counted_once_at_its_place
                 a_rejected_job_without_a_place_is_not_counted
                 a_batch_may_wait_for_its_size_as_long_as_it_is_open
@@ -180,6 +182,7 @@ macro_rules! every_case_on {
                 a_delivery_that_is_over_is_not_taken_again
                 a_person_makes_a_batchs_callback_due_again
                 an_unknown_batch_has_no_delivery
+                how_far_a_batch_was_read_is_kept_for_who_takes_it_next
             }
         }
     };

@@ -32,6 +32,7 @@ pub(super) const PLACES: &str = "places";
 
 const JOB: &str = "job";
 const METADATA: &str = "metadata";
+const AWAITED: &str = "awaited";
 const LEASE_ENDS_MS: &str = "lease_ends_ms";
 const CALLBACK_PENDING: &str = "callback_pending";
 const CALLBACK_END: &str = "callback_end";
@@ -83,8 +84,13 @@ pub(super) fn of_record(record: &Record) -> Result<Item, LedgerError> {
     if record.usage != Usage::free() {
         put("usage", json(&record.usage)?);
     }
-    if let Some(metadata) = &record.metadata {
-        put(METADATA, text(metadata.to_string()));
+    match &record.metadata {
+        Some(metadata) => put(METADATA, text(metadata.to_string())),
+        // Metadata and callback are only there for somebody.
+        None if record.is_awaited && record.callback.is_none() => {
+            put(AWAITED, AttributeValue::Bool(true));
+        }
+        None => {}
     }
     if let Some(deferred) = record.deferred {
         put("deferred_ms", number(deferred.0));
@@ -183,6 +189,9 @@ fn kept_until_s(record: &Record) -> i64 {
 /// A record as it was stored, with `result` for that of a job that is done.
 pub(super) fn to_known(item: &mut Reader, result: Option<Value>) -> Result<Known, LedgerError> {
     let pk = item.text(PK)?;
+    let places = item.texts(PLACES)?.iter().map(|place| to_place(place)).collect::<Option<_>>();
+    let places: Vec<_> = places.ok_or_else(|| malformed(PLACES, "a batch's key and an index"))?;
+    let (callback, metadata) = (callback(item)?, item.maybe_json(METADATA)?);
     let record = Record {
         key: key_of(&pk).ok_or_else(|| malformed(PK, "job# and 64 hexadecimal digits"))?,
         namespace: item.parsed("namespace")?,
@@ -195,7 +204,12 @@ pub(super) fn to_known(item: &mut Reader, result: Option<Value>) -> Result<Known
         epoch: item.number(EPOCH)?,
         attempts: item.number("attempts")?,
         usage: item.maybe_json("usage")?.unwrap_or_default(),
-        callback: callback(item)?,
+        is_awaited: item.has(AWAITED)
+            || callback.is_some()
+            || metadata.is_some()
+            || !places.is_empty(),
+        callback,
+        metadata,
         dead_letter: match () {
             () if item.has(DEAD_LETTER_PENDING) => DeadLetterState::Pending,
             () if item.has(DEAD_LETTER_SENT) => DeadLetterState::Sent,
@@ -206,12 +220,9 @@ pub(super) fn to_known(item: &mut Reader, result: Option<Value>) -> Result<Known
         claimed: UnixMs(item.number("claimed_ms")?),
         settled: UnixMs(item.number("settled_ms")?),
         expires: UnixMs(item.number(EXPIRES_MS)?),
-        metadata: item.maybe_json(METADATA)?,
         deferred: item.maybe_number("deferred_ms")?.map(UnixMs),
         past: item.maybe_json("past")?.unwrap_or_default(),
     };
-    let places = item.texts(PLACES)?.iter().map(|place| to_place(place)).collect::<Option<_>>();
-    let places = places.ok_or_else(|| malformed(PLACES, "a batch's key and an index"))?;
     Ok(Known { record, version: item.number(VERSION)?, places })
 }
 

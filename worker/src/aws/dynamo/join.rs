@@ -14,7 +14,7 @@ use super::{
     item::{self, Known},
     patience::Patience,
     reserve::{self, Asked, Page},
-    step::{Replaces, Saved},
+    step::Replaces,
     table::{Expression, Table, Written},
 };
 use crate::{
@@ -164,14 +164,16 @@ impl DynamoLedger {
         let mut places = seen.places().to_vec();
         let ends_no_other_way = step.write.as_ref().is_none_or(|new| new.state.is_counted());
         if seen.has_ended() && ends_no_other_way && seen.place.is_none() {
-            let end = old.as_ref().map(Record::end_number);
-            let asked = ask.of(Holder::Job(request.key), end);
-            if self.commit(ask.batch, Entry::Ended(asked), 0).await? != Committed::Yes {
+            // First the record: once it is counted, what it says stays as it is.
+            if let Some(record) = &step.write
+                && !self.save(record, Replaces::of(known), &places).await?.stands()
+            {
                 return Ok(None);
             }
-            let Some(record) = step.write else { return Ok(Some(step.answer)) };
-            let saved = self.save(&record, Replaces::of(known), &places).await?;
-            return Ok(matches!(saved, Saved::Yes).then_some(step.answer));
+            let end = old.as_ref().map(Record::end_number);
+            let asked = ask.of(Holder::Job(request.key), end);
+            let counted = self.commit(ask.batch, Entry::Ended(asked), 0).await?;
+            return Ok((counted == Committed::Yes).then_some(step.answer));
         }
         if seen.place.is_none() && !self.take_place(ask, request.key).await? {
             return Ok(None);
@@ -185,7 +187,7 @@ impl DynamoLedger {
             return Ok(Some(answer));
         };
         let saved = self.save(&record, Replaces::of(known), &places).await?;
-        Ok(matches!(saved, Saved::Yes).then_some(answer))
+        Ok(saved.stands().then_some(answer))
     }
 
     async fn look_around(&self, ask: Ask<'_>, job: Option<JobKey>) -> Result<Seen, LedgerError> {

@@ -20,9 +20,12 @@ use crate::{
 /// What one write unit pays for.
 const WRITE_UNIT: usize = 1024;
 
-/// The largest compressed result in an item: DynamoDB's 400 KB, less what the other attributes may come
-/// to, with the longest callback, metadata, twenty places in batches and a past.
-const MAX_IN_ITEM: usize = 400 * 1024 - 24 * 1024;
+/// The largest item: DynamoDB's 400 KB, less twenty places in batches, which are not weighed with it.
+const MAX_ITEM: usize = 400 * 1024 - 2 * 1024;
+
+/// What an item may still grow by once it has its result: the longest callback and metadata, and notes
+/// on hand-offs.
+const GROWS_BY: usize = 12 * 1024;
 
 /// A bucket's PUT costs what eight write units do.
 const WRITES_A_PUT_COSTS: usize = 8;
@@ -42,6 +45,13 @@ pub(super) struct ResultStore {
     objects: Objects,
     bucket: Option<String>,
     permits: Semaphore,
+}
+
+/// Whether the item that is replaced has the result already.
+#[derive(Clone, Copy)]
+pub(super) enum Kept {
+    Newly,
+    Already,
 }
 
 /// What became of a result in the bucket.
@@ -71,7 +81,12 @@ impl ResultStore {
 
     /// Adds the record's result to its item; one that goes to the bucket is there before this
     /// returns. What the bucket does not take stays in the item if it fits: its call is paid.
-    pub(super) async fn put(&self, item: &mut Item, record: &Record) -> Result<(), Failure> {
+    pub(super) async fn put(
+        &self,
+        item: &mut Item,
+        record: &Record,
+        kept: Kept,
+    ) -> Result<(), Failure> {
         let State::Done(result) = &record.state else { return Ok(()) };
         let json = result.to_string();
         if json.len() > MAX_TEXT {
@@ -82,7 +97,12 @@ impl ResultStore {
             return Ok(());
         }
         let packed = zstd::bulk::compress(json.as_bytes(), LEVEL).map_err(LedgerError::of)?;
-        let fits_item = packed.len().min(json.len()) <= MAX_IN_ITEM;
+        let inside = RESULT_ZSTD.len() + packed.len().min(json.len());
+        let grows_by = match kept {
+            Kept::Newly => GROWS_BY,
+            Kept::Already => 0,
+        };
+        let fits_item = weight(item) + inside + grows_by <= MAX_ITEM;
         let (name, value) = match self.put_outside(record, &packed).await {
             Outside::Stored(key) => (RESULT_OBJECT, text(key)),
             Outside::NotWanted if !fits_item => return Err(Failure::ResultTooLarge(json.len())),

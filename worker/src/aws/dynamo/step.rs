@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     item::{self, Known, VERSION, put_places},
     patience::Patience,
-    results,
+    results::{self, Kept},
     table::{Expression, Reason, Transacted, Written},
 };
 use crate::{
@@ -39,9 +39,24 @@ pub(super) enum Saved {
     Refused(Option<Box<Known>>),
 }
 
+impl Saved {
+    pub(super) fn stands(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+}
+
 impl Replaces<'_> {
     pub(super) fn of(known: Option<&Known>) -> Replaces<'_> {
         known.map_or(Replaces::Nothing, Replaces::Known)
+    }
+
+    fn keeps_result_of(&self, record: &Record) -> Kept {
+        match self {
+            Self::Known(known) if known.record.is_final() && known.record.epoch == record.epoch => {
+                Kept::Already
+            }
+            _ => Kept::Newly,
+        }
     }
 
     /// The condition for it. Of a leased job so many places must be known: others may have come.
@@ -109,7 +124,7 @@ impl DynamoLedger {
         places: &[Place],
     ) -> Result<Saved, Failure> {
         let version = fastrand::u64(..);
-        let mut item = self.item(record, version).await?;
+        let mut item = self.item(record, version, replaces.keeps_result_of(record)).await?;
         let is_small = results::is_small(&item);
         let condition = replaces.condition(places.len());
         let is_uncounted = |place: &&Place| place.counted_end.is_none();
@@ -203,10 +218,10 @@ impl DynamoLedger {
     }
 
     /// A record's whole item but for its places.
-    pub(super) async fn item(&self, record: &Record, version: u64) -> Result<Item, Failure> {
+    async fn item(&self, record: &Record, version: u64, kept: Kept) -> Result<Item, Failure> {
         let mut item = item::of_record(record)?;
         item.insert(VERSION.to_owned(), number(version));
-        self.results.put(&mut item, record).await?;
+        self.results.put(&mut item, record, kept).await?;
         Ok(item)
     }
 

@@ -4,7 +4,7 @@ use std::{error::Error, sync::Once};
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
-use crate::queue::QueueError;
+use crate::queue::{Cause, QueueError};
 
 const INVALID_RECEIPT: &str = "ReceiptHandleIsInvalid";
 
@@ -12,12 +12,42 @@ const INVALID_RECEIPT: &str = "ReceiptHandleIsInvalid";
 pub(super) fn told<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug + 'static>(
     error: &SdkError<E, R>,
 ) -> QueueError {
-    match error.as_service_error() {
-        Some(refused) => {
-            let code = refused.code().unwrap_or("an error without a code");
-            QueueError(format!("SQS answered {code}: {}", refused.message().unwrap_or_default()))
-        }
-        None => QueueError(format!("SQS cannot be asked: {}", chain(error))),
+    let (told, is_settings) = if let Some(refused) = error.as_service_error() {
+        let code = refused.code().unwrap_or("an error without a code");
+        let message = refused.message().unwrap_or_default();
+        (format!("SQS answered {code}: {message}"), is_settings(code))
+    } else {
+        (format!("SQS cannot be asked: {}", chain(error)), is_unasked(error))
+    };
+    QueueError::of(told).because(if is_settings { Cause::Settings } else { Cause::Passing })
+}
+
+/// Whether the code says that there is no such queue, or no right to use it.
+fn is_settings(code: &str) -> bool {
+    const CODES: [&str; 13] = [
+        "NonExistentQueue",
+        "QueueDoesNotExist",
+        "InvalidAddress",
+        "AccessDenied",
+        "AccessDeniedException",
+        "KmsAccessDenied",
+        "KmsDisabled",
+        "KmsNotFound",
+        "InvalidClientTokenId",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+        "OptInRequired",
+    ];
+    CODES.contains(&name(code))
+}
+
+/// Whether no request could be made, for want of credentials or a region for instance.
+fn is_unasked<E, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_other() || failure.is_user(),
+        _ => false,
     }
 }
 

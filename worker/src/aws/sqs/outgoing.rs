@@ -14,7 +14,7 @@ use super::{tens::Index, text::is_allowed};
 use crate::{
     dead_letter::{Attribute, AttributeValue, Replay},
     job::Namespace,
-    queue::{DeadLetter, Message, NewMessage, QueueError},
+    queue::{Cause, DeadLetter, Message, NewMessage, QueueError},
 };
 
 /// "The maximum is 1,048,576 bytes (1 MiB)", of one message as of a call's all, body and attributes
@@ -41,12 +41,14 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// A new message.
     pub(super) fn new(message: NewMessage) -> Self {
+        let first_seen = (DeadLetter::FIRST_SEEN, message.first_seen.rfc3339());
         Self {
             body: message.body,
             group: message.group,
             delay: message.delay,
-            attributes: [(DeadLetter::FIRST_SEEN, message.first_seen.rfc3339())]
+            attributes: [first_seen]
                 .into_iter()
+                .chain(replay_of(message.replay_of))
                 .chain(namespace(message.namespace.as_ref()))
                 .collect(),
             others: Vec::new(),
@@ -56,7 +58,6 @@ impl Outgoing {
 
     /// A received one anew, after `delay` or as much of it as SQS allows.
     pub(super) fn anew(message: &Message, delay: Duration) -> Self {
-        let replay_of = message.replay_of.map(|epoch| (DeadLetter::REPLAY_OF, epoch.to_string()));
         let first_seen = (DeadLetter::FIRST_SEEN, message.first_seen.rfc3339());
         Self {
             body: message.body.clone(),
@@ -64,7 +65,7 @@ impl Outgoing {
             delay,
             attributes: [first_seen]
                 .into_iter()
-                .chain(replay_of)
+                .chain(replay_of(message.replay_of))
                 .chain(namespace(message.namespace.as_ref()))
                 .collect(),
             others: Vec::new(),
@@ -74,12 +75,12 @@ impl Outgoing {
 
     /// A dead letter's job, with all that its message bore.
     pub(super) fn replay(replay: Replay) -> Self {
-        let replay_of = replay.replay_of.map(|epoch| (DeadLetter::REPLAY_OF, epoch.to_string()));
+        let attributes = replay_of(replay.replay_of).into_iter();
         Self {
             body: replay.body,
             group: replay.group,
             delay: Duration::ZERO,
-            attributes: replay_of.into_iter().chain(namespace(replay.namespace.as_ref())).collect(),
+            attributes: attributes.chain(namespace(replay.namespace.as_ref())).collect(),
             others: replay.others,
             trace: replay.trace,
         }
@@ -104,7 +105,8 @@ impl Outgoing {
         let bytes = self.bytes();
         if bytes > MAX_BYTES {
             let limit = format!("expected at most {MAX_BYTES} bytes with its attributes");
-            return Err(QueueError(format!("{limit}, found {bytes}")));
+            let error = QueueError::of(format!("{limit}, found {bytes}"));
+            return Err(error.because(Cause::Message));
         }
         let own_id = is_fifo.then(|| Uuid::new_v4().to_string());
         let mut request = SendMessageBatchRequestEntry::builder()
@@ -134,6 +136,10 @@ impl Outgoing {
     }
 }
 
+fn replay_of(epoch: Option<u64>) -> Option<(&'static str, String)> {
+    epoch.map(|epoch| (DeadLetter::REPLAY_OF, epoch.to_string()))
+}
+
 fn namespace(namespace: Option<&Namespace>) -> Option<(&'static str, String)> {
     namespace.map(|namespace| (DeadLetter::NAMESPACE, namespace.as_str().to_owned()))
 }
@@ -160,7 +166,8 @@ fn text(body: &[u8]) -> Result<&str, QueueError> {
         },
         Err(error) => format!("no UTF-8 at byte {}", error.valid_up_to()),
     };
-    Err(QueueError(format!("expected a text of characters that SQS takes, found {found}")))
+    let expected = "expected a text of characters that SQS takes";
+    Err(QueueError::of(format!("{expected}, found {found}")).because(Cause::Message))
 }
 
 /// SQS counts in seconds: never less than was asked for.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     SqsQueue, failure, is_fifo,
     outgoing::{Entry, MAX_BYTES, Outgoing},
-    tens::{Answers, Index, TEN, call_at_once, call_in_turn},
+    tens::{Answers, Index, NO_ANSWER, TEN, call_at_once, call_in_turn},
 };
 use crate::queue::QueueError;
 
@@ -18,7 +18,7 @@ impl SqsQueue {
         outgoing: Vec<Outgoing>,
     ) -> Result<Vec<String>, QueueError> {
         let entry = |(index, outgoing): (Index, Outgoing)| {
-            let told = |error: QueueError| QueueError(format!("message {index}: {}", error.0));
+            let told = |error: QueueError| error.under(&format!("message {index}"));
             outgoing.into_entry(is_fifo(queue_url)).map_err(told)
         };
         let entries = outgoing.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
@@ -45,7 +45,7 @@ impl SqsQueue {
         }
         let count = sendable.len();
         let mut sent = self.send_entries(queue_url, sendable).await.each(count).into_iter();
-        let no_answer = || Err(QueueError("an entry has no answer".to_owned()));
+        let no_answer = || Err(QueueError::of(NO_ANSWER));
         let answer = |judged: Result<(), QueueError>| match judged {
             Ok(()) => sent.next().unwrap_or_else(no_answer),
             Err(error) => Err(error),

@@ -7,10 +7,16 @@ use aws_sdk_sqs::types::BatchResultErrorEntry;
 use tokio::task::JoinSet;
 
 use super::failure::{is_stale, warn_if_foreign};
-use crate::{queue::QueueError, retry::Backoff};
+use crate::{
+    queue::{Cause, QueueError},
+    retry::Backoff,
+};
 
 /// "the maximum number of entries per request" (`SendMessageBatch` and its like, API reference).
 pub(super) const TEN: usize = 10;
+
+/// What is said where SQS says nothing.
+pub(super) const NO_ANSWER: &str = "an entry has no answer";
 
 /// Tries of one entry, each of which is tried again by the client as a whole request.
 const TRIES: u32 = 5;
@@ -57,18 +63,14 @@ impl<T> Answers<T> {
 
     /// The whole call failed.
     pub(super) fn all_refused(indexes: &[Index], error: &QueueError) -> Self {
-        let refusal = |&index| Refusal {
-            index,
-            code: String::new(),
-            why: QueueError(error.0.clone()),
-            may_pass: false,
-        };
+        let refusal =
+            |&index| Refusal { index, code: String::new(), why: error.clone(), may_pass: false };
         Self { done: Vec::new(), refused: indexes.iter().map(refusal).collect() }
     }
 
     /// The answers of `count` entries, one each.
     pub(super) fn each(self, count: usize) -> Vec<Result<T, QueueError>> {
-        let none = || Err(QueueError("an entry has no answer".to_owned()));
+        let none = || Err(QueueError::of(NO_ANSWER));
         let mut each: Vec<_> = (0..count).map(|_| none()).collect();
         let refused = self.refused.into_iter().map(|refusal| (refusal.index, Err(refusal.why)));
         let done = self.done.into_iter().map(|(index, done)| (index, Ok(done)));
@@ -83,8 +85,9 @@ impl<T> Answers<T> {
     /// What is missing of `count` answers, if anything.
     pub(super) fn error(&self, count: usize) -> Option<QueueError> {
         let missing = count.saturating_sub(self.done.len());
-        let why = self.refused.first().map_or("an entry has no answer", |refusal| &refusal.why.0);
-        (missing > 0).then(|| QueueError(format!("{missing} of {count} messages: {why}")))
+        let first = self.refused.first().map(|refusal| refusal.why.clone());
+        let why = first.unwrap_or_else(|| QueueError::of(NO_ANSWER));
+        (missing > 0).then(|| why.under(&format!("{missing} of {count} messages")))
     }
 
     fn add(&mut self, other: Self) {
@@ -106,10 +109,11 @@ impl Answers<()> {
 impl Refusal {
     fn new(entry: &BatchResultErrorEntry) -> Option<Self> {
         let why = format!("SQS answered {}: {}", entry.code, entry.message().unwrap_or_default());
+        let cause = if entry.sender_fault { Cause::Message } else { Cause::Passing };
         Some(Self {
             index: entry.id.parse().ok()?,
             code: entry.code.clone(),
-            why: QueueError(why),
+            why: QueueError::of(why).because(cause),
             may_pass: !entry.sender_fault,
         })
     }

@@ -45,8 +45,7 @@ pub(super) enum Fate {
 /// A job to be sent.
 pub(super) struct Ready {
     pub(super) line: u64,
-    pub(super) id: JobId,
-    pub(super) group: Option<String>,
+    pub(super) job: Box<Job>,
     pub(super) body: Bytes,
 }
 
@@ -153,8 +152,7 @@ impl Drafts {
             None => self.used.insert(job.id().clone(), (line, job.payload_hash())),
         };
         self.next_index += 1;
-        let group = job.tenant().map(|tenant| tenant.as_str().to_owned());
-        Ok(Fate::Ready(Ready { line, id: job.id().clone(), group, body }))
+        Ok(Fate::Ready(Ready { line, job: Box::new(job), body }))
     }
 
     /// Made of what is called, and of how many call the same before it.

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use reqwest::StatusCode;
 use serde::Serialize;
@@ -26,7 +26,6 @@ use crate::{
     held,
     job::{Job, JobId, JobKey, PayloadHash},
     lease::{Decision, Ledger},
-    queue::Queue,
     sweep::Desk,
 };
 
@@ -35,7 +34,7 @@ use crate::{
 /// The ledger keeps no inputs, so the job comes along. It may differ from what was sent first. A failed or a cancelled
 /// job can be run again like that, too.
 #[derive(Debug, clap::Args)]
-pub(super) struct Retry {
+pub(in crate::cli) struct Retry {
     #[command(flatten)]
     of: Of,
 
@@ -46,7 +45,7 @@ pub(super) struct Retry {
 
 /// Gives a held job up: the call did not do what it should. Its callback is told. Exit code 1: it is not held.
 #[derive(Debug, clap::Args)]
-pub(super) struct Fail {
+pub(in crate::cli) struct Fail {
     #[command(flatten)]
     of: Of,
 
@@ -57,7 +56,7 @@ pub(super) struct Fail {
 
 /// Says how the call of a held job ended. Its callback is told. Exit code 1: it is not held.
 #[derive(Debug, clap::Args)]
-pub(super) struct Succeed {
+pub(in crate::cli) struct Succeed {
     #[command(flatten)]
     of: Of,
 
@@ -110,6 +109,12 @@ struct Known {
 #[derive(Serialize)]
 struct Entry<'a> {
     action: &'static str,
+    /// Whose job it is; a server knows that by the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    /// Which server was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
     job_id: &'a str,
     tool: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,9 +125,11 @@ struct Entry<'a> {
 
 /// Runs `held retry`.
 pub(super) async fn retry(args: Retry) -> anyhow::Result<ExitCode> {
-    let body = job_text(&args.of.id, &read(&args.job)?)
-        .with_context(|| format!("{}: the job", args.job.display()))?;
-    let job = Job::parse(&body).map_err(|invalid| invalid.error())?;
+    let id = &args.of.id;
+    let body = held::with_id(id, read(&args.job)?.into());
+    let place = || format!("{}: the job", args.job.display());
+    let job = Job::parse(&body).map_err(|invalid| invalid.error()).with_context(place)?;
+    ensure!(job.id() == id, "{}: id: expected {id}, or none, found {}", place(), job.id());
     args.of.carry_out(Verdict::Retry(Box::new(job), body)).await
 }
 
@@ -149,20 +156,6 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         return Ok(bytes);
     }
     fs::read(path).with_context(|| format!("{}: it cannot be read", path.display()))
-}
-
-/// The job's text with its id.
-fn job_text(id: &JobId, text: &[u8]) -> anyhow::Result<Bytes> {
-    let mut job: serde_json::Map<String, Value> =
-        serde_json::from_slice(text).context("expected a JSON object")?;
-    match job.get("id") {
-        None => {
-            job.insert("id".to_owned(), id.as_str().into());
-            Ok(Value::from(job).to_string().into())
-        }
-        Some(other) if other == id.as_str() => Ok(text.to_vec().into()),
-        Some(_) => bail!("id: expected {id}, or none"),
-    }
 }
 
 impl Verdict {
@@ -207,7 +200,7 @@ impl Of {
         if let Some(known) = known(&world, &self.id).await?
             && verdict.fits(&known.job)
         {
-            let entry = Entry::new(&self.id, &verdict, &known);
+            let entry = Entry::new(&world, &self.id, &verdict, &known)?;
             audit.append(Clock::system().now(), &[entry])?;
         }
         let told = match &world {
@@ -236,18 +229,31 @@ impl Of {
 }
 
 impl<'a> Entry<'a> {
-    fn new(id: &'a JobId, verdict: &Verdict, known: &'a Known) -> Self {
+    fn new(
+        world: &World,
+        id: &'a JobId,
+        verdict: &Verdict,
+        known: &'a Known,
+    ) -> anyhow::Result<Self> {
+        let (namespace, server) = match world {
+            World::File(store) => (Some(store.policy()?.namespace.as_str().to_owned()), None),
+            #[cfg(feature = "aws")]
+            World::Aws(store) => (Some(store.policy()?.namespace.as_str().to_owned()), None),
+            World::Server(client) => (None, Some(client.base().to_string())),
+        };
         let after = match verdict {
             Verdict::Retry(job, _) => Some(job.payload_hash().to_string()),
             Verdict::Fail(_) | Verdict::Succeed(_) => None,
         };
-        Self {
+        Ok(Self {
             action: verdict.action(),
+            namespace,
+            server,
             job_id: id.as_str(),
             tool: known.job["tool"].as_str(),
             payload_hash_before: known.payload_hash.map(|hash| hash.to_string()),
             payload_hash_after: after,
-        }
+        })
     }
 }
 
@@ -299,12 +305,8 @@ async fn in_store<S: Store>(store: &S, id: &JobId, verdict: &Verdict) -> anyhow:
     let decided = match verdict {
         Verdict::Retry(job, body) => {
             let queue = store.queue()?;
-            let freed = held::free(&desk.ledger, key, job, now).await?;
-            if freed.is_ok() {
-                let message = held::message(&desk.policy.namespace, job, body.clone(), now);
-                queue.send(vec![message]).await?;
-            }
-            freed
+            let job = (&**job, body.clone());
+            held::run_again((&desk.ledger, &queue), &desk.policy.namespace, job, now).await?
         }
         Verdict::Fail(message) => {
             let given_up = held::given_up(message.clone());

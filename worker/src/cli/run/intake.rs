@@ -8,7 +8,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -133,14 +132,9 @@ impl Intake {
     }
 
     fn message(&self, job: &Job, body: Bytes) -> NewMessage {
-        NewMessage {
-            namespace: None,
-            job: None,
-            body,
-            group: job.tenant().map(ToString::to_string),
-            first_seen: self.environment.clock.now(),
-            delay: Duration::ZERO,
-        }
+        let (namespace, now) = (&self.environment.policy.namespace, self.environment.clock.now());
+        // Nobody looks for a job in a queue of one's own.
+        NewMessage { namespace: None, job: None, ..NewMessage::of(namespace, job, body, now) }
     }
 
     fn send(&self, group: &mut Group, admitted: &Admitted, runtime: &Handle) -> anyhow::Result<()> {

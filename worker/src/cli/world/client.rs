@@ -2,14 +2,16 @@
 //! the server cannot be reached, is busy, or asks for a pause.
 
 use std::{
+    error::Error,
     fs,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{
-    Method, RequestBuilder, StatusCode,
+    Method, RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +25,7 @@ use crate::{
     config::{ClientKey, ClientSettings},
     http,
     retry::{Backoff, retry_after},
+    trace,
 };
 
 /// Longer than a server takes for an answer, 29 s.
@@ -30,6 +33,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// For how long a request is made again.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same for a server that nothing was heard of yet: most likely its address is wrong, or it does not run.
+const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The pause before that, where the server names none.
 const PAUSE: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
@@ -43,6 +49,10 @@ pub(in crate::cli) struct Client {
     base: Url,
     /// A hash of the key.
     caller: String,
+    /// It answered once.
+    was_reached: AtomicBool,
+    /// Somebody was told that it is waited for.
+    was_told: AtomicBool,
 }
 
 /// Why a server did not do what it was asked for.
@@ -55,8 +65,10 @@ pub(in crate::cli) enum Refused {
     #[error("the server answered {status}, and no document: is --api its address?")]
     Unreadable { status: StatusCode },
     /// It could not be reached.
-    #[error("the server cannot be reached: {0}")]
-    Unreachable(String),
+    #[error(
+        "{server}: the server cannot be reached: {why}; does it run, and is that its address (--api)?"
+    )]
+    Unreachable { server: Url, why: String },
 }
 
 fn code(document: &Value) -> &str {
@@ -76,7 +88,7 @@ impl Refused {
 
     fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            Self::Unreachable { .. } => true,
             Self::Problem { status, .. } | Self::Unreadable { status } => matches!(
                 *status,
                 StatusCode::TOO_MANY_REQUESTS
@@ -109,7 +121,8 @@ impl Client {
         let builder = http::builder(4).map_err(anyhow::Error::msg)?;
         let builder = builder.default_headers(headers).timeout(ANSWERS_WITHIN);
         let http = http::build(builder).map_err(anyhow::Error::msg)?;
-        Ok(Self { http, base: settings.url, caller })
+        let (was_reached, was_told) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { http, base: settings.url, caller, was_reached, was_told })
     }
 
     /// Where it is.
@@ -139,7 +152,7 @@ impl Client {
 
     /// Sends what must not be sent twice.
     pub(in crate::cli) async fn post_once(&self, path: &str, body: &str) -> Result<Value, Refused> {
-        answer(self.json(path, body)).await.map_err(|failed| failed.why)
+        self.ask(self.json(path, body)).await.map_err(|failed| failed.why)
     }
 
     fn json(&self, path: &str, body: &str) -> RequestBuilder {
@@ -149,25 +162,72 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let base = self.base.as_str().trim_end_matches('/');
-        self.http.request(method, format!("{base}{path}"))
+        let request = self.http.request(method, format!("{base}{path}"));
+        match trace::current() {
+            Some(context) => request.header("traceparent", context.to_string()),
+            None => request,
+        }
     }
 
     async fn patiently(&self, request: impl Fn() -> RequestBuilder) -> Result<Value, Refused> {
         let began = Instant::now();
         let mut tries = 0;
         loop {
-            let failed = match answer(request()).await {
+            let failed = match self.ask(request()).await {
                 Ok(document) => return Ok(document),
                 Err(failed) => failed,
             };
             tries += 1;
             let pause = PAUSE.delay(tries, fastrand::f64());
             let pause = failed.again_after.unwrap_or(pause);
-            if !failed.why.may_pass() || began.elapsed() + pause > PATIENCE {
+            let patience = self.patience();
+            if !failed.why.may_pass() || began.elapsed() + pause > patience {
                 return Err(failed.why);
+            }
+            if !self.was_told.swap(true, Ordering::Relaxed) {
+                let patience_s = patience.as_secs();
+                eprintln!("{}; it is asked again for up to {patience_s} s", failed.why);
             }
             sleep(pause).await;
         }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.was_reached.load(Ordering::Relaxed) { PATIENCE } else { FIRST_PATIENCE }
+    }
+
+    /// One try.
+    async fn ask(&self, request: RequestBuilder) -> Result<Value, Failed> {
+        let response =
+            request.send().await.map_err(|error| self.unreachable(&error.without_url()))?;
+        self.was_reached.store(true, Ordering::Relaxed);
+        let (status, again_after) = (response.status(), pause(response.headers()));
+        let why = match serde_json::from_slice::<Value>(&self.body(response).await?) {
+            Ok(document) if status.is_success() => return Ok(document),
+            Ok(document) if document.is_object() => {
+                Refused::Problem { status, document: Box::new(document) }
+            }
+            _ => Refused::Unreadable { status },
+        };
+        Err(Failed { why, again_after })
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failed> {
+        let mut body = Vec::new();
+        let unreachable = |error: reqwest::Error| self.unreachable(&error.without_url());
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_ANSWER_BYTES {
+                let why = format!("its answer has more than {MAX_ANSWER_BYTES} bytes");
+                return Err(self.unreachable(&*Box::<dyn Error>::from(why)));
+            }
+        }
+        Ok(body)
+    }
+
+    fn unreachable(&self, error: &dyn Error) -> Failed {
+        let (server, why) = (self.base.clone(), with_causes(error));
+        Failed { why: Refused::Unreachable { server, why }, again_after: None }
     }
 }
 
@@ -185,38 +245,12 @@ fn read(key: ClientKey) -> anyhow::Result<SecretString> {
     }
 }
 
-async fn answer(request: RequestBuilder) -> Result<Value, Failed> {
-    let unreachable = |error: reqwest::Error| {
-        let why = Refused::Unreachable(with_causes(&error.without_url()));
-        Failed { why, again_after: None }
-    };
-    let mut response = request.send().await.map_err(unreachable)?;
-    let status = response.status();
-    let again_after = pause(response.headers());
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER_BYTES {
-            let why = format!("its answer has more than {MAX_ANSWER_BYTES} bytes");
-            return Err(Failed { why: Refused::Unreachable(why), again_after: None });
-        }
-    }
-    let why = match serde_json::from_slice::<Value>(&body) {
-        Ok(document) if status.is_success() => return Ok(document),
-        Ok(document) if document.is_object() => {
-            Refused::Problem { status, document: Box::new(document) }
-        }
-        _ => Refused::Unreadable { status },
-    };
-    Err(Failed { why, again_after })
-}
-
 fn pause(headers: &HeaderMap) -> Option<Duration> {
     let asked = headers.get(RETRY_AFTER)?.to_str().ok()?;
     retry_after(asked, Clock::system().now(), ANSWERS_WITHIN)
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {

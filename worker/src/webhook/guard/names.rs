@@ -18,8 +18,9 @@ const KEPT: Duration = Duration::from_secs(30);
 /// How long no answer is: a thousand jobs do not ask for the same name one after another.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
-/// Names above which those are forgotten whose answers are not believed any more.
-const NAMES_KEPT: usize = 256;
+/// The most names that are kept, beside those that somebody is asking for: each takes some 400 bytes at
+/// most, and one that is forgotten costs a look-up more.
+const NAMES_KEPT: usize = 1_024;
 
 /// Where a name leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,21 +78,56 @@ impl Names {
     fn answered(&self, host: &str) -> Arc<Answered> {
         let mut names = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= NAMES_KEPT && !names.contains_key(host) {
-            names.retain(|_, answered| is_wanted(answered));
+            names.retain(|_, answered| is_asked(answered) || is_believed(answered));
+            if names.len() >= NAMES_KEPT {
+                names.retain(|_, answered| is_asked(answered));
+            }
         }
         Arc::clone(names.entry(host.to_owned()).or_default())
     }
 }
 
-/// Somebody asks for it, or its answer is still believed.
-fn is_wanted(answered: &Arc<Answered>) -> bool {
-    let is_asked = Arc::strong_count(answered) > 1;
+/// Somebody asks for it now.
+fn is_asked(answered: &Arc<Answered>) -> bool {
+    Arc::strong_count(answered) > 1
+}
+
+fn is_believed(answered: &Arc<Answered>) -> bool {
     let until = answered.try_lock().ok().and_then(|answer| *answer).map(|(_, until)| until);
-    is_asked || until.is_some_and(|until| Instant::now() < until)
+    until.is_some_and(|until| Instant::now() < until)
 }
 
 impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Names").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::Future, io, net::SocketAddr, pin::Pin};
+
+    use super::*;
+
+    /// Knows every name.
+    struct Everywhere;
+
+    impl Lookup for Everywhere {
+        fn addresses(
+            &self,
+            _: String,
+        ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> {
+            Box::pin(async { Ok(vec![([192, 31, 196, 1], 0).into()]) })
+        }
+    }
+
+    #[tokio::test]
+    async fn names_are_bounded_though_all_answers_are_still_believed() {
+        let names = Names::new(Arc::new(Everywhere), Duration::from_secs(1));
+        for number in 0..3 * NAMES_KEPT {
+            assert_eq!(names.leads(&format!("host-{number}.example.com")).await, Leads::Public);
+        }
+        let kept = names.answered.lock().expect("nobody panics with it").len();
+        assert!((1..=NAMES_KEPT).contains(&kept), "{kept}");
     }
 }

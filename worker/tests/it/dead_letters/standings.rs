@@ -122,6 +122,19 @@ async fn two_letters_of_one_job_are_one_replay() {
 }
 
 #[tokio::test]
+async fn two_letters_of_a_job_whose_callback_is_owed_are_planned_as_they_are_done() {
+    let Some(yard) = FileYard::open().await else { return };
+    let rig = Rig::new(yard).await;
+    rig.fill(&[(Kind::DoneUntold, 1)]).await;
+    rig.yard.bury(vec![rig.letter(Kind::DoneUntold, 0)]).await;
+    let plan = rig.plan(&[]).await;
+    assert_eq!(plan["actions"], json!({"replay": 0, "tell": 1, "drop": 0, "leave": 1}));
+    let ended = rig.apply(&[]).finish().await;
+    let done: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
+    assert_eq!((&done["told"], &done["left"]), (&json!(1), &json!({"repeated": 1})), "{done}");
+}
+
+#[tokio::test]
 async fn a_letter_of_another_namespace_stays_one_and_a_change_may_make_a_job() {
     let Some(yard) = FileYard::open().await else { return };
     let rig = Rig::new(yard).await;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::DynamoStore;
-use crate::lease_helpers::{START, Store, TestJob, completed, usage};
+use crate::lease_helpers::{START, Store, TestJob, completed, failed, usage};
 
 const CALLBACK: &str = "https://n8n.example.com/";
 
@@ -132,7 +132,7 @@ async fn a_longer_result_is_compressed_and_the_item_stays_in_one_unit() {
 }
 
 #[tokio::test]
-async fn what_just_fits_an_item_is_kept_there_and_leaves_room_for_the_longest_callback() {
+async fn what_just_fits_an_item_leaves_room_for_the_longest_callback_and_metadata() {
     let Some(store) = DynamoStore::open().await else { return };
     let job = TestJob::new("a");
     let result = noise(375 * 1024);
@@ -140,7 +140,8 @@ async fn what_just_fits_an_item_is_kept_there_and_leaves_room_for_the_longest_ca
     assert_eq!(place(&store, &job).await.0, "result_zstd");
 
     let longest = format!("https://n8n.example.com/{}", "x".repeat(2024));
-    let answer = store.worker().claim(job.callback(&longest).claim()).await;
+    let job = job.callback(&longest).metadata("m".repeat(8_000).into());
+    let answer = store.worker().claim(job.claim()).await;
 
     let Claim::Finished(record) = answer else { panic!("it is done") };
     assert_eq!(record.callback.expect("a callback").state, CallbackState::Pending);
@@ -149,7 +150,7 @@ async fn what_just_fits_an_item_is_kept_there_and_leaves_room_for_the_longest_ca
 #[tokio::test]
 async fn without_a_bucket_a_result_that_does_not_fit_fails_the_job_and_keeps_its_cost() {
     let Some(store) = DynamoStore::open().await else { return };
-    for kilobytes in [377, 401, 2000] {
+    for kilobytes in [387, 401, 2000] {
         let job = TestJob::new(&format!("job-{kilobytes}")).callback(CALLBACK);
         let State::Failed(error) = finish(&store, &job, noise(kilobytes * 1024)).await else {
             panic!("{kilobytes} KB do not fit")
@@ -158,6 +159,25 @@ async fn without_a_bucket_a_result_that_does_not_fit_fails_the_job_and_keeps_its
         let record = store.worker().record(&job).await;
         assert_eq!((record.usage, record.dead_letter), (usage(), DeadLetterState::Pending));
     }
+}
+
+#[tokio::test]
+async fn the_ends_a_job_was_brought_back_from_leave_less_room_for_its_result() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    let job = TestJob::new("a").callback(CALLBACK).metadata("m".repeat(8_000).into());
+    for epoch in 1..=6 {
+        let lease = worker.own(job.claim()).await;
+        worker.save(&lease, failed("no"), START).await;
+        worker.decide(job.key(), job.replay(epoch), START).await.expect("it has failed");
+    }
+
+    // Fits, of a job without a past.
+    let State::Failed(error) = finish(&store, &job, noise(375 * 1024)).await else {
+        panic!("the item would be too large")
+    };
+
+    assert_eq!(error.code, "result_too_large");
 }
 
 #[tokio::test]

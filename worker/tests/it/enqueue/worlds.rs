@@ -1,7 +1,7 @@
 //! A queue in a file, in SQS, behind a server; and the other commands on AWS.
 
 use mcp_batch::aws::{clients::Clients, dynamo::create_table};
-use mcp_batch_testkit::{AwsProxy, FakeLlm, MiniStack, Receiver};
+use mcp_batch_testkit::{AwsProxy, FakeLlm, Fault, MiniStack, Receiver, Rule};
 use serde_json::{Value, json};
 
 use crate::{
@@ -41,7 +41,7 @@ impl World {
     }
 
     async fn of(kind: Kind) -> Self {
-        Self { folder: Folder::new(), llm: FakeLlm::start().await, kind }
+        Self { folder: Folder::new(), llm: FakeLlm::builder().record(true).start().await, kind }
     }
 
     pub(super) async fn aws() -> Option<Self> {
@@ -179,6 +179,33 @@ async fn a_job_that_sqs_has_no_room_for_is_named_and_the_others_sent() {
         (&2.into(), &1.into(), &1.into())
     );
     assert_eq!(sent["refused_lines"][0]["line"], 2);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_there_or_must_not_be_used_is_named_at_once() {
+    let Some(world) = World::aws().await else { return };
+    let Kind::Aws(aws) = &world.kind else { return };
+    world.folder.jobs(&[summarize("a", "One.")]);
+    let enqueue = |url: &str| {
+        let run = world.folder.command("enqueue");
+        let run = aws.proxy.env().into_iter().fold(run, |run, (k, v)| run.env(k, &v));
+        run.args(["jobs.jsonl", "--queue-url", url])
+    };
+    let nowhere = format!("{}-of-nobody", aws.queue_url);
+    let missing = enqueue(&nowhere).finish().await;
+    assert_eq!(world.requests("SendMessageBatch"), Some(1), "it is not asked again");
+    aws.proxy.rule(Rule::before("SendMessageBatch").fail(Fault::Refused(403, "AccessDenied")));
+    let denied = enqueue(&aws.queue_url).finish().await;
+    assert_eq!(world.requests("SendMessageBatch"), Some(2));
+    for (ended, url, why) in
+        [(missing, &nowhere, "NonExistentQueue"), (denied, &aws.queue_url, "AccessDenied")]
+    {
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{ended:?}");
+        let told = ended.stderr;
+        assert!(told.contains(why) || told.contains("QueueDoesNotExist"), "{told}");
+        assert!(told.contains(&**url) && told.contains("sqs:SendMessage"), "{told}");
+    }
+    assert!(!world.folder.path("jobs.jsonl.journal").exists());
 }
 
 #[tokio::test]

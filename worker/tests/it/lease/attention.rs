@@ -259,3 +259,41 @@ pub(super) async fn a_batch_tells_each_job_as_it_was_counted_whatever_was_decide
     let live: Vec<_> = worker.counted("batch").await.iter().map(member_data).collect();
     assert_eq!(live, later, "who asks is told how it stands");
 }
+
+pub(super) async fn what_was_told_of_a_job_stays_whatever_comes_with_a_later_message<S: Store>(
+    store: S,
+) {
+    let worker = store.worker();
+    let later = json!({"row": 7});
+    // Counted in the transaction of its end, or with its place after it had ended alone.
+    let (member, alone) = (TestJob::new("member"), TestJob::new("alone"));
+    complete(&worker, &member.clone().member_of("batch", 0, 2)).await;
+    complete(&worker, &alone).await;
+    worker.claim(alone.clone().member_of("batch", 1, 2).claim()).await;
+    let first = told_of(&worker, "batch").await;
+    assert_eq!(first.len(), 2);
+    for (index, job) in [(0, &member), (1, &alone)] {
+        let job = job.clone().metadata(later.clone());
+        worker.claim(job.clone().member_of("batch", index, 2).claim()).await;
+        worker.claim(job.clone().member_of("other", index, 2).claim()).await;
+        worker.claim(job.callback(URL).claim()).await;
+        assert_eq!(told_of(&worker, "batch").await, first);
+    }
+    assert!(worker.batch("other").await.is_complete());
+
+    let job = TestJob::new("called");
+    let record = complete(&worker, &job.clone().callback(URL)).await;
+    let told = Event::of_job(&record).expect("an outcome");
+    let url = "https://n8n.example.com/webhook/other";
+    worker.claim(job.clone().metadata(later.clone()).callback(url).claim()).await;
+    worker.claim(job.clone().metadata(later.clone()).member_of("third", 0, 1).claim()).await;
+    let again = Event::of_job(&worker.record(&job).await).expect("an outcome");
+    assert_eq!((&again.id, &again.body), (&told.id, &told.body));
+
+    // A run that nobody asked for by a batch or a callback keeps what another message brought.
+    let job = TestJob::new("released");
+    let lease = worker.own(job.clone().metadata(later.clone()).member("fourth", 0).claim()).await;
+    worker.save(&lease, released("once"), START).await;
+    complete(&worker, &job).await;
+    assert_eq!(told_of(&worker, "fourth").await[0]["metadata"], later);
+}

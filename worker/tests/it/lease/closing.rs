@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcp_batch::{
     clock::UnixMs,
     error::JobError,
-    fan_in::CloseRefusal,
+    fan_in::{CancelRefusal, CloseRefusal},
     lease::{CallbackSlot, Claim, DeadLetterState, Delivery, Ledger, Mark, State, Usage},
 };
 use serde_json::json;
@@ -165,7 +165,7 @@ pub(super) async fn another_callback_is_another_batchs<S: Store>(store: S) {
 
 pub(super) async fn what_has_not_started_of_a_cancelled_batch_is_cancelled<S: Store>(store: S) {
     let worker = store.worker();
-    assert_eq!(worker.cancel_batch("batch").await, None);
+    assert_eq!(worker.cancel_batch("batch").await, Err(CancelRefusal::Unknown));
     let done = TestJob::new("done").member_of("batch", 0, 4);
     complete(&worker, &done).await;
     let running = worker.own(TestJob::new("running").member_of("batch", 1, 4).claim()).await;
@@ -187,6 +187,19 @@ pub(super) async fn what_has_not_started_of_a_cancelled_batch_is_cancelled<S: St
     assert!(matches!(record.state, State::Done(_)), "what began goes on");
     assert!(matches!(worker.claim(done.claim()).await, Claim::Finished(_)));
     assert!(worker.batch("batch").await.is_complete());
+}
+
+pub(super) async fn a_batch_that_is_over_is_not_cancelled<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member_of("complete", 0, 1)).await;
+    complete(&worker, &TestJob::new("b").member_of("expired", 0, 2)).await;
+    worker.take_batch("expired", after_s(EXPIRY_S), after_s(EXPIRY_S)).await.expect("it is due");
+    for id in ["complete", "expired"] {
+        let before = worker.batch(id).await;
+        let refused = worker.cancel_batch(id).await;
+        assert_eq!(refused, Err(CancelRefusal::Over(Box::new(before.clone()))), "{id}");
+        assert_eq!(worker.batch(id).await, before, "{id}");
+    }
 }
 
 pub(super) async fn a_rejected_job_is_counted_once_at_its_place<S: Store>(store: S) {

@@ -31,6 +31,7 @@ pub(super) async fn a_message_comes_with_all_that_was_sent<S: QueueStore>(store:
         group: Some("tenant-1".to_owned()),
         first_seen: UnixMs(START.0 - 1),
         delay: Duration::ZERO,
+        replay_of: Some(3),
     };
     let ids = worker.send(vec![sent]).await;
 
@@ -39,6 +40,7 @@ pub(super) async fn a_message_comes_with_all_that_was_sent<S: QueueStore>(store:
     assert_eq!([received.id], ids[..]);
     assert_eq!((&received.body[..], received.group.as_deref()), (&b"{}"[..], Some("tenant-1")));
     assert_eq!((received.first_seen, received.receive_count), (UnixMs(START.0 - 1), 1));
+    assert_eq!(received.replay_of, Some(3));
     assert_eq!(received.namespace, Some("shop:1".parse().expect("a namespace")));
 }
 

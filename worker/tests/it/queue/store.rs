@@ -151,5 +151,6 @@ pub(crate) fn message(body: impl Into<Vec<u8>>) -> NewMessage {
         group: None,
         first_seen: START,
         delay: Duration::ZERO,
+        replay_of: None,
     }
 }

@@ -4,7 +4,7 @@ use mcp_batch_testkit::{Behaviour, Receiver};
 use serde_json::json;
 
 use super::rig::{Serve, nameless};
-use crate::helpers::{Ended, Run, json_lines, summarize};
+use crate::helpers::{Ended, Folder, Run, closed_port, json_lines, summarize};
 
 impl Serve {
     /// `mcp-batch COMMAND` that asks the file.
@@ -54,7 +54,11 @@ async fn status_batch_and_results_say_the_same_of_a_server_as_of_its_file() {
     let batch = serve.both("batch", ["b", "--watch", "--json"]).await;
     let batch = &json_lines(&batch.stdout)[0];
     assert_eq!((&batch["state"], &batch["callback"]), (&json!("complete"), &json!("sent")));
-    assert_eq!(serve.both("batch", ["none"]).await.code, Some(2));
+    for command in ["batch", "results"] {
+        let unknown = serve.both(command, ["none"]).await;
+        assert_eq!((unknown.code, &*unknown.stdout), (Some(1), ""), "{unknown:?}");
+        assert!(unknown.stderr.contains("batch none: the ledger knows none"), "{unknown:?}");
+    }
 
     let results = serve.both("results", ["b"]).await;
     let results = json_lines(&results.stdout);
@@ -113,6 +117,23 @@ async fn jobs_and_batches_are_cancelled_in_a_file_and_by_a_server() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_over_is_not_cancelled() {
+    let (serve, receiver) = (Serve::start().await, Receiver::start().await);
+    let batch = json!({"id": "b", "callback": receiver.url("/")});
+    let jobs = [nameless("One.")];
+    serve.post("/v1/jobs", &json!({"batch": batch, "jobs": jobs})).await.expect(202);
+    serve.until_ended("b", 1).await;
+
+    assert_eq!(serve.delete("/v1/batches/b").await.problem(409), "batch_state");
+    for run in [serve.of_file("cancel"), serve.of_server("cancel")] {
+        let refused = run.args(["--batch", "b"]).finish().await;
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        assert!(refused.stdout.contains("batch b: complete; it had begun"), "{}", refused.stdout);
+    }
+    assert_eq!(serve.get("/v1/batches/b").await.expect(200)["cancelled"], false);
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_or_refuses_is_named() {
     let keys = ("MCP_BATCH_API_KEYS", "ops:default:read:a-key-of-16-characters");
     let serve = Serve::with(&[keys]).await;
@@ -132,6 +153,27 @@ async fn a_server_that_is_not_there_or_refuses_is_named() {
     let both = serve.of_server("status").args(["a", "--db", "x.db"]).finish().await;
     assert_eq!(both.code, Some(2));
     assert!(both.stderr.contains("--api cannot be used with --db"), "{}", both.stderr);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_run_is_given_up_soon_and_what_is_waited_for_is_said() {
+    let (folder, nobody) = (Folder::new(), closed_port());
+    folder.jobs(&[summarize("a", "One.")]);
+    for command in [["status", "a"], ["enqueue", "jobs.jsonl"]] {
+        let run = folder.command(command[0]).args([command[1], "--api", &nobody]);
+        let ended = run.finish().await;
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{ended:?}");
+        let said: Vec<&str> = ended.stderr.lines().collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("it is asked again for up to 3 s"), "{said:?}");
+        let why = "the server cannot be reached";
+        assert!(said[1].starts_with("error: ") && said[1].contains(why), "{said:?}");
+        assert!(said[1].contains(&nobody) && said[1].contains("(--api)"), "{said:?}");
+    }
+    assert!(!folder.path("jobs.jsonl.journal").exists());
+    let ended = folder.command("status").args(["a", "--api", "notaurl"]).finish().await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.starts_with("error: --api: expected an http"), "{}", ended.stderr);
 }
 
 /// A server that is none of ours: it answers with no document.

@@ -137,6 +137,7 @@ impl Bench {
             group: Some((*group).to_owned()),
             first_seen: Clock::system().now(),
             delay: Duration::ZERO,
+            replay_of: None,
         };
         self.rig.queue().send(jobs.iter().map(message).collect()).await.expect("sent");
     }

@@ -11,11 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use mcp_batch::{
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, UnixMs},
     config::Source,
     error::ErrorClass,
-    job::{Callback, Job},
-    lease::{CallbackSlot, CallbackState, Delivery, Failure, Repeat, State, WhyDead},
+    fan_in::BatchKey,
+    job::{Callback, Job, Namespace},
+    lease::{CallbackSlot, CallbackState, Delivery, Failure, Ledger, Repeat, State, WhyDead},
     secret::Secrets,
     webhook::{Courier, CourierSettings, Event, Lookup},
 };
@@ -305,7 +306,9 @@ async fn a_name_that_cannot_be_looked_up_puts_its_job_off_unpaid_until_it_can() 
     let answer = rig.process(&jobs).await;
     assert_eq!((answer.finished.len(), answer.returned.len(), rig.calls()), (0, 1, 0));
     assert_eq!(rig.returned()[0].code, "callback_name");
-    assert!(rig.record("a").await.is_none(), "nothing was claimed");
+    let record = rig.record("a").await.expect("a record");
+    assert!(matches!(record.state, State::Retry(Some(_))), "{record:?}");
+    assert_eq!(record.attempts, 0);
 
     timeout(LONG, async {
         while rig.calls() == 0 {
@@ -333,4 +336,56 @@ async fn a_job_that_has_ended_is_handed_off_although_its_callbacks_name_cannot_b
     let slot = rig.record("a").await.and_then(|it| it.callback).expect("a callback");
     assert_eq!(slot.callback.host(), "other.example.com");
     assert_eq!((rig.calls(), slot.failures), (1, 1), "that counts as a failed try");
+}
+
+fn batch_key(id: &str) -> BatchKey {
+    BatchKey::of(&Namespace::default(), &id.parse().expect("a batch's id"))
+}
+
+#[tokio::test]
+async fn a_batch_whose_callbacks_name_nobody_knows_is_open_and_can_be_cancelled() {
+    let names = NameServer::start([vec![]]).await;
+    let rig = Rig::finding(By(names.address()));
+    let ledger = &rig.worker.environment().ledger;
+    let jobs = [in_batch("a")];
+    assert_eq!(rig.process(&jobs).await.returned.len(), 1);
+
+    let batch = ledger.batch(batch_key("a")).await.expect("the ledger answers").expect("a batch");
+    assert_eq!((batch.counted, batch.size), (0, Some(2)), "it will be closed at its expires_at");
+    ledger.cancel_batch(batch_key("a")).await.expect("the ledger answers").expect("it is open");
+
+    assert_eq!(rig.process(&jobs).await.finished.len(), 1);
+    let record = rig.record("a").await.expect("a record");
+    assert_eq!((record.state, rig.calls()), (State::Cancelled, 0));
+    let batch = ledger.batch(batch_key("a")).await.expect("the ledger answers").expect("a batch");
+    assert_eq!(batch.counted, 1);
+}
+
+#[tokio::test]
+async fn a_job_whose_callbacks_name_stays_unknown_fails_unpaid_after_its_time() {
+    let names = NameServer::start([vec![]]).await;
+    let rig = Rig::finding(By(names.address()));
+    let jobs = [in_batch("a")];
+    let an_hour_ago = UnixMs(rig.worker.environment().clock.now().0 - 3_600_000);
+    let aged = async || {
+        let mut messages = rig.messages(&jobs).await;
+        messages[0].first_seen = an_hour_ago;
+        rig.work_off(messages, LONG).await
+    };
+    // Who waited that long in the queue is not given up for a name that is unknown for a moment.
+    for _ in 0..7 {
+        assert_eq!(aged().await.returned.len(), 1);
+    }
+    assert!(rig.returned().iter().all(|returned| returned.code == "callback_name"));
+
+    assert_eq!(aged().await.finished.len(), 1);
+
+    let record = rig.record("a").await.expect("a record");
+    let State::Failed(error) = &record.state else { panic!("{record:?}") };
+    assert_eq!((error.class, &*error.code), (ErrorClass::Exhausted, "callback_name"));
+    assert_eq!(error.field.as_deref(), Some("batch.callback"));
+    assert!(error.message.contains("given up 3600 s after"), "{}", error.message);
+    assert_eq!((rig.calls(), record.attempts), (0, 1));
+    let batch = rig.worker.environment().ledger.batch(batch_key("a")).await;
+    assert_eq!(batch.expect("the ledger answers").expect("a batch").counted, 1);
 }
