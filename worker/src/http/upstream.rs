@@ -266,7 +266,7 @@ mod tests {
         for _ in 0..MOST_IDLE + 50 {
             let upstream = upstream.clone();
             calls.spawn(async move {
-                read(upstream.send(call(), TIME).await.expect("an answer")).await
+                read(upstream.send(call(), TIME).await.expect("an answer")).await;
             });
         }
         calls.join_all().await;

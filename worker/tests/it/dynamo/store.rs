@@ -42,7 +42,7 @@ impl DynamoStore {
     pub(super) async fn with_bucket(mut self) -> Self {
         let bucket = MiniStack::unique("results");
         // What is put under no key is the bucket itself.
-        let created = self.clients.objects.put(&bucket, "", Default::default(), &[]);
+        let created = self.clients.objects.put(&bucket, "", Vec::new().into(), &[]);
         created.await.expect("a bucket");
         self.settings.bucket = Some(bucket);
         self

@@ -23,7 +23,7 @@ pub(super) async fn deploy(rig: &Rig, timeout: Duration) {
     let name = MiniStack::unique("mcp-batch");
     let bucket = MiniStack::unique("code");
     // What is put under no key is the bucket itself.
-    objects.put(&bucket, "", Default::default(), &[]).await.expect("a bucket");
+    objects.put(&bucket, "", Vec::new().into(), &[]).await.expect("a bucket");
     let stored = objects.put(&bucket, "function.zip", zipped().into(), &[]);
     stored.await.expect("the code is stored");
 
