@@ -8,7 +8,7 @@ use std::{
 use super::{
     meant::MeantArgs,
     place::{PlaceArgs, at, desk},
-    table::{Columns, as_json, none_meant, remarks, table},
+    table::{Columns, as_json, nothing_of, remarks, table},
 };
 use crate::cli::words::counted;
 use crate::dead_letter::{Edits, survey};
@@ -42,7 +42,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match survey.letters() {
-        0 => eprintln!("{}", none_meant(&survey)),
+        0 => eprintln!("{}", nothing_of(survey.seen)),
         letters => {
             writeln!(out, "{}", table(&survey, &Columns::What))?;
             writeln!(out, "{}.", counted(letters, "dead letter", "dead letters"))?;

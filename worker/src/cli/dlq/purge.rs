@@ -9,7 +9,7 @@ use super::{
     meant::MeantArgs,
     place::{PlaceArgs, at, desk},
     replay::stop_at_signal,
-    table::{Columns, GOES_ON, as_json, none_meant, remarks, row, table, unseen},
+    table::{Columns, GOES_ON, as_json, nothing_of, remarks, row, table, unseen},
 };
 use crate::{
     cli::{SOME_FAILED, responsible::ResponsibleArgs, words::counted},
@@ -69,7 +69,7 @@ impl Args {
             return Ok(());
         }
         match found.letters() {
-            0 => eprintln!("{}", none_meant(found)),
+            0 => eprintln!("{}", nothing_of(found.seen)),
             letters => {
                 writeln!(out, "{}", table(found, &Columns::What))?;
                 let letters = counted(letters, "dead letter", "dead letters");

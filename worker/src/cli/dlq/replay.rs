@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     meant::MeantArgs,
     place::{PlaceArgs, at, desk},
-    table::{Columns, GOES_ON, as_json, none_meant, remarks, row, table, unseen},
+    table::{Columns, GOES_ON, as_json, nothing_of, remarks, row, table, unseen},
 };
 use crate::{
     batch::Stop,
@@ -179,7 +179,7 @@ impl Args {
             return Ok(());
         }
         if plan.letters() == 0 {
-            eprintln!("{}", none_meant(plan));
+            eprintln!("{}", nothing_of(plan.seen));
         } else {
             writeln!(out, "{}", table(plan, &Columns::Plan))?;
             for (action, letters) in actions(plan).as_object().into_iter().flatten() {
@@ -202,7 +202,11 @@ impl Args {
         if self.json {
             return writeln!(out, "{}", serde_json::to_string(done)?);
         }
-        for line in lines(done) {
+        let lines = lines(done);
+        if lines.is_empty() {
+            eprintln!("{}", nothing_of(done.seen));
+        }
+        for line in lines {
             writeln!(out, "{line}")?;
         }
         if let Some(refusal) = &done.refusal {

@@ -86,9 +86,9 @@ pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
     remarks
 }
 
-/// What is said where there is nothing.
-pub(super) fn none_meant(survey: &Survey) -> String {
-    match survey.seen {
+/// What is said where none of so many letters is meant.
+pub(super) fn nothing_of(seen: usize) -> String {
+    match seen {
         0 => "No dead letters.".to_owned(),
         seen => format!("No dead letters that are meant, of {seen} that were looked at."),
     }
