@@ -44,7 +44,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::{self, Level};
+use crate::{
+    config::{self, Source},
+    telemetry::{self, Level},
+};
 
 /// Some jobs failed, or wait.
 const SOME_FAILED: u8 = 1;
@@ -104,31 +107,40 @@ impl Command {
             _ => Level::Warn,
         }
     }
+
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(args) => block_on(run::main(args)),
+            Self::Tools(args) => block_on(tools::main(args)),
+            Self::Call(args) => block_on(call::main(args)),
+            Self::Serve(args) => block_on(serve::main(args)),
+            #[cfg(feature = "aws")]
+            Self::Poll(args) => block_on(poll::main(args)),
+            Self::Enqueue(args) => block_on(enqueue::main(*args)),
+            Self::Status(args) => block_on(status::main(args)),
+            Self::Batch(args) => block_on(batch::main(args)),
+            Self::Results(args) => block_on(results::main(args)),
+            Self::Cancel(args) => block_on(cancel::main(args)),
+            Self::Callbacks(args) => block_on(callbacks::main(args)),
+            Self::Cost(args) => block_on(cost::main(args)),
+            Self::Dlq(args) => block_on(dlq::main(args)),
+            Self::Held(args) => block_on(held::main(*args)),
+            Self::Secret(args) => secret::main(&args),
+            Self::Sweep(args) => block_on(sweep::main(args)),
+            Self::Completions(args) => completions::main(&args),
+        }
+    }
 }
 
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init(cli.command.log_level());
-    let result = match cli.command {
-        Command::Run(args) => block_on(run::main(args)),
-        Command::Tools(args) => block_on(tools::main(args)),
-        Command::Call(args) => block_on(call::main(args)),
-        Command::Serve(args) => block_on(serve::main(args)),
-        #[cfg(feature = "aws")]
-        Command::Poll(args) => block_on(poll::main(args)),
-        Command::Enqueue(args) => block_on(enqueue::main(*args)),
-        Command::Status(args) => block_on(status::main(args)),
-        Command::Batch(args) => block_on(batch::main(args)),
-        Command::Results(args) => block_on(results::main(args)),
-        Command::Cancel(args) => block_on(cancel::main(args)),
-        Command::Callbacks(args) => block_on(callbacks::main(args)),
-        Command::Cost(args) => block_on(cost::main(args)),
-        Command::Dlq(args) => block_on(dlq::main(args)),
-        Command::Held(args) => block_on(held::main(*args)),
-        Command::Secret(args) => secret::main(&args),
-        Command::Sweep(args) => block_on(sweep::main(args)),
-        Command::Completions(args) => completions::main(&args),
+    let result = match config::log_level(&Source::from_env()) {
+        Ok(level) => {
+            telemetry::init(level.unwrap_or(cli.command.log_level()));
+            cli.command.run()
+        }
+        Err(error) => Err(error.into()),
     };
     result.unwrap_or_else(|error| {
         if is_unread(&error) {

@@ -21,7 +21,7 @@ pub use self::{
     key::{BodyHash, JobKey, Namespace, PayloadHash, RequestKey},
     membership::{LONGEST_BATCH, MAX_BATCH_JOBS, Membership},
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
-    text::with_fields,
+    text::{traced, with_fields},
 };
 use self::{fields::Fields, raw::RawJob};
 use crate::{

@@ -70,7 +70,13 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         let (offline, clock) = (args.llm.is_offline(), Clock::system());
         let secrets = Secrets::fixed(source.clone())?;
-        Caller::Catalog(Box::new(setup::catalog(&source, offline, &secrets, &clock)?))
+        Caller::Catalog(Box::new(setup::catalog(
+            &source,
+            offline,
+            &secrets,
+            &clock,
+            setup::to_person,
+        )?))
     };
     let began = Instant::now();
     let mut signals = Signals::new()?;

@@ -25,6 +25,6 @@ pub(super) async fn main(command: Command) -> anyhow::Result<ExitCode> {
         Command::Show(args) => show::main(args).await,
         // Boxed: the others would keep room for it.
         Command::Replay(args) => Box::pin(replay::main(*args)).await,
-        Command::Purge(args) => purge::main(args).await,
+        Command::Purge(args) => Box::pin(purge::main(args)).await,
     }
 }

@@ -25,8 +25,12 @@ use self::{
     rows::{Format, Source},
     send::{Sender, Sent},
 };
-use super::{setup::Signals, world::WorldArgs};
+use super::{
+    setup::{LAST_FLUSH, Signals},
+    world::WorldArgs,
+};
 use crate::{
+    batch::Stop,
     job::{BatchId, Callback, MAX_BATCH_JOBS, ModelName, ToolName},
     pace::Pace,
 };
@@ -125,13 +129,17 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         return report.finish(&args, began.elapsed(), report::How::Judged);
     }
     let world = args.world.open_or_make().await?;
-    let sender = Sender::of(&world)?;
+    let sender = Sender::of(&world, &args.world.source())?;
     let work = journal::Work::of(&judged.digest, &sender.place(), &args.wishes());
     let mut journal = Journal::open(args.journal().as_deref(), &work, args.restart)?;
     report.take_up(journal.so_far());
     let drafts = source.drafts(&Defaults { size: judged.jobs, ..defaults })?;
+    let tracing = tokio::spawn(sender.tracer().clone().flush_until_stopped(Stop::default()));
     let sending = send_all(&args, drafts, &sender, &mut journal, &mut report, judged.jobs);
-    let how = match sending.await {
+    let sent = sending.await;
+    tracing.abort();
+    sender.tracer().flush(LAST_FLUSH).await;
+    let how = match sent {
         Ok(how) => how,
         // Nothing was done: there is nothing to go on with.
         Err(error) if report.so_far().passed == 0 => {

@@ -53,7 +53,13 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         return args.ask(&Client::new(config::client(&source)?)?).await;
     }
     let secrets = Secrets::fixed(source.clone())?;
-    let catalog = setup::catalog(&source, args.llm.is_offline(), &secrets, &Clock::system())?;
+    let catalog = setup::catalog(
+        &source,
+        args.llm.is_offline(),
+        &secrets,
+        &Clock::system(),
+        setup::to_person,
+    )?;
     let (listing, problems) = if args.check {
         catalog.examine().await
     } else {

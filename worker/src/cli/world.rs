@@ -87,7 +87,8 @@ impl WorldArgs {
         }
     }
 
-    fn source(&self) -> Source {
+    /// The settings, with what was typed.
+    pub(super) fn source(&self) -> Source {
         let source = self.server.source(self.ledger.source());
         #[cfg(feature = "aws")]
         let source = source.with("MCP_BATCH_QUEUE_URL", self.queue_url.as_ref());

@@ -211,7 +211,10 @@ impl<P: Ports> Run<'_, P> {
             (State::Retry(Some(error)), Next::Return(after)) => {
                 self.returned(subject.key, error, after).into()
             }
-            _ => self.hand_off(subject, record, End::Fresh(record)).await.into(),
+            _ => {
+                self.settled(record);
+                self.hand_off(subject, record, End::Fresh(record)).await.into()
+            }
         }
     }
 }
