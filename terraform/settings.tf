@@ -38,4 +38,6 @@ locals {
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME",
     "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER",
   ]
+
+  settings = concat(keys(local.settings_by_variable), local.settings_of_module, local.secret_settings, local.further_settings)
 }

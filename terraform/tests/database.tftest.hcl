@@ -9,6 +9,7 @@ variables {
   litellm_enabled = true
   # Terraform 1.11 wants to hear of ephemeral variables in a test, though they have defaults.
   secret_values                 = {}
+  litellm_secret_names          = []
   litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-test", DATABASE_PASSWORD = "pw-that-nobody-must-see" }
   litellm_secret_values_version = 1
 }
@@ -84,6 +85,14 @@ run "litellm_alone_reaches_it" {
       DATABASE_USER    = "litellm"
     }
     error_message = "LiteLLM is told where it is, and speaks TLS."
+  }
+
+  assert {
+    condition = (
+      toset([for entry in jsondecode(aws_ecs_task_definition.litellm[0].container_definitions)[0].environment : entry.name])
+      == setsubtract(local.litellm_environment_names, ["DATABASE_URL"])
+    )
+    error_message = "The names that secrets must not have are those of its environment, and the one that it makes of them."
   }
 
   assert {
