@@ -113,7 +113,7 @@ run "litellm_alone_reaches_it" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.litellm_database[0].alarm_actions == toset([aws_sns_topic.alarms[0].arn]) && aws_cloudwatch_metric_alarm.litellm_database[0].dimensions.DBInstanceIdentifier == "mcp-batch-litellm"
+    condition     = aws_cloudwatch_metric_alarm.this["litellm-database-full"].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.this["litellm-database-full"].dimensions.DBInstanceIdentifier == "mcp-batch-litellm"
     error_message = "A disk that fills is told."
   }
 
@@ -158,7 +158,7 @@ run "as_asked" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.litellm_database) == 0
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 0
     error_message = "alarms_enabled"
   }
 
