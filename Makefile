@@ -21,7 +21,7 @@ e2e:
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo check -p mcp-batch --no-default-features
+	cargo clippy -p mcp-batch --no-default-features -- -D warnings
 	cargo run --quiet -p mcp-batch-n8n-lint
 	@# The Lambda binary knows neither database nor command line.
 	! cargo tree --locked -p mcp-batch-lambda -e normal --prefix none | grep -E '^(rusqlite|clap|indicatif|comfy-table) '

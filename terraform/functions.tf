@@ -7,10 +7,13 @@ locals {
     api    = local.api
   } : role => function if function.enabled }
 
+  has_traces = var.otlp_endpoint != null || var.otlp_to_xray
+
   traces = {
     OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint
-    OTEL_TRACES_SAMPLER         = var.otlp_endpoint == null ? null : "parentbased_traceidratio"
-    OTEL_TRACES_SAMPLER_ARG     = var.otlp_endpoint == null ? null : tostring(var.trace_sample_ratio)
+    MCP_BATCH_XRAY_REGION       = var.otlp_to_xray ? local.region : null
+    OTEL_TRACES_SAMPLER         = local.has_traces ? "parentbased_traceidratio" : null
+    OTEL_TRACES_SAMPLER_ARG     = local.has_traces ? tostring(var.trace_sample_ratio) : null
   }
 
   # An empty variable is as good as none, so none is set.

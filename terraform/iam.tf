@@ -60,6 +60,14 @@ locals {
     Resource = ["*"]
   }]
 
+  # Nor for these.
+  allow_traces = [for _ in range(var.otlp_to_xray ? 1 : 0) : {
+    Sid      = "Traces"
+    Effect   = "Allow"
+    Action   = ["xray:PutSpans", "xray:PutSpansForIndexing", "xray:PutTraceSegments"]
+    Resource = ["*"]
+  }]
+
   vpc_actions = [
     "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
     "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
@@ -118,7 +126,8 @@ locals {
 
   statements = { for role in keys(local.functions) : role => concat(
     [local.allow_ledger, local.allow_secret, local.allow_own_log[role]],
-    local.allow_role[role], local.allow_results, local.allow_key, local.allow_tracing, local.allow_vpc[role],
+    local.allow_role[role], local.allow_results, local.allow_key, local.allow_tracing, local.allow_traces,
+    local.allow_vpc[role],
   ) }
 
   # Nobody else's task or schedule may make its service take a role of ours. Lambda names no source.

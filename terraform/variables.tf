@@ -134,8 +134,20 @@ variable "otlp_endpoint" {
   }
 }
 
+variable "otlp_to_xray" {
+  description = "Whether the functions send OpenTelemetry traces straight to X-Ray, for which the account needs CloudWatch's Transaction Search."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.otlp_to_xray || var.otlp_endpoint == null
+    error_message = "otlp_to_xray: traces go to one place; write otlp_endpoint = null."
+  }
+}
+
 variable "trace_sample_ratio" {
-  description = "The share of invocations whose traces go to otlp_endpoint, from 0 to 1."
+  description = "The share of invocations whose traces go to otlp_endpoint or to X-Ray, from 0 to 1."
   type        = number
   default     = 0.05
   nullable    = false

@@ -214,6 +214,30 @@ run "as_asked" {
   }
 }
 
+run "traces_straight_to_xray" {
+  command = apply
+
+  variables {
+    otlp_to_xray = true
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.this["worker"].environment[0].variables.MCP_BATCH_XRAY_REGION == local.region
+      && aws_lambda_function.this["worker"].environment[0].variables.OTEL_TRACES_SAMPLER_ARG == "0.05"
+      && !contains(keys(aws_lambda_function.this["worker"].environment[0].variables), "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    error_message = "otlp_to_xray"
+  }
+
+  assert {
+    condition = alltrue([for policy in aws_iam_role_policy.function : contains(
+      flatten([for statement in jsondecode(policy.policy).Statement : statement.Action if statement.Sid == "Traces"]), "xray:PutSpans"
+    )])
+    error_message = "otlp_to_xray: each function may send spans."
+  }
+}
+
 run "without_a_sweep" {
   command = plan
 

@@ -6,6 +6,7 @@ pub mod dynamo;
 pub mod secrets;
 pub mod setup;
 pub mod sqs;
+pub(crate) mod xray;
 
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -19,6 +19,7 @@ mod held;
 mod input;
 mod ledger;
 mod metrics;
+mod no_server;
 mod output;
 #[cfg(feature = "aws")]
 mod poll;
@@ -33,6 +34,7 @@ mod status;
 mod store;
 mod sweep;
 mod tools;
+mod words;
 mod world;
 
 use std::{
@@ -42,7 +44,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::{self, Level};
+use crate::{
+    config::{self, Source},
+    telemetry::{self, Level},
+};
 
 /// Some jobs failed, or wait.
 const SOME_FAILED: u8 = 1;
@@ -74,10 +79,19 @@ enum Command {
     Batch(batch::Args),
     Results(results::Args),
     Cancel(cancel::Args),
-    Callbacks(callbacks::Args),
+    /// The callbacks of finished jobs and batches.
+    #[command(subcommand, arg_required_else_help = true)]
+    Callbacks(callbacks::Command),
     Cost(cost::Args),
-    Dlq(dlq::Args),
-    Held(Box<held::Args>),
+    /// Lists, shows, replays and deletes dead letters.
+    ///
+    /// Each is joined with the ledger, which knows where its job stands. Only `replay --apply` and `purge --yes` change
+    /// anything.
+    #[command(subcommand, arg_required_else_help = true)]
+    Dlq(dlq::Command),
+    /// Jobs that wait for a person: a tool that must not be called twice was called, and nobody saw how that ended.
+    #[command(subcommand, arg_required_else_help = true)]
+    Held(Box<held::Command>),
     Secret(secret::Args),
     Sweep(sweep::Args),
     Completions(completions::Args),
@@ -93,31 +107,40 @@ impl Command {
             _ => Level::Warn,
         }
     }
+
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(args) => block_on(run::main(args)),
+            Self::Tools(args) => block_on(tools::main(args)),
+            Self::Call(args) => block_on(call::main(args)),
+            Self::Serve(args) => block_on(serve::main(args)),
+            #[cfg(feature = "aws")]
+            Self::Poll(args) => block_on(poll::main(args)),
+            Self::Enqueue(args) => block_on(enqueue::main(*args)),
+            Self::Status(args) => block_on(status::main(args)),
+            Self::Batch(args) => block_on(batch::main(args)),
+            Self::Results(args) => block_on(results::main(args)),
+            Self::Cancel(args) => block_on(cancel::main(args)),
+            Self::Callbacks(args) => block_on(callbacks::main(args)),
+            Self::Cost(args) => block_on(cost::main(args)),
+            Self::Dlq(args) => block_on(dlq::main(args)),
+            Self::Held(args) => block_on(held::main(*args)),
+            Self::Secret(args) => secret::main(&args),
+            Self::Sweep(args) => block_on(sweep::main(args)),
+            Self::Completions(args) => completions::main(&args),
+        }
+    }
 }
 
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init(cli.command.log_level());
-    let result = match cli.command {
-        Command::Run(args) => block_on(run::main(args)),
-        Command::Tools(args) => block_on(tools::main(args)),
-        Command::Call(args) => block_on(call::main(args)),
-        Command::Serve(args) => block_on(serve::main(args)),
-        #[cfg(feature = "aws")]
-        Command::Poll(args) => block_on(poll::main(args)),
-        Command::Enqueue(args) => block_on(enqueue::main(*args)),
-        Command::Status(args) => block_on(status::main(args)),
-        Command::Batch(args) => block_on(batch::main(args)),
-        Command::Results(args) => block_on(results::main(args)),
-        Command::Cancel(args) => block_on(cancel::main(args)),
-        Command::Callbacks(args) => block_on(callbacks::main(args)),
-        Command::Cost(args) => block_on(cost::main(args)),
-        Command::Dlq(args) => block_on(dlq::main(args)),
-        Command::Held(args) => block_on(held::main(*args)),
-        Command::Secret(args) => secret::main(&args),
-        Command::Sweep(args) => block_on(sweep::main(args)),
-        Command::Completions(args) => completions::main(&args),
+    let result = match config::log_level(&Source::from_env()) {
+        Ok(level) => {
+            telemetry::init(level.unwrap_or(cli.command.log_level()));
+            cli.command.run()
+        }
+        Err(error) => Err(error.into()),
     };
     result.unwrap_or_else(|error| {
         if is_unread(&error) {

@@ -9,6 +9,7 @@ mod client;
 mod connections;
 mod keys;
 mod llm;
+mod log;
 mod policy;
 mod source;
 mod traces;
@@ -27,6 +28,7 @@ pub use self::{
     connections::Connections,
     keys::Keys,
     llm::{llm, required_llm},
+    log::log_level,
     policy::policy,
     source::{ConfigError, Source},
     traces::traces,

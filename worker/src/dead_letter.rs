@@ -11,7 +11,6 @@ mod filter;
 mod journal;
 mod letter;
 mod outlook;
-mod pace;
 mod pass;
 mod purge;
 mod replay;
@@ -28,7 +27,6 @@ pub use self::{
     journal::{Journal, JournalError},
     letter::{Attribute, AttributeValue, Letter, LetterId, Reason, Replay},
     outlook::FailureLimit,
-    pace::Pace,
     purge::{Purged, purge},
     replay::{Asked, Replayed, StoppedBy, replay},
     standing::Standing,

@@ -167,10 +167,7 @@ pub enum Observation<'a> {
         latency: Duration,
     },
     /// The job's worker was lost, and it is another's now.
-    TakenOver {
-        /// It waits for a person instead of being run again.
-        is_held: bool,
-    },
+    TakenOver,
     /// Its tool is called.
     CallBegan,
     /// The call is over, however it ended.
@@ -189,6 +186,8 @@ pub enum Observation<'a> {
         /// How long the receiver took.
         latency: Duration,
     },
+    /// A job came to its end, which is saved: told once, whatever is still owed then.
+    Settled(&'a Record),
     /// A job lies with the dead letters.
     Buried,
     /// Its message needs no more work.
@@ -233,9 +232,11 @@ pub enum Observation<'a> {
 /// How a message ended.
 #[derive(Debug)]
 pub enum End<'a> {
-    /// By a call of its own.
+    /// Its job came to its end by it.
     Fresh(&'a Record),
-    /// By the outcome of an earlier one.
+    /// What its job still owed after an earlier receive was handed off, or left to the queue.
+    HandedOff(&'a Record),
+    /// Its job had ended before, and nothing was run.
     Duplicate(&'a Record),
     /// Without a record: it is no job, or another job has its id.
     Rejected(&'a JobError),
@@ -246,10 +247,12 @@ impl<'a> End<'a> {
     pub(crate) fn error(&self) -> Option<&'a JobError> {
         match self {
             Self::Rejected(error) => Some(error),
-            Self::Fresh(record) | Self::Duplicate(record) => match &record.state {
-                State::Failed(error) | State::Held(error) => Some(error),
-                _ => None,
-            },
+            Self::Fresh(record) | Self::HandedOff(record) | Self::Duplicate(record) => {
+                match &record.state {
+                    State::Failed(error) | State::Held(error) => Some(error),
+                    _ => None,
+                }
+            }
         }
     }
 }

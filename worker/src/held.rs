@@ -90,7 +90,7 @@ pub enum NotRunAgain {
 }
 
 /// The text of a job with the id that it is known by, unless it has one.
-pub(crate) fn with_id(id: &JobId, text: Bytes) -> Bytes {
+pub fn with_id(id: &JobId, text: Bytes) -> Bytes {
     let Ok(object) = str::from_utf8(&text).map(str::trim) else { return text };
     let fields = serde_json::from_str::<Map<String, Value>>(object);
     match fields.is_ok_and(|fields| !fields.contains_key("id")) {

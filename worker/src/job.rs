@@ -14,7 +14,6 @@ mod text;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub(crate) use self::text::with_fields;
 pub use self::{
     callback::Callback,
     fields::Problem,
@@ -22,6 +21,7 @@ pub use self::{
     key::{BodyHash, JobKey, Namespace, PayloadHash, RequestKey},
     membership::{LONGEST_BATCH, MAX_BATCH_JOBS, Membership},
     names::{BatchId, JobId, ModelName, Tenant, ToolName},
+    text::{traced, with_fields},
 };
 use self::{fields::Fields, raw::RawJob};
 use crate::{

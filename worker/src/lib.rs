@@ -41,6 +41,8 @@ pub mod error;
 pub mod fan_in;
 pub mod held;
 mod http;
+mod journal;
+pub mod pace;
 pub mod poller;
 pub mod queue;
 pub mod resend;

@@ -23,8 +23,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub(crate) use self::journal::span;
 use self::{admission::Admitted, attempt::After};
-pub(crate) use self::{attempt::catching_panics, journal::span};
 use crate::{
     batch::{Bounds, Stop},
     clock::Deadline,
@@ -32,7 +32,9 @@ use crate::{
     error::{ErrorClass, JobError, code},
     held,
     job::{InvalidJob, Job, JobKey, Namespace},
-    lease::{Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Repeat, State},
+    lease::{
+        Claim, ClaimRequest, Decision, Ledger, LedgerError, Lost, OwnerToken, Record, Repeat, State,
+    },
     queue::{Burial, Message},
     tool::{CallPlan, Gates, ToolError, Tools},
     trace::{self, TraceContext},
@@ -81,6 +83,12 @@ struct Subject {
     plan: Plan,
     /// The ledger probably has a record of it.
     is_known: bool,
+}
+
+/// How a claim was answered, and the token that it was made with.
+struct Claimed {
+    claim: Claim,
+    token: OwnerToken,
 }
 
 /// What is known of a job's call before it is claimed.
@@ -260,11 +268,11 @@ impl<P: Ports> Run<'_, P> {
             return self.unclaimed(subject, &error).into();
         }
         match self.claim(subject, self.environment.policy.lost).await {
-            Ok(Claim::Suspect) => {
+            Ok(Claimed { claim: Claim::Suspect, .. }) => {
                 drop(admitted);
                 Box::pin(self.run_alone(subject)).await
             }
-            claim => self.after_claim(subject, claim, admitted).await,
+            claimed => self.after_claim(subject, claimed, admitted).await,
         }
     }
 
@@ -305,8 +313,8 @@ impl<P: Ports> Run<'_, P> {
             Ok(admitted) => admitted,
             Err(verdict) => return verdict.into(),
         };
-        let claim = self.claim(subject, Lost::RunAlone).await;
-        let after = self.after_claim(subject, claim, admitted).await;
+        let claimed = self.claim(subject, Lost::RunAlone).await;
+        let after = self.after_claim(subject, claimed, admitted).await;
         drop(alone);
         after
     }
@@ -338,33 +346,50 @@ impl<P: Ports> Run<'_, P> {
     async fn after_claim(
         &self,
         subject: &Subject,
-        claim: Result<Claim, LedgerError>,
+        claimed: Result<Claimed, LedgerError>,
         admitted: Admitted,
     ) -> After {
+        let Claimed { claim, token } = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => return self.unclaimed(subject, &error).into(),
+        };
         match claim {
-            Ok(Claim::Owned(lease)) => self.attempt(subject, &lease, admitted).await,
+            Claim::Owned(lease) => self.attempt(subject, &lease, admitted).await,
             // It was left to be run alone, which is what this is.
-            Ok(Claim::Suspect) => self.not_begun(subject).into(),
-            Ok(Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record)) => {
+            Claim::Suspect => self.not_begun(subject).into(),
+            Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record) => {
                 drop(admitted);
-                self.hand_off(subject, &record, End::Duplicate(&record)).await.into()
+                let end = self.end_of(&record, token);
+                self.hand_off(subject, &record, end).await.into()
             }
-            Ok(Claim::Misplaced(error)) => {
+            Claim::Misplaced(error) => {
                 drop(admitted);
                 self.reject_job(subject, &error).await.into()
             }
-            Ok(Claim::Conflict(record)) => {
+            Claim::Conflict(record) => {
                 drop(admitted);
                 self.reject_conflict(subject, &record).await.into()
             }
-            Ok(Claim::Busy { until }) => {
+            Claim::Busy { until } => {
                 let left = until.since(self.environment.clock.now());
                 let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
                 let reason = JobError::new(ErrorClass::Busy, code::BUSY, message);
                 self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
             }
-            Err(error) => self.unclaimed(subject, &error).into(),
+        }
+    }
+
+    /// How the message of a job that has ended ends. The claim may have ended it: then the record
+    /// bears its token.
+    fn end_of<'r>(&self, record: &'r Record, token: OwnerToken) -> End<'r> {
+        if record.token == token {
+            self.settled(record);
+            return End::Fresh(record);
+        }
+        match self.message.receive_count > 1 && record.owes() {
+            true => End::HandedOff(record),
+            false => End::Duplicate(record),
         }
     }
 
@@ -386,7 +411,7 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    async fn claim(&self, subject: &Subject, lost: Lost) -> Result<Claim, LedgerError> {
+    async fn claim(&self, subject: &Subject, lost: Lost) -> Result<Claimed, LedgerError> {
         let policy = &self.environment.policy;
         let now = self.environment.clock.now();
         let lasts = policy.heartbeat.map_or(self.deadline.time_left(), |beat| beat.lasts);
@@ -414,10 +439,9 @@ impl<P: Ports> Run<'_, P> {
         let (token, began) = (request.token, Instant::now());
         let claim = self.environment.ledger.claim(request).await;
         self.ledger_answered(began);
-        if let Ok(claim) = &claim {
-            self.note_takeover(claim, token);
-        }
-        claim
+        let claimed = Claimed { claim: claim?, token };
+        self.note_takeover(&claimed);
+        Ok(claimed)
     }
 
     fn ledger_answered(&self, began: Instant) {
@@ -425,16 +449,15 @@ impl<P: Ports> Run<'_, P> {
         self.environment.observer.observe(Observation::LedgerAnswered { latency });
     }
 
-    fn note_takeover(&self, claim: &Claim, token: OwnerToken) {
-        let is_held = match claim {
-            Claim::Owned(lease) => match lease.record.state {
-                State::Running { alone: true, .. } => false,
-                _ => return,
-            },
-            Claim::Held(record) if record.token == token => true,
-            _ => return,
+    fn note_takeover(&self, Claimed { claim, token }: &Claimed) {
+        let is_taken_over = match claim {
+            Claim::Owned(lease) => matches!(lease.record.state, State::Running { alone: true, .. }),
+            Claim::Held(record) => record.token == *token,
+            _ => false,
         };
-        self.environment.observer.observe(Observation::TakenOver { is_held });
+        if is_taken_over {
+            self.environment.observer.observe(Observation::TakenOver);
+        }
     }
 
     fn not_begun(&self, subject: &Subject) -> Verdict {
@@ -454,8 +477,14 @@ impl<P: Ports> Run<'_, P> {
         Verdict::Return(after)
     }
 
+    /// The job has come to its end, and that is saved. What is owed may be put off: this is not.
+    fn settled(&self, record: &Record) {
+        journal::settled(record);
+        self.environment.observer.observe(Observation::Settled(record));
+    }
+
     fn ended(&self, key: Option<JobKey>, end: End<'_>, burial: Burial) -> Verdict {
-        journal::ended(&end);
+        journal::ended(&end, burial);
         if let Some(error) = end.error() {
             // It ends once.
             let _ = self.failed.set(error.class.as_str());

@@ -57,7 +57,7 @@ pub struct Sum {
     pub jobs: u64,
     /// How many of them are done.
     pub done: u64,
-    /// Jobs of which no cost is known.
+    /// Jobs with calls that may have been billed and told no cost.
     pub unpriced_jobs: u64,
     /// All together.
     #[serde(flatten)]
@@ -69,7 +69,7 @@ impl Sum {
     pub fn add(&mut self, spent: &Spent) {
         self.jobs += 1;
         self.done += u64::from(spent.is_done);
-        self.unpriced_jobs += u64::from(spent.usage.cost_usd.is_none());
+        self.unpriced_jobs += u64::from(spent.usage.unpriced_calls > 0);
         self.usage = self.usage.plus(&spent.usage);
     }
 }

@@ -9,6 +9,7 @@ mod llm;
 mod mcp;
 mod models;
 mod offline;
+mod panics;
 mod prices;
 mod prompt;
 mod schema;
@@ -16,6 +17,7 @@ mod words;
 
 use std::{future::Future, time::Duration};
 
+pub(crate) use self::panics::catching_panics;
 pub use self::{
     catalog::{Catalog, CatalogError},
     gate::{Blocked, Closed, Gate, Gates, Passes},

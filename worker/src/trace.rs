@@ -24,7 +24,7 @@ pub(crate) use self::conventions::{answered, enqueue, request};
 pub(crate) use self::conventions::{event, invocation};
 pub use self::{
     context::TraceContext,
-    export::ExportSettings,
+    export::{ExportSettings, Sign, Signature},
     tracer::{Destination, Sampling, Tracer},
 };
 pub(crate) use self::{

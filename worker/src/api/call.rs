@@ -19,7 +19,6 @@ use super::{
     access::Caller,
     answer,
     body::{JsonBody, named},
-    enqueue::traced,
     idempotency::{self, Identity},
     problem::Problem,
     view::JobState,
@@ -27,11 +26,10 @@ use super::{
 use crate::{
     environment::{Ports, RunningCall},
     error::{ErrorClass, JobError},
-    job::{self, BodyHash, Job, JobKey, ToolName, with_fields},
+    job::{self, BodyHash, Job, JobKey, ToolName, traced, with_fields},
     lease::{Outcome, Record, State as Stands, Usage},
     queue::{NewMessage, Queue},
-    run::catching_panics,
-    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools},
+    tool::{Blocked, CallContext, Gates, Passes, ToolError, Tools, catching_panics},
     trace,
 };
 

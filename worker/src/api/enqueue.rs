@@ -14,7 +14,6 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
-use serde_json::Map;
 
 use self::submission::{Batch, Draft, Submission};
 use super::{
@@ -31,14 +30,11 @@ use crate::{
     environment::Ports,
     error::{ErrorClass, JobError},
     fan_in::Rejection,
-    job::{BodyHash, InvalidJob, Job, JobKey, MAX_BODY_BYTES, Membership, with_fields},
+    job::{BodyHash, InvalidJob, Job, JobKey, Membership, traced},
     lease::Ledger,
     queue::{NewMessage, Queue},
-    trace::{self, TraceContext},
+    trace,
 };
-
-/// The most that a span's ids add to a job's text: `"traceparent":"…",`.
-const MAX_TRACEPARENT_BYTES: usize = 128;
 
 /// What became of a request.
 #[derive(Debug, Serialize)]
@@ -243,15 +239,6 @@ impl<P: Ports> Api<P> {
             order.fate = Refused::of_job(job, error, now);
         }
     }
-}
-
-/// A job that names no span bears that of its sending, where there is room for it.
-pub(super) fn traced(body: Bytes, job: &Job, sending: Option<TraceContext>) -> Bytes {
-    let has_room = body.len() + MAX_TRACEPARENT_BYTES <= MAX_BODY_BYTES;
-    let Some(context) = sending.filter(|_| has_room && !job.has_traceparent()) else { return body };
-    let field = ("traceparent".to_owned(), context.to_string().into());
-    let text = str::from_utf8(&body).map(str::trim_start);
-    text.map_or(body.clone(), |text| with_fields(&Map::from_iter([field]), text))
 }
 
 /// An id that comes twice is one job, or two that cannot have it both.

@@ -50,9 +50,7 @@ impl Clients {
 
     /// Clients as `loader` says, with this program's connections, timeouts and retries.
     pub async fn load(loader: ConfigLoader) -> Self {
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let loader = loader.http_client(http).timeout_config(timeouts()).retry_config(retries());
-        Self::of(&loader.load().await)
+        Self::of(&config(loader).await)
     }
 
     /// Clients of a configuration made elsewhere.
@@ -64,6 +62,12 @@ impl Clients {
             secrets: aws_sdk_secretsmanager::Client::new(config),
         }
     }
+}
+
+/// What `loader` says, with this program's connections, timeouts and retries.
+pub(super) async fn config(loader: ConfigLoader) -> SdkConfig {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    loader.http_client(http).timeout_config(timeouts()).retry_config(retries()).load().await
 }
 
 fn retries() -> RetryConfig {

@@ -50,10 +50,12 @@ const LONGEST_FLUSH: Duration = Duration::from_secs(2);
 
 /// Starts the function, and ends only if it cannot be started or the runtime goes away.
 pub fn main() -> ExitCode {
-    telemetry::init_in_lambda();
+    let level = config::log_level(&Source::from_env());
+    telemetry::init_in_lambda(level.as_ref().ok().copied().flatten());
     // Lambda allows no more than it gives; elsewhere the limit may be a default.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    match runtime().and_then(|runtime| runtime.block_on(start())) {
+    let started = level.map_err(Into::into).and_then(|_| runtime()?.block_on(start()));
+    match started {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -10,6 +10,7 @@ use super::{
     dynamo::{self, DynamoLedger, DynamoSettings},
     secrets,
     sqs::{self, SqsDeadLetters, SqsQueue, SqsSettings},
+    xray,
 };
 use crate::{
     batch::Worker,
@@ -20,7 +21,7 @@ use crate::{
     secret::Secrets,
     sweep::{self, Sweep, Swept},
     tool::{CONNECTIONS_BESIDE_CALLS, Catalog, LlmClient},
-    trace::{Destination, Tracer},
+    trace::Tracer,
     webhook::{Courier, CourierSettings},
 };
 
@@ -79,12 +80,13 @@ impl AwsWorker {
         let policy = Policy { heartbeat, lease_grace: LEASE_GRACE, ..config::policy(source)? };
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
         connections(concurrency, &tools, &settings, &courier).check_process()?;
-        let tracer = Tracer::open(config::traces(source)?, destination(&settings.queue.queue_url));
+        let queue = queue(&clients, &settings.queue, &policy);
+        let tracer = Tracer::open(xray::signed(config::traces(source)?), queue.destination());
         let tracer = tracer.map_err(anyhow::Error::msg)?;
         let longest_job = tools.longest_timeout() + policy.settle_margin;
         let environment = Environment {
             ledger: ledger(&clients, &settings.ledger),
-            queue: queue(&clients, &settings.queue, &policy),
+            queue,
             tools,
             courier: Courier::new(courier, secrets.clone(), clock.clone())
                 .map_err(anyhow::Error::msg)?,
@@ -219,12 +221,6 @@ fn ledger(clients: &Clients, settings: &LedgerSettings) -> DynamoLedger {
         ..DynamoSettings::of_table(&settings.table)
     };
     DynamoLedger::new(clients, settings)
-}
-
-/// A queue's name is the end of its URL.
-fn destination(queue_url: &str) -> Destination {
-    let name = queue_url.rsplit('/').next().unwrap_or(queue_url);
-    Destination { system: "aws_sqs", name: name.to_owned() }
 }
 
 /// Messages are sent anew for as long as jobs and then their callbacks may wait.

@@ -21,6 +21,7 @@ use self::{letter::outgoing_letter, outgoing::Outgoing};
 use crate::{
     batch::Order,
     queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+    trace::Destination,
 };
 
 /// The most requests that one process has under way at SQS: each holds a connection.
@@ -75,6 +76,13 @@ impl SqsQueue {
     pub fn new(client: Client, settings: SqsSettings) -> Self {
         let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
         Self { client, settings: Arc::new(settings), requests }
+    }
+
+    /// As traces name it.
+    pub fn destination(&self) -> Destination {
+        let url = &self.settings.queue_url;
+        let name = url.rsplit('/').next().unwrap_or(url);
+        Destination { system: "aws_sqs", name: name.to_owned() }
     }
 
     fn is_fifo(&self) -> bool {

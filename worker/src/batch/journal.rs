@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::run::Verdict;
+use crate::{run::Verdict, telemetry::rounded_ms};
 
 /// How the messages of a batch ended.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl Tally {
         let Self { finished, returned, left } = self;
         let messages = finished + returned + left;
         if messages > 0 {
-            let duration_ms = took.as_secs_f64() * 1_000.0;
+            let duration_ms = rounded_ms(took);
             tracing::info!(messages, finished, returned, left, duration_ms, "batch worked off");
         }
     }

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Shows where a batch stands; closes it with its size.
 ///
-/// Exit code 1: it was closed at its expires_at, before all of its jobs had ended; with --watch, it is
-/// not complete.
+/// Exit code 1: the ledger knows no such batch, or it was closed at its expires_at, before all of its jobs had ended; with
+/// --watch, it is not complete.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
@@ -94,12 +94,12 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
 
 impl Args {
     async fn show(&self, id: &BatchId) -> anyhow::Result<ExitCode> {
-        let world = self.world.open().await?;
+        let world = self.world.open_to_read().await?;
         let batch = match self.watch {
             true => watch::until_over(&world, id, self.json).await?,
             false => find(&world, id).await?,
         };
-        let batch = batch.ok_or_else(|| anyhow!("batch {id}: the ledger knows none"))?;
+        let Some(batch) = batch else { return Ok(unknown(id)) };
         print(&batch, self.json)?;
         let is_well = match self.watch {
             true => batch["state"] == "complete",
@@ -135,6 +135,12 @@ impl Close {
         }
         Ok(serde_json::to_value(BatchView::from(&batch))?)
     }
+}
+
+/// Says that there is none.
+pub(super) fn unknown(id: &BatchId) -> ExitCode {
+    eprintln!("batch {id}: the ledger knows none; it does from the moment its first job begins");
+    ExitCode::from(SOME_FAILED)
 }
 
 /// The batch as it is now, if there is one.

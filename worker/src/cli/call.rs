@@ -70,7 +70,13 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         let (offline, clock) = (args.llm.is_offline(), Clock::system());
         let secrets = Secrets::fixed(source.clone())?;
-        Caller::Catalog(Box::new(setup::catalog(&source, offline, &secrets, &clock)?))
+        Caller::Catalog(Box::new(setup::catalog(
+            &source,
+            offline,
+            &secrets,
+            &clock,
+            setup::to_person,
+        )?))
     };
     let began = Instant::now();
     let mut signals = Signals::new()?;
@@ -196,7 +202,7 @@ fn print(
         },
         Err(failure) => writeln!(io::stderr(), "error: {}", failure.error)?,
     }
-    if !as_json {
+    if !as_json && is_made(outcome) {
         writeln!(io::stderr(), "{}", told(usage, took))?;
     }
     Ok(match outcome {
@@ -205,6 +211,16 @@ fn print(
         Err(failure) if failure.error.class == ErrorClass::Invalid => ExitCode::from(BAD_USAGE),
         Err(_) => ExitCode::from(SOME_FAILED),
     })
+}
+
+/// What does not fit is not called.
+fn is_made(outcome: &Result<Outcome, ToolError>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(failure) => {
+            failure.error.class != ErrorClass::Invalid || failure.usage != Usage::free()
+        }
+    }
 }
 
 fn report(outcome: &Result<Outcome, ToolError>, usage: &Usage, took: Duration) -> Value {

@@ -5,23 +5,15 @@ mod resend;
 
 use std::process::ExitCode;
 
-/// The callbacks of finished jobs and batches.
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub(super) enum Command {
     List(list::Args),
     Resend(resend::Args),
 }
 
 /// Runs the command.
-pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    match args.command {
+pub(super) async fn main(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::List(args) => list::main(args).await,
         Command::Resend(args) => resend::main(args).await,
     }

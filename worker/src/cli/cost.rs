@@ -13,8 +13,13 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
-use super::ledger::{LedgerArgs, OpenLedger};
+use super::{
+    ledger::{LedgerArgs, OpenLedger},
+    no_server::NoServerArgs,
+    words::{counted, on_one_line},
+};
 use crate::{
+    cli::words::cost,
     clock::{Clock, UnixMs},
     lease::Ledger,
     spending::{Books, By, Meant, Spending, Sum, spending},
@@ -48,6 +53,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     ledger: LedgerArgs,
+
+    #[command(flatten)]
+    no_server: NoServerArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -91,7 +99,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Forecast(args)) = &args.command {
         return forecast::main(args);
     }
-    let told = match args.ledger.open().await? {
+    let told = match args.ledger.open_to_read().await? {
         OpenLedger::File(desk) => args.spending(&desk.ledger).await?,
         #[cfg(feature = "aws")]
         OpenLedger::Table(desk) => args.spending(&desk.ledger).await?,
@@ -129,6 +137,10 @@ fn as_json(told: &Spending, by: &str) -> Value {
 }
 
 fn print(out: &mut impl Write, told: &Spending, by: &str) -> io::Result<()> {
+    if told.all.jobs == 0 {
+        eprintln!("No jobs.");
+        return Ok(());
+    }
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([by, "jobs", "done", "tokens in", "tokens out", "cost"]);
@@ -141,18 +153,19 @@ fn print(out: &mut impl Write, told: &Spending, by: &str) -> io::Result<()> {
     });
     writeln!(out, "{table}")?;
     if told.all.unpriced_jobs > 0 {
-        writeln!(out, "Of {} jobs no cost is known.", told.all.unpriced_jobs)?;
+        let jobs = counted(told.all.unpriced_jobs, "job", "jobs");
+        writeln!(out, "A lower bound: of calls of {jobs} no cost is known.")?;
     }
     Ok(())
 }
 
 fn row(name: &str, sum: &Sum) -> [String; 6] {
     [
-        name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        on_one_line(name),
         sum.jobs.to_string(),
         sum.done.to_string(),
         sum.usage.input_tokens.to_string(),
         sum.usage.output_tokens.to_string(),
-        sum.usage.cost_usd.map_or_else(|| "–".to_owned(), |usd| format!("${usd:.4}")),
+        cost(&sum.usage),
     ]
 }

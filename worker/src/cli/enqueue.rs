@@ -4,7 +4,6 @@ mod csv;
 mod draft;
 mod journal;
 mod mapping;
-mod pace;
 mod report;
 mod rows;
 mod send;
@@ -12,27 +11,35 @@ mod send;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
-use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
     draft::{Defaults, Drafts, Fate, Ready},
     journal::Journal,
     mapping::{CsvArgs, Mapping},
-    pace::Pace,
     report::Report,
     rows::{Format, Source},
     send::{Sender, Sent},
 };
-use super::{setup::Signals, world::WorldArgs};
-use crate::job::{BatchId, Callback, MAX_BATCH_JOBS, ModelName, ToolName};
+use super::{
+    setup::{LAST_FLUSH, Signals},
+    world::WorldArgs,
+};
+use crate::{
+    batch::Stop,
+    job::{BatchId, Callback, MAX_BATCH_JOBS, ModelName, ToolName},
+    pace::Pace,
+};
 
 /// Jobs that are sent together, at most.
-const GROUP: usize = 200;
+const GROUP: u16 = 200;
+
+/// What of the rate goes together.
+const BURST: Duration = Duration::from_secs(1);
 
 /// Bytes of them after which a group is sent although it is not full.
 const GROUP_BYTES: usize = 1_048_576;
@@ -82,8 +89,8 @@ pub(super) struct Args {
     batch_callback: Option<Callback>,
 
     /// The most jobs a second [default: as many as can be].
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
-    rate: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
 
     /// Where it is noted how far the sending got [default: FILE.journal; none for standard input].
     #[arg(long, value_name = "FILE")]
@@ -122,13 +129,17 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         return report.finish(&args, began.elapsed(), report::How::Judged);
     }
     let world = args.world.open_or_make().await?;
-    let sender = Sender::of(&world)?;
+    let sender = Sender::of(&world, &args.world.source())?;
     let work = journal::Work::of(&judged.digest, &sender.place(), &args.wishes());
     let mut journal = Journal::open(args.journal().as_deref(), &work, args.restart)?;
     report.take_up(journal.so_far());
     let drafts = source.drafts(&Defaults { size: judged.jobs, ..defaults })?;
+    let tracing = tokio::spawn(sender.tracer().clone().flush_until_stopped(Stop::default()));
     let sending = send_all(&args, drafts, &sender, &mut journal, &mut report, judged.jobs);
-    let how = match sending.await {
+    let sent = sending.await;
+    tracing.abort();
+    sender.tracer().flush(LAST_FLUSH).await;
+    let how = match sent {
         Ok(how) => how,
         // Nothing was done: there is nothing to go on with.
         Err(error) if report.so_far().passed == 0 => {
@@ -155,10 +166,11 @@ async fn send_all(
     report: &mut Report,
     jobs: u64,
 ) -> anyhow::Result<report::How> {
-    let mut pace = Pace::new(args.rate);
+    let mut pace = args.rate.map(|rate| Pace::new(f64::from(rate), BURST, GROUP));
     let mut signals = Signals::new()?;
     let bar = bar(jobs, args.json);
-    let (most, mut group, mut bytes) = (pace.group(GROUP), Vec::new(), 0);
+    let (most, mut group, mut bytes) =
+        (pace.as_ref().map_or(usize::from(GROUP), Pace::at_once), Vec::new(), 0);
     let mut to_pass = journal.so_far().passed;
     let mut drafts = drafts.peekable();
     while let Some(draft) = drafts.next() {
@@ -176,7 +188,7 @@ async fn send_all(
             continue;
         }
         let sent = tokio::select! {
-            sent = paced(&mut pace, sender, &group) => sent?,
+            sent = paced(pace.as_mut(), sender, &group) => sent?,
             () = signals.next() => return Ok(report::How::Stopped),
         };
         report.add(&group, sent);
@@ -188,8 +200,14 @@ async fn send_all(
     Ok(report::How::Sent)
 }
 
-async fn paced(pace: &mut Pace, sender: &Sender<'_>, group: &[Ready]) -> anyhow::Result<Vec<Sent>> {
-    pace.wait(group.len()).await;
+async fn paced(
+    pace: Option<&mut Pace>,
+    sender: &Sender<'_>,
+    group: &[Ready],
+) -> anyhow::Result<Vec<Sent>> {
+    if let Some(pace) = pace {
+        pace.take(group.len()).await;
+    }
     sender.send(group).await
 }
 

@@ -5,16 +5,8 @@ mod list;
 
 use std::process::ExitCode;
 
-/// Jobs that wait for a person: a tool that must not be called twice was called, and nobody saw how that ended.
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub(super) enum Command {
     List(list::Args),
     Retry(decide::Retry),
     Fail(decide::Fail),
@@ -22,8 +14,8 @@ enum Command {
 }
 
 /// Runs the command.
-pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    match args.command {
+pub(super) async fn main(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::List(args) => list::main(args).await,
         Command::Retry(args) => decide::retry(args).await,
         Command::Fail(args) => decide::fail(args).await,

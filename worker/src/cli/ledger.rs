@@ -80,12 +80,24 @@ impl LedgerArgs {
         Ok(config::policy(&self.source())?.namespace)
     }
 
+    /// Opens it to look at it: a file stays as it is.
+    pub(super) async fn open_to_read(&self) -> anyhow::Result<OpenLedger> {
+        self.open_by(FileStore::open_to_read).await
+    }
+
     /// Opens it. A file that does not exist is not made.
     pub(super) async fn open(&self) -> anyhow::Result<OpenLedger> {
+        self.open_by(FileStore::open).await
+    }
+
+    async fn open_by(
+        &self,
+        file: fn(Source) -> anyhow::Result<FileStore>,
+    ) -> anyhow::Result<OpenLedger> {
         let source = self.source();
         match self.typed().unwrap_or_else(|| Place::of(&source)) {
             Place::File => {
-                let desk = FileStore::open(source)?.desk()?;
+                let desk = file(source)?.desk()?;
                 Ok(OpenLedger::File(Arc::new(desk)))
             }
             #[cfg(feature = "aws")]

@@ -6,13 +6,14 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::{
     SOME_FAILED, batch,
     output::Output,
     store::Store,
+    words::counted,
     world::{Client, World, WorldArgs},
 };
 use crate::{
@@ -27,7 +28,7 @@ const READ_AT_ONCE: usize = 200;
 /// Writes the results of a batch as JSON Lines, in the order of their index.
 ///
 /// Each line is what the batch's callback tells of a job; what has not ended is not among them. Exit
-/// code 1: jobs of it are still awaited, or were when it was closed at its expires_at.
+/// code 1: the ledger knows no such batch, or jobs of it are still awaited, or were when it was closed at its expires_at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The batch's id.
@@ -53,11 +54,11 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let world = args.world.open().await?;
+    let world = args.world.open_to_read().await?;
     let id = &args.id;
     // What has ended by now is among the results that are read later.
     let batch = batch::find(&world, id).await?;
-    let batch = batch.ok_or_else(|| anyhow!("batch {id}: the ledger knows none"))?;
+    let Some(batch) = batch else { return Ok(batch::unknown(id)) };
     let unwritable = || format!("{}: the results cannot be written there", args.out.display());
     let mut lines = Lines { out: Output::create(&args.out).with_context(unwritable)?, count: 0 };
     match &world {
@@ -134,16 +135,14 @@ async fn fetch_if_omitted(client: &Client, result: &mut Value) -> anyhow::Result
 impl Args {
     fn tell(&self, written: u64, batch: &Value) -> io::Result<()> {
         let summary = json!({"written": written, "out": self.out, "batch": batch});
+        let results = counted(written, "result", "results");
         let text = match (self.json, batch["state"].as_str()) {
             (true, _) => summary.to_string(),
-            (false, Some("complete")) => format!("{written} results: {}", self.out.display()),
+            (false, Some("complete")) => format!("{results}: {}", self.out.display()),
             (false, _) => {
                 let ended = &batch["ended"];
                 let size = batch["size"].as_u64().map_or("?".to_owned(), |size| size.to_string());
-                format!(
-                    "{written} results, {ended} of {size} jobs have ended: {}",
-                    self.out.display()
-                )
+                format!("{results}, {ended} of {size} jobs have ended: {}", self.out.display())
             }
         };
         match self.out == Path::new("-") {

@@ -166,6 +166,7 @@ impl Session {
             observer: tally.clone(),
             calls_per_job: 1,
             clients: 0,
+            say: setup::to_person,
         };
         let embedded = Embedded::open(source, plan)?;
         let Embedded { environment, concurrency, .. } = &embedded;

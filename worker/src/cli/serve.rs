@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, time::interval};
 
 use super::{
     metrics,
-    setup::{Embedded, LAST_FLUSH, LOOK_FOR_DEAD, LlmArgs, Plan, Signals},
+    setup::{Embedded, LAST_FLUSH, LOOK_FOR_DEAD, LlmArgs, Plan, Signals, to_log},
 };
 use crate::{
     api::{Access, Api, for_readers},
@@ -114,6 +114,7 @@ impl Session {
             // A job's, and one that somebody waits for.
             calls_per_job: 2,
             clients: http::MAX_CONNECTIONS,
+            say: to_log,
         };
         let embedded = Embedded::open(source, plan)?;
         Ok(Self { listen, settings, access, embedded, metrics, stop: Stop::default() })
@@ -124,7 +125,8 @@ impl Session {
             Access::Open(_) => "no key is needed on this address",
             Access::Keys(_) => "callers need a key",
         };
-        eprintln!("Serving http://{address} with the jobs of {}; {who}.", database.display());
+        let jobs = database.display();
+        to_log(&format!("Serving http://{address} with the jobs of {jobs}; {who}."));
     }
 
     /// Answers and works until it is told to stop.
@@ -175,7 +177,7 @@ impl Session {
         if self.stop.is_draining() {
             self.stop.interrupt();
         } else {
-            eprintln!("Finishing what runs; once more to stop it.");
+            to_log("Finishing what runs; once more to stop it.");
             self.stop.drain();
         }
     }

@@ -1,6 +1,12 @@
 //! What several commands set up: the worker in one file, the catalog, signals.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,6 +56,25 @@ pub(super) struct Plan {
     pub(super) calls_per_job: usize,
     /// Connections from clients.
     pub(super) clients: usize,
+    /// How a person is told what is not an error.
+    pub(super) say: Say,
+}
+
+/// How a person is told something that is not an error.
+pub(super) type Say = fn(&str);
+
+/// By a command that a person waits for.
+pub(super) fn to_person(what: &str) {
+    eprintln!("{what}");
+}
+
+/// By a command that goes on by itself: as a line of its log, unless somebody watches.
+pub(super) fn to_log(what: &str) {
+    if io::stderr().is_terminal() {
+        to_person(what);
+    } else {
+        tracing::info!("{what}");
+    }
 }
 
 /// Queue, ledger and worker in one file, open.
@@ -63,11 +88,12 @@ pub(super) struct Embedded {
 impl Embedded {
     /// Opens all of it; the file last, so that nothing is made for nothing.
     pub(super) fn open(source: &Source, plan: Plan) -> anyhow::Result<Self> {
-        let Plan { policy, secrets, is_offline, queue, observer, calls_per_job, clients } = plan;
+        let Plan { policy, secrets, is_offline, queue, observer, calls_per_job, clients, say } =
+            plan;
         let clock = Clock::system();
         let concurrency = config::concurrency(source, DEFAULT_CONCURRENCY)?;
         let callbacks = config::courier(source)?;
-        let tools = catalog(source, is_offline, &secrets, &clock)?;
+        let tools = catalog(source, is_offline, &secrets, &clock, say)?;
         let has_upstreams = tools.supersedes_offline() || tools.servers() > 0;
         Connections {
             llm: if has_upstreams { calls_per_job * concurrency } else { 0 },
@@ -80,9 +106,7 @@ impl Embedded {
         let courier = Courier::new(callbacks, secrets, clock.clone());
         let courier = courier.map_err(anyhow::Error::msg)?;
         let database = Database::open(&config::database(source), clock.clone())?;
-        let queue_name = Destination { system: "sqlite", name: "jobs".to_owned() };
-        let tracer = Tracer::open(config::traces(source)?, queue_name);
-        let tracer = tracer.map_err(anyhow::Error::msg)?;
+        let tracer = tracer(source, SqliteQueue::destination())?;
         let environment = Environment {
             ledger: SqliteLedger::new(database.clone()),
             queue: queue(database.clone()),
@@ -102,6 +126,14 @@ impl Embedded {
             tracing::warn!(error, "what dead processes held stays theirs for now");
         }
     }
+}
+
+/// Who traces what happens to jobs of that queue.
+pub(super) fn tracer(source: &Source, queue: Destination) -> anyhow::Result<Tracer> {
+    let settings = config::traces(source)?;
+    #[cfg(feature = "aws")]
+    let settings = crate::aws::xray::signed(settings);
+    Tracer::open(settings, queue).map_err(anyhow::Error::msg)
 }
 
 /// Which tools there are, and what answers them. The LLM's key is taken from the environment
@@ -173,6 +205,7 @@ pub(super) fn catalog(
     is_offline: bool,
     secrets: &Secrets,
     clock: &Clock,
+    say: Say,
 ) -> anyhow::Result<Catalog> {
     let path = config::tools(source);
     let text = path.as_deref().map(read).transpose()?;
@@ -188,10 +221,10 @@ pub(super) fn catalog(
         None
     } else {
         let why = if is_offline { "as asked" } else { "since no LLM is configured" };
-        eprintln!(
+        say(&format!(
             "The offline model answers, {why}: extractive summaries and keyword classes, at no \
              cost.\nFor a real model set MCP_BATCH_LLM_URL and MCP_BATCH_LLM_API_KEY."
-        );
+        ));
         None
     };
     Catalog::parse(text, client, secrets, clock).with_context(is_wrong)

@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let world = args.world.open().await?;
+    let world = args.world.open_to_read().await?;
     let mut are_all_known = true;
     for (place, id) in args.jobs.iter().enumerate() {
         let Some(job) = find(&world, id).await.with_context(|| id.to_string())? else {

@@ -1,9 +1,9 @@
 //! Ledger and queue that a command reaches itself: in a file, or on AWS. Each is opened when it is
 //! needed, so that nobody has to name a queue to read the ledger.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use anyhow::bail;
+use anyhow::ensure;
 
 #[cfg(feature = "aws")]
 use crate::aws::{dynamo::DynamoLedger, setup::AwsStore, sqs::SqsQueue};
@@ -12,7 +12,7 @@ use crate::{
     config::{self, Source},
     environment::{Policy, Unobserved},
     lease::Ledger,
-    local::{Database, SqliteDeadLetters, SqliteLedger, SqliteQueue},
+    local::{Database, OpenError, SqliteDeadLetters, SqliteLedger, SqliteQueue},
     queue::Queue,
     secret::Secrets,
     sweep::Sweep,
@@ -45,21 +45,28 @@ pub(super) struct FileStore {
 }
 
 impl FileStore {
+    /// Opens a file that is there, and changes nothing of it.
+    pub(super) fn open_to_read(source: Source) -> anyhow::Result<Self> {
+        Self::open_by(Database::open_to_read, there(source)?)
+    }
+
     /// Opens a file that is there.
     pub(super) fn open(source: Source) -> anyhow::Result<Self> {
-        let path = config::database(&source);
-        if !path.exists() {
-            bail!("{}: there is no ledger; name one by --db", path.display());
-        }
-        Self::open_or_make(source)
+        Self::open_by(Database::open, there(source)?)
     }
 
     /// Opens the file, or makes it.
     pub(super) fn open_or_make(source: Source) -> anyhow::Result<Self> {
-        let clock = Clock::system();
-        let path = config::database(&source);
+        Self::open_by(Database::open, source)
+    }
+
+    fn open_by(
+        open: fn(&Path, Clock) -> Result<Database, OpenError>,
+        source: Source,
+    ) -> anyhow::Result<Self> {
+        let (path, clock) = (config::database(&source), Clock::system());
         let secrets = Secrets::fixed(source)?;
-        Ok(Self { database: Database::open(&path, clock.clone())?, clock, secrets })
+        Ok(Self { database: open(&path, clock.clone())?, clock, secrets })
     }
 
     /// The dead letters, for one pass.
@@ -67,6 +74,13 @@ impl FileStore {
         let path = config::database(self.secrets.current().source());
         SqliteDeadLetters::new(self.database.clone(), &path)
     }
+}
+
+/// The settings, of a file that is there.
+fn there(source: Source) -> anyhow::Result<Source> {
+    let path = config::database(&source);
+    ensure!(path.exists(), "{}: there is no ledger; name one by --db", path.display());
+    Ok(source)
 }
 
 impl Store for FileStore {

@@ -9,6 +9,7 @@ use std::{
 use super::{
     SOME_FAILED,
     ledger::{LedgerArgs, OpenLedger},
+    no_server::NoServerArgs,
 };
 use crate::{
     clock::Deadline,
@@ -24,6 +25,9 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     ledger: LedgerArgs,
+
+    #[command(flatten)]
+    no_server: NoServerArgs,
 
     /// The longest that the pass may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]

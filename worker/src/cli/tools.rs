@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     SOME_FAILED,
     setup::{self, LlmArgs},
+    words::{counted, on_one_line},
     world::{Client, ServerArgs},
 };
 use crate::{
@@ -52,7 +53,13 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         return args.ask(&Client::new(config::client(&source)?)?).await;
     }
     let secrets = Secrets::fixed(source.clone())?;
-    let catalog = setup::catalog(&source, args.llm.is_offline(), &secrets, &Clock::system())?;
+    let catalog = setup::catalog(
+        &source,
+        args.llm.is_offline(),
+        &secrets,
+        &Clock::system(),
+        setup::to_person,
+    )?;
     let (listing, problems) = if args.check {
         catalog.examine().await
     } else {
@@ -100,7 +107,7 @@ fn as_json(listing: &Listing, problems: &[Problem]) -> Value {
 fn print_check(listing: &Listing, problems: &[Problem]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if problems.is_empty() {
-        writeln!(out, "all is well: {} tools", listing.tools.len())?;
+        writeln!(out, "all is well: {}", counted(listing.tools.len() as u64, "tool", "tools"))?;
     }
     for problem in problems {
         writeln!(out, "{}", on_one_line(&problem.to_string()))?;
@@ -146,9 +153,4 @@ fn shortened(text: String) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
-}
-
-/// A server's text must not command the terminal.
-fn on_one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

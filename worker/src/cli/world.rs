@@ -56,8 +56,13 @@ pub(super) enum World {
 }
 
 impl WorldArgs {
-    /// Opens the world that was typed, or else that of the variables. A file that does not exist is
-    /// not made.
+    /// Opens the world that was typed, or else that of the variables, to look at it: a file stays as
+    /// it is.
+    pub(super) async fn open_to_read(&self) -> anyhow::Result<World> {
+        self.open_by(FileStore::open_to_read).await
+    }
+
+    /// The same to change something. A file that does not exist is not made.
     pub(super) async fn open(&self) -> anyhow::Result<World> {
         self.open_by(FileStore::open).await
     }
@@ -82,7 +87,8 @@ impl WorldArgs {
         }
     }
 
-    fn source(&self) -> Source {
+    /// The settings, with what was typed.
+    pub(super) fn source(&self) -> Source {
         let source = self.server.source(self.ledger.source());
         #[cfg(feature = "aws")]
         let source = source.with("MCP_BATCH_QUEUE_URL", self.queue_url.as_ref());

@@ -28,7 +28,7 @@ const SAMPLERS: &str = "one of always_on, always_off, traceidratio, parentbased_
 
 const HEADERS: &str = "name=value pairs, separated by commas";
 
-/// The variables of traces; `None` without `OTEL_EXPORTER_OTLP_ENDPOINT`, and where
+/// The variables of traces; `None` without an endpoint of a collector's or X-Ray's, and where
 /// `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
 pub fn traces(source: &Source) -> Result<Option<TraceSettings>, ConfigError> {
     let is =
@@ -36,7 +36,8 @@ pub fn traces(source: &Source) -> Result<Option<TraceSettings>, ConfigError> {
     if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
         return Ok(None);
     }
-    let Some(endpoint) = endpoint(source)? else { return Ok(None) };
+    let sign_for = xray_region(source)?;
+    let Some(endpoint) = endpoint(source, sign_for.as_deref())? else { return Ok(None) };
     protocol(source)?;
     let timeout_ms = match source.number("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", 1..=600_000_u64)? {
         None => source.number("OTEL_EXPORTER_OTLP_TIMEOUT", 1..=600_000_u64)?,
@@ -47,6 +48,8 @@ pub fn traces(source: &Source) -> Result<Option<TraceSettings>, ConfigError> {
     let export = ExportSettings {
         endpoint,
         headers: headers(source)?,
+        sign_for,
+        signer: None,
         timeout: Duration::from_millis(timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS)),
         max_waiting: max_waiting.unwrap_or(DEFAULT_MAX_WAITING),
         every: Duration::from_millis(every_ms.unwrap_or(DEFAULT_EVERY_MS)),
@@ -55,11 +58,23 @@ pub fn traces(source: &Source) -> Result<Option<TraceSettings>, ConfigError> {
     Ok(Some(TraceSettings { sampling: sampling(source)?, export }))
 }
 
-/// That of traces as it stands; below the common one, `v1/traces`.
-fn endpoint(source: &Source) -> Result<Option<Url>, ConfigError> {
+/// `MCP_BATCH_XRAY_REGION`: traces go straight to X-Ray of this region, signed.
+fn xray_region(source: &Source) -> Result<Option<String>, ConfigError> {
+    let expected = "a region of AWS such as eu-central-1";
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    source.parse("MCP_BATCH_XRAY_REGION", expected, |text| {
+        text.chars().all(is_part).then(|| text.to_owned())
+    })
+}
+
+/// That of traces as it stands; that of X-Ray; below the common one, `v1/traces`.
+fn endpoint(source: &Source, xray: Option<&str>) -> Result<Option<Url>, ConfigError> {
     let expected = "an http or https URL such as http://127.0.0.1:4318";
     if let Some(own) = source.parse("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", expected, http_url)? {
         return Ok(Some(own));
+    }
+    if let Some(region) = xray {
+        return Ok(http_url(&format!("https://xray.{region}.amazonaws.com/v1/traces")));
     }
     let common = source.parse("OTEL_EXPORTER_OTLP_ENDPOINT", expected, http_url)?;
     Ok(common.map(|mut url| {
@@ -201,6 +216,22 @@ mod tests {
     }
 
     #[test]
+    fn xray_is_signed_for_and_has_an_endpoint_in_each_region() {
+        let export = |variables: &[_]| {
+            traces(&source(variables)).expect("sound").expect("an endpoint").export
+        };
+        let region = ("MCP_BATCH_XRAY_REGION", "eu-central-1");
+        let direct = export(&[region, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318")]);
+        let endpoint = "https://xray.eu-central-1.amazonaws.com/v1/traces";
+        assert_eq!(direct.endpoint.as_str(), endpoint);
+        assert_eq!(direct.sign_for.as_deref(), Some("eu-central-1"));
+        let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://vpce-1.example.com/v1/traces");
+        let private = export(&[region, own]);
+        assert_eq!((private.endpoint.as_str(), private.sign_for), (own.1, direct.sign_for));
+        assert_eq!(export(&[own]).sign_for, None);
+    }
+
+    #[test]
     fn what_cannot_be_used_is_said_without_secrets() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
         for (name, value) in [
@@ -208,6 +239,7 @@ mod tests {
             ("OTEL_TRACES_SAMPLER", "sometimes"),
             ("OTEL_TRACES_SAMPLER_ARG", "5"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "a b=geheim"),
+            ("MCP_BATCH_XRAY_REGION", "http://a"),
         ] {
             let error = traces(&source(&[endpoint, (name, value)])).expect_err("unsound");
             let error = error.to_string();

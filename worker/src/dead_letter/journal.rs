@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufRead, BufReader, Seek, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::LetterId;
-use crate::job::JobKey;
+use crate::{
+    job::JobKey,
+    journal::{Lines, Unusable},
+};
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +50,7 @@ pub enum JournalError {
 /// What a replay has sent.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    file: File,
+    lines: Lines,
     letters: HashSet<LetterId>,
     jobs: HashSet<JobKey>,
 }
@@ -65,20 +66,13 @@ impl Journal {
     /// Begins a journal of the replay that is described so, or goes on with it.
     pub fn open(path: &Path, asked: &Value) -> Result<Self, JournalError> {
         let told = |error| JournalError::File { path: path.to_owned(), error };
-        let opened =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
-        let file = opened.map_err(told)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(JournalError::Taken { path: path.to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(told(error)),
-        }
-        let (letters, jobs) = (HashSet::new(), HashSet::new());
-        let mut journal = Self { path: path.to_owned(), file, letters, jobs };
+        let lines = Lines::open(path).map_err(|unusable| match unusable {
+            Unusable::Taken => JournalError::Taken { path: path.to_owned() },
+            Unusable::File(error) => told(error),
+        })?;
+        let mut journal = Self { lines, letters: HashSet::new(), jobs: HashSet::new() };
         match journal.read().map_err(told)? {
-            None => journal.write(&[asked]).map_err(told)?,
+            None => journal.lines.append(&[asked]).map_err(told)?,
             Some(began_as) if began_as == *asked => {}
             Some(began_as) => {
                 let began_as = without_values(began_as).to_string();
@@ -88,35 +82,21 @@ impl Journal {
         Ok(journal)
     }
 
-    /// What stands there, of which a line that was cut off is forgotten: what it told of was not deleted.
+    /// What stands there. A line that was cut off is forgotten: what it told of was not deleted.
     fn read(&mut self) -> io::Result<Option<Value>> {
-        let mut reader = BufReader::new(&self.file);
-        let (mut began_as, mut sound, mut text) = (None, 0, String::new());
-        while reader.read_line(&mut text)? > 0 && text.ends_with('\n') {
-            match (&began_as, serde_json::from_str::<Line>(&text)) {
-                (None, _) => began_as = Some(serde_json::from_str(&text)?),
-                (Some(_), Ok(line)) => {
-                    self.letters.insert(LetterId(line.letter));
-                    self.jobs.extend(JobKey::from_hex(&line.job));
-                }
-                (Some(_), Err(error)) => return Err(error.into()),
+        let Self { lines, letters, jobs } = self;
+        let mut began_as = None;
+        lines.read(|text| {
+            if began_as.is_none() {
+                began_as = Some(serde_json::from_str(text)?);
+                return Ok(());
             }
-            sound += text.len() as u64;
-            text.clear();
-        }
-        self.file.set_len(sound)?;
-        self.file.seek(io::SeekFrom::Start(sound))?;
+            let line: Line = serde_json::from_str(text)?;
+            letters.insert(LetterId(line.letter));
+            jobs.extend(JobKey::from_hex(&line.job));
+            io::Result::Ok(())
+        })?;
         Ok(began_as)
-    }
-
-    fn write<T: Serialize>(&mut self, lines: &[T]) -> io::Result<()> {
-        let mut text = Vec::new();
-        for line in lines {
-            serde_json::to_writer(&mut text, line)?;
-            text.push(b'\n');
-        }
-        self.file.write_all(&text)?;
-        self.file.sync_data()
     }
 
     /// Whether a job was sent for the letter.
@@ -136,8 +116,9 @@ impl Journal {
             job: job.to_string(),
         };
         let lines: Vec<Line> = sent.iter().map(line).collect();
-        let written = self.write(&lines);
-        written.map_err(|error| JournalError::File { path: self.path.clone(), error })?;
+        let written = self.lines.append(&lines);
+        let path = || self.lines.path().to_owned();
+        written.map_err(|error| JournalError::File { path: path(), error })?;
         self.letters.extend(sent.iter().map(|(letter, _)| letter.clone()));
         self.jobs.extend(sent.iter().map(|(_, job)| *job));
         Ok(())
@@ -145,8 +126,8 @@ impl Journal {
 
     /// The replay is over: nothing that was sent lies with the dead letters any more.
     pub fn finish(self) -> Result<(), JournalError> {
-        let removed = fs::remove_file(&self.path);
-        removed.map_err(|error| JournalError::File { path: self.path, error })
+        let path = self.lines.path().to_owned();
+        self.lines.remove().map_err(|error| JournalError::File { path, error })
     }
 }
 
@@ -164,6 +145,8 @@ fn without_values(mut described: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::OpenOptions, io::Write};
+
     use serde_json::json;
 
     use super::*;

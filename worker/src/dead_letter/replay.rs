@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::{
     Action, Audit, Case, DeadLetters, Desk, Edits, FailureLimit, Filter, Journal, LeftBecause,
-    LetterId, Pace, Replay, outlook::Outlook, pass::Pass,
+    LetterId, Replay, outlook::Outlook, pass::Pass,
 };
 use crate::{
     batch::Stop,
     job::{JobKey, PayloadHash},
     lease::Ledger,
+    pace::Pace,
 };
 
 /// The queue takes nothing any more when it refused so many jobs one after another.

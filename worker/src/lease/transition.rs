@@ -164,6 +164,8 @@ impl Record {
             _ => JobError::new(ErrorClass::Transient, "attempts_spent", "no attempt is left"),
         };
         let error = last.exhausted(&format!("attempt {} was the last", self.attempts));
+        // So that the claim that ended the job is known by it.
+        self.token = request.token;
         self.give_up(error, request.callback.clone().map(CallbackSlot::pending), request.now);
         Step::write(self, Claim::Finished)
     }
@@ -416,6 +418,7 @@ impl Record {
             Some(record) if matches!(record.state, State::Retry(_)) => record,
             Some(record) => return Step::unchanged(Err(Refusal::State(record.state.name()))),
         };
+        record.token = request.token;
         record.settle_as(State::Cancelled, request.now);
         Step::write(record, |record| Ok(*record))
     }

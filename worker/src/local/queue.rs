@@ -15,6 +15,7 @@ use crate::{
     clock::UnixMs,
     job::{JobKey, Namespace},
     queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
+    trace::Destination,
 };
 
 /// How often a waiting receive looks for what another process may have sent.
@@ -41,6 +42,11 @@ impl SqliteQueue {
     pub fn private(database: Database) -> Self {
         let name = private_queue(database.worker_id()).into();
         Self::named(database, name)
+    }
+
+    /// As traces name it.
+    pub fn destination() -> Destination {
+        Destination { system: "sqlite", name: SHARED_QUEUE.to_owned() }
     }
 
     fn named(database: Database, name: Arc<str>) -> Self {

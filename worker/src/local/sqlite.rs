@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
 
 /// What makes each version of the tables out of the one before.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -24,10 +24,11 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
+    include_str!("schema/8.sql"),
 ];
 
 /// The version of the tables that this program knows.
-const SCHEMA_VERSION: i64 = 7;
+const SCHEMA_VERSION: i64 = 8;
 
 /// The most operations one transaction carries: bounds how long the first one waits for the last.
 const MAX_GROUP: usize = 256;
@@ -68,6 +69,17 @@ pub enum OpenError {
         /// Its version.
         found: i64,
     },
+    /// It was written by an older program, and whoever only reads leaves it as it is.
+    #[error(
+        "{path} has schema version {found}, this program reads {SCHEMA_VERSION}: what works with it, such as \
+         mcp-batch serve or mcp-batch sweep, brings it up to date"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
     /// It is a database, but not ours.
     #[error("{path} is a database of another program: name another file by --db")]
     Foreign {
@@ -88,8 +100,16 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Database {
     operations: mpsc::Sender<Box<dyn Operation>>,
-    worker: Arc<Worker>,
+    /// None for who only reads.
+    worker: Option<Arc<Worker>>,
     clock: Clock,
+}
+
+/// What may be done with an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
 }
 
 impl Database {
@@ -100,18 +120,34 @@ impl Database {
         prepare(&mut connection, path)?;
         let worker = Arc::new(Worker::register(&connection, path)?);
         recover(&connection, &worker, clock.now()).map_err(sqlite)?;
-        let (operations, queued) = mpsc::channel(MAX_WAITING);
-        let writer_clock = clock.clone();
-        thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || write_all(connection, queued, &writer_clock))
-            .map_err(|error| OpenError::Worker { path: path.to_owned(), error })?;
-        Ok(Self { operations, worker, clock })
+        let operations = serve(connection, Access::Write, clock.clone(), path)?;
+        Ok(Self { operations, worker: Some(worker), clock })
+    }
+
+    /// Opens a file that is there, and changes nothing of it: neither its tables nor what processes hold that died.
+    /// Whatever writes fails.
+    pub fn open_to_read(path: &Path, clock: Clock) -> Result<Self, OpenError> {
+        let sqlite = |error| OpenError::Sqlite { path: path.to_owned(), error };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        if is_foreign(&connection).map_err(sqlite)? {
+            return Err(OpenError::Foreign { path: path.to_owned() });
+        }
+        match version(&connection).map_err(sqlite)? {
+            SCHEMA_VERSION => {}
+            found if found > SCHEMA_VERSION => {
+                return Err(OpenError::Newer { path: path.to_owned(), found });
+            }
+            found => return Err(OpenError::Older { path: path.to_owned(), found }),
+        }
+        let operations = serve(connection, Access::Read, clock.clone(), path)?;
+        Ok(Self { operations, worker: None, clock })
     }
 
     /// The id of this process among those that share the file.
     pub(super) fn worker_id(&self) -> &str {
-        self.worker.id()
+        self.worker.as_deref().map_or("", Worker::id)
     }
 
     pub(super) fn now(&self) -> UnixMs {
@@ -120,7 +156,7 @@ impl Database {
 
     /// Frees what processes that died since then held.
     pub async fn recover(&self) -> Result<(), String> {
-        let worker = Arc::clone(&self.worker);
+        let Some(worker) = self.worker.clone() else { return Ok(()) };
         let now = self.now();
         self.write(move |connection| recover(connection, &worker, now)).await
     }
@@ -136,6 +172,21 @@ impl Database {
         self.operations.send(Box::new(pending)).await.map_err(|_| gone)?;
         answer.await.map_err(|_| gone)?
     }
+}
+
+/// Starts the thread that carries out what is asked for.
+fn serve(
+    connection: Connection,
+    access: Access,
+    clock: Clock,
+    path: &Path,
+) -> Result<mpsc::Sender<Box<dyn Operation>>, OpenError> {
+    let (operations, queued) = mpsc::channel(MAX_WAITING);
+    thread::Builder::new()
+        .name("ledger".to_owned())
+        .spawn(move || carry_out_all(connection, queued, access, &clock))
+        .map_err(|error| OpenError::Worker { path: path.to_owned(), error })?;
+    Ok(operations)
 }
 
 fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
@@ -160,10 +211,14 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
 /// A database of somebody else's is left as it is.
 fn is_foreign(connection: &Connection) -> rusqlite::Result<bool> {
     let transaction = connection.unchecked_transaction()?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version = version(&transaction)?;
     let tables: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     Ok(version == 0 && tables > 0)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// SQLite does not wait by itself for another process that makes the same new file.
@@ -187,7 +242,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 /// there.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version(&transaction)?;
     for (migration, version) in MIGRATIONS.into_iter().zip(1_i64..) {
         if found < version {
             transaction.execute_batch(migration)?;
@@ -259,11 +314,12 @@ fn in_savepoint<T>(
     result
 }
 
-/// The writer thread: takes what has gathered, runs it in one transaction, answers after the
+/// The file's thread: takes what has gathered, runs it in one transaction, answers after the
 /// commit, and so on until the last sender is gone.
-fn write_all(
+fn carry_out_all(
     mut connection: Connection,
     mut queued: mpsc::Receiver<Box<dyn Operation>>,
+    access: Access,
     clock: &Clock,
 ) {
     let mut prune_at = UnixMs(0);
@@ -274,16 +330,27 @@ fn write_all(
         {
             group.push(next);
         }
-        let committed = commit(&mut connection, &mut group).map_err(|error| error.to_string());
+        let committed = commit(&mut connection, &mut group, access);
+        let committed = committed.map_err(|error| error.to_string());
         for operation in group {
             operation.answer(&committed);
         }
-        prune_at = prune::when_due(&connection, prune_at, clock.now());
+        if access == Access::Write {
+            prune_at = prune::when_due(&connection, prune_at, clock.now());
+        }
     }
 }
 
-fn commit(connection: &mut Connection, group: &mut [Box<dyn Operation>]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn commit(
+    connection: &mut Connection,
+    group: &mut [Box<dyn Operation>],
+    access: Access,
+) -> rusqlite::Result<()> {
+    let behavior = match access {
+        Access::Read => TransactionBehavior::Deferred,
+        Access::Write => TransactionBehavior::Immediate,
+    };
+    let transaction = connection.transaction_with_behavior(behavior)?;
     for operation in group {
         operation.run(&transaction);
     }

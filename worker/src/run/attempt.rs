@@ -1,12 +1,6 @@
 //! One attempt: the tool is called under a lease, and how the call ended is saved.
 
-use std::{
-    future::{pending, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::pending, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,7 +11,7 @@ use crate::{
     job::Job,
     lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
     retry::Backoff,
-    tool::{CallContext, CallPlan, Passes, ToolError, Tools},
+    tool::{CallContext, CallPlan, Passes, ToolError, Tools, catching_panics},
     trace::{self, Span},
 };
 
@@ -217,7 +211,10 @@ impl<P: Ports> Run<'_, P> {
             (State::Retry(Some(error)), Next::Return(after)) => {
                 self.returned(subject.key, error, after).into()
             }
-            _ => self.hand_off(subject, record, End::Fresh(record)).await.into(),
+            _ => {
+                self.settled(record);
+                self.hand_off(subject, record, End::Fresh(record)).await.into()
+            }
         }
     }
 }
@@ -232,19 +229,6 @@ fn save_again(failures: u32, time_left: Duration, chance: f64) -> Option<Duratio
 fn timed_out(after: Duration) -> ToolError {
     let message = format!("the tool did not answer within {} s", after.as_secs_f64());
     ToolError::ambiguous(JobError::new(ErrorClass::Transient, "timeout", message))
-}
-
-/// A call that panics has failed; the job's task goes on and saves that.
-pub(crate) async fn catching_panics(
-    mut call: Pin<Box<impl Future<Output = Result<Outcome, ToolError>>>>,
-) -> Result<Outcome, ToolError> {
-    poll_fn(|context| {
-        catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))).unwrap_or_else(|_| {
-            let error = JobError::new(ErrorClass::Transient, "panic", "the tool's code panicked");
-            Poll::Ready(Err(ToolError::ambiguous(error)))
-        })
-    })
-    .await
 }
 
 #[cfg(test)]

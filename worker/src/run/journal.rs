@@ -10,7 +10,8 @@ use crate::{
     error::JobError,
     job::{InvalidJob, Job, Membership, Tenant},
     lease::{Lease, Record, State},
-    queue::Message,
+    queue::{Burial, Message},
+    telemetry::{rounded_ms, rounded_s},
     trace::TraceContext,
 };
 
@@ -68,12 +69,25 @@ pub(super) fn claimed(lease: &Lease) {
     Span::current().record("attempt", lease.attempts).record("epoch", lease.epoch);
 }
 
-/// The message needs no more work.
-pub(super) fn ended(end: &End<'_>) {
-    match end {
-        End::Fresh(record) => of_record(record, end.error(), "job ended", false),
-        End::Duplicate(record) => of_record(record, end.error(), "job had ended before", true),
-        End::Rejected(error) => rejected(error),
+/// The job has come to its end.
+pub(super) fn settled(record: &Record) {
+    of_record(record, End::Fresh(record).error(), "job ended", false);
+}
+
+/// The message needs no more work. Of a job that ended by it, that was told when it did.
+pub(super) fn ended(end: &End<'_>, burial: Burial) {
+    match (end, burial) {
+        (End::Fresh(_), _) => {}
+        (End::HandedOff(_), Burial::Taken) => {
+            tracing::info!(outcome = "handed_off", "what the job still owed is handed off");
+        }
+        (End::HandedOff(_), Burial::LeftToQueue) => {
+            tracing::info!(outcome = "left", "the job is left to the queue's redrive policy");
+        }
+        (End::Duplicate(record), _) => {
+            of_record(record, end.error(), "job had ended before", true);
+        }
+        (End::Rejected(error), _) => rejected(error),
     }
 }
 
@@ -84,7 +98,7 @@ pub(super) fn returned(reason: &JobError, after: Duration) {
         error_class = reason.class.as_str(),
         error_code = &*reason.code,
         error = &*reason.message,
-        after_s = after.as_secs_f64(),
+        after_s = rounded_s(after),
         "job comes back"
     );
 }
@@ -99,7 +113,7 @@ fn of_record(record: &Record, error: Option<&JobError>, message: &'static str, d
         error_class = error.map(|error| error.class.as_str()),
         error_code = error.map(|error| &*error.code),
         error = error.map(|error| &*error.message),
-        duration_ms = record.settled.since(record.claimed).as_secs_f64() * 1_000.0,
+        duration_ms = rounded_ms(record.settled.since(record.claimed)),
         input_tokens = usage.input_tokens,
         output_tokens = usage.output_tokens,
         cost_usd = usage.cost_usd,

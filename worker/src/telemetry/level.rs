@@ -20,19 +20,13 @@ pub enum Level {
 }
 
 impl Level {
-    /// That of `MCP_BATCH_LOG`; what is no level is a warning.
-    pub(super) fn own() -> Option<Self> {
-        let given = env::var("MCP_BATCH_LOG").ok().filter(|level| !level.is_empty())?;
-        Some(Self::parse(&given).unwrap_or(Self::Warn))
-    }
-
     /// That of Lambda's advanced logging controls, which drop lines below it.
     pub(super) fn of_lambda() -> Option<Self> {
         Self::parse(&env::var("AWS_LAMBDA_LOG_LEVEL").ok()?)
     }
 
     /// Lambda's `FATAL` is less than `ERROR`, the least there is here.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let named = [
             ("trace", Self::Trace),
             ("debug", Self::Debug),

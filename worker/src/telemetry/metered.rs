@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::metric::{BUDGET, BUSY, DONE, Label, Metric, PAUSE, Sample};
+use super::{
+    metric::{BUDGET, BUSY, DONE, Label, Metric, PAUSE, Sample},
+    rounded_ms,
+};
 use crate::{
     environment::{End, Observation, Observer},
     error::{ErrorClass, JobError, code},
@@ -48,7 +51,7 @@ impl<M: Meter> Metered<M> {
     }
 
     fn time(&self, metric: Metric, label: Label, latency: Duration) {
-        self.add(metric, label, latency.as_secs_f64() * 1_000.0);
+        self.add(metric, label, rounded_ms(latency));
     }
 
     fn used(&self, tool: &ToolName, usage: &Usage) {
@@ -64,7 +67,8 @@ impl<M: Meter> Metered<M> {
 
     fn ended(&self, end: &End<'_>) {
         match end {
-            End::Fresh(record) => self.settled(record),
+            // Counted when it was saved.
+            End::Fresh(_) | End::HandedOff(_) => {}
             End::Duplicate(_) => self.count(Metric::Duplicates, Label::Class(DONE)),
             End::Rejected(error) => self.failed(error),
         }
@@ -111,12 +115,8 @@ impl<M: Meter> Observer for Metered<M> {
             Observation::LedgerAnswered { latency } => {
                 self.time(Metric::LedgerLatency, Label::None, latency);
             }
-            Observation::TakenOver { is_held } => {
-                self.count(Metric::LeaseTakeovers, Label::None);
-                if is_held {
-                    self.count(Metric::Held, Label::None);
-                }
-            }
+            Observation::TakenOver => self.count(Metric::LeaseTakeovers, Label::None),
+            Observation::Settled(record) => self.settled(record),
             Observation::CallBegan => {
                 let in_flight = self.in_flight.fetch_add(1, Relaxed) + 1;
                 self.add(Metric::MaxInFlight, Label::None, f64::from(in_flight));

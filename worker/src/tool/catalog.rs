@@ -1,16 +1,17 @@
 //! The catalog: every tool a job may name, read from one TOML file.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+mod examine;
+mod prompt_call;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::time::Instant;
 
+use self::prompt_call::PromptCall;
 use super::{
-    CallContext, CallPlan, Gates, Listing, LlmApi, LlmClient, Problem, ToolError, Tools,
-    gate::ANSWER_SCHEMA,
+    CallContext, CallPlan, Gates, Listing, LlmClient, Problem, ToolError, Tools,
     listing::ToolListing,
-    llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
+    llm::CallTerms,
     mcp::{McpServer, ServerSpec},
     models::{ModelGates, ModelSpec, Models},
     prompt::{PromptSpec, PromptTool},
@@ -20,7 +21,7 @@ use crate::{
     clock::Clock,
     error::{ErrorClass, JobError},
     job::{Job, ModelName, ToolName},
-    lease::{Outcome, Usage},
+    lease::Outcome,
     secret::Secrets,
 };
 
@@ -29,9 +30,6 @@ const DEFAULT: &str = include_str!("tools.toml");
 
 /// How long an offline call may take.
 const OFFLINE_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// An answer that does not fit is asked for once more if at least so much time is left.
-const LEAST_FOR_ANOTHER: Duration = Duration::from_secs(2);
 
 /// Why a catalog cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -155,53 +153,6 @@ impl Catalog {
     /// How many MCP servers there are.
     pub fn servers(&self) -> usize {
         self.servers.len()
-    }
-
-    /// Every tool that jobs may call now, with all that can be found wrong: servers, their tools, the LLM and its models.
-    pub async fn examine(&self) -> (Listing, Vec<Problem>) {
-        let (listing, models) = tokio::join!(self.list(), self.examine_models());
-        let of_tools = listing.tools.iter().filter_map(|tool| {
-            Some(Problem { part: tool.name.clone(), problem: tool.problem.clone()? })
-        });
-        let of_servers = self.servers.values().flat_map(McpServer::misnamed);
-        let found = listing.unreachable.iter().cloned().chain(of_tools).chain(of_servers);
-        let problems = found.chain(models).collect();
-        (listing, problems)
-    }
-
-    async fn examine_models(&self) -> Vec<Problem> {
-        let Model::Llm { client, default_model } = &self.model else { return Vec::new() };
-        let known = match client.models().await {
-            Ok(known) => known,
-            Err(problem) => return vec![Problem { part: "llm".to_owned(), problem }],
-        };
-        let default_model = default_model.as_ref();
-        let named = self.tools.iter().map(|(name, tool)| {
-            let model = tool.model.as_ref().or(default_model).map(ModelName::as_str);
-            (model, format!("the tool {name} needs it"))
-        });
-        let described = self.models.names();
-        let described =
-            described.map(|name| (Some(name), "the catalog has a table for it".to_owned()));
-        let mut missing = BTreeMap::new();
-        for (model, why) in described.chain(named) {
-            match model {
-                None => {
-                    let problem = "neither the tool nor the catalog names a model: set \
-                                   MCP_BATCH_LLM_MODEL, or model in the catalog";
-                    missing.insert("llm", problem.to_owned());
-                }
-                Some(model) if !known.has(model) => {
-                    let problem = format!(
-                        "the LLM does not list this model, or the key may not use it; {why}"
-                    );
-                    missing.insert(model, problem);
-                }
-                Some(_) => {}
-            }
-        }
-        let problem = |(part, problem): (&str, String)| Problem { part: part.to_owned(), problem };
-        missing.into_iter().map(problem).collect()
     }
 
     fn target<'a>(&'a self, job: &'a Job) -> Result<Target<'a>, JobError> {
@@ -353,103 +304,4 @@ fn answer_offline(job: &Job, tool: &PromptTool) -> Result<Outcome, ToolError> {
 fn no_model() -> ToolError {
     let message = "neither job, tool nor catalog names a model: set MCP_BATCH_LLM_MODEL";
     ToolError::free(JobError::new(ErrorClass::Configuration, "no_model", message))
-}
-
-/// One prompt's way through the LLM.
-struct PromptCall<'a> {
-    client: &'a LlmClient,
-    tool: &'a PromptTool,
-    terms: CallTerms<'a>,
-}
-
-impl PromptCall<'_> {
-    async fn answer(&self) -> Result<Outcome, ToolError> {
-        let began = Instant::now();
-        let write = |timeout| self.body(None, timeout);
-        let first = self.client.complete(write, self.terms).await?;
-        let (usage, misfit) = match self.result(first) {
-            Ok(outcome) => return Ok(outcome),
-            Err(misfit) => misfit,
-        };
-        // One more try with the reason: most models get it right then, in about the same time.
-        let took = began.elapsed();
-        let timeout = self.terms.timeout.saturating_sub(took);
-        if timeout < took.max(LEAST_FOR_ANOTHER) {
-            return Err(misfit_too_late(usage, &misfit));
-        }
-        let terms = CallTerms { timeout, ..self.terms };
-        let write = |timeout| self.body(Some(&misfit), timeout);
-        let second = Box::pin(self.client.complete(write, terms)).await;
-        let second =
-            second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
-        self.result(second)
-            .map(|outcome| Outcome { usage: usage.plus(&outcome.usage), ..outcome })
-            .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
-    }
-
-    /// The request's body, which asks the upstream to give up after `timeout`.
-    fn body(&self, misfit: Option<&str>, timeout: Duration) -> Result<String, ToolError> {
-        let input = self.terms.job.input().to_value();
-        let messages = self.tool.render(&input).map_err(ToolError::free)?;
-        let hint = misfit.map(|misfit| {
-            format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
-        });
-        let system = messages.system.iter().map(|content| ChatMessage { role: "system", content });
-        let user = [&messages.user].into_iter().chain(&hint);
-        let user = user.map(|content| ChatMessage { role: "user", content });
-        let is_litellm = self.client.settings().api == LlmApi::LiteLlm;
-        let completion = Completion {
-            model: self.terms.model,
-            messages: system.chain(user).collect(),
-            max_tokens: self.tool.max_tokens,
-            timeout: is_litellm.then_some(timeout.as_secs_f64()),
-            user: self.terms.job.tenant().map(as_user),
-            metadata: is_litellm.then(|| Attribution::of(self.terms.job, self.terms.attempt)),
-            temperature: self.tool.temperature,
-            response_format: self.tool.answer.as_ref().map(|schema| {
-                json!({
-                    "type": "json_schema",
-                    "json_schema": {"name": "answer", "schema": schema.source(), "strict": true},
-                })
-            }),
-        };
-        completion.to_body()
-    }
-
-    /// The tool's result, or what is wrong with the answer and what it cost all the same.
-    fn result(&self, answer: Answer) -> Result<Outcome, (Usage, Cow<'static, str>)> {
-        let Some(schema) = &self.tool.answer else {
-            let usage = answer.usage.truncated(answer.is_truncated);
-            return Ok(Outcome { result: Value::String(answer.content), usage, offline: false });
-        };
-        let cut = || if answer.is_truncated { " (it was cut off at max_tokens)" } else { "" };
-        let Ok(result) = serde_json::from_str::<Value>(&answer.content) else {
-            return Err((answer.usage, format!("it is not JSON{}", cut()).into()));
-        };
-        match schema.misfit(&result) {
-            None => {
-                let usage = answer.usage.truncated(answer.is_truncated);
-                Ok(Outcome { result, usage, offline: false })
-            }
-            Some(misfit) => {
-                Err((answer.usage, format!("{}: {}", misfit.path, misfit.message).into()))
-            }
-        }
-    }
-}
-
-/// The job's next attempt has all its time again.
-fn misfit_too_late(usage: Usage, misfit: &str) -> ToolError {
-    let message = format!(
-        "the LLM's answer does not fit the tool's answer_schema, and no time is left to ask once \
-         more: {misfit}"
-    );
-    let error = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, message);
-    ToolError { usage, ..ToolError::free(error) }
-}
-
-fn misfits(usage: Usage, misfit: &str) -> ToolError {
-    let message = format!("the LLM's answer does not fit the tool's answer_schema: {misfit}");
-    let error = JobError::new(ErrorClass::Permanent, ANSWER_SCHEMA, message);
-    ToolError { usage, ..ToolError::free(error) }
 }

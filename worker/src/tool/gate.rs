@@ -4,6 +4,8 @@
 
 mod health;
 mod line;
+mod passes;
+mod state;
 mod window;
 
 use std::{
@@ -16,14 +18,17 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::health::Closed;
 pub(super) use self::health::{ANSWER_EMPTY, ANSWER_SCHEMA, COOLDOWN};
-use self::{health::Health, line::Turns, window::Window};
-use super::limits::{Bucket, Limits};
+pub use self::{
+    health::Closed,
+    passes::{Gates, Passes},
+};
+use self::{
+    passes::Pass,
+    state::{Shut, State},
+};
+use super::limits::Limits;
 use crate::error::{ErrorClass, JobError};
-
-/// A gate that opens later than this is not waited for in the process.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// The gate before one upstream, shared by all jobs of the process.
 #[derive(Debug, Default)]
@@ -33,17 +38,6 @@ pub struct Gate {
     line: tokio::sync::Mutex<()>,
     /// A call is over, or the gate was closed.
     changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    health: Health,
-    bucket: Option<Bucket>,
-    concurrency: Option<usize>,
-    window: Window,
-    in_flight: usize,
-    in_line: usize,
-    turns: Turns,
 }
 
 /// Why a job does not get through its gates now.
@@ -159,92 +153,13 @@ impl Gate {
             bucket.take(Instant::now());
         }
         state.in_flight += 1;
-        Pass { gate: Arc::clone(self), is_used: false }
+        Pass::of(Arc::clone(self))
     }
 
     /// A poisoned lock holds a state that is at worst out of date.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What keeps a gate shut.
-#[derive(Clone, Copy)]
-enum Shut {
-    Until(Instant),
-    /// Until a call is over.
-    Full,
-}
-
-impl State {
-    fn shut(&self, now: Instant) -> Option<Shut> {
-        let closed = self.health.closed().map(Closed::until);
-        let empty = self.bucket.as_ref().and_then(|bucket| bucket.empty_until(now));
-        match closed.max(empty) {
-            Some(until) => Some(Shut::Until(until)),
-            None => self.is_full().then_some(Shut::Full),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        let most = self.concurrency.unwrap_or(usize::MAX).min(self.window.most());
-        self.in_flight >= most
-    }
-
-    fn is_worth_waiting(&self) -> bool {
-        self.health.closed().is_none_or(|closed| {
-            closed.reason.class != ErrorClass::Configuration && closed.time_left() <= LONGEST_WAIT
-        })
-    }
-
-    fn blocked(&self) -> Blocked {
-        let closed = self.health.closed();
-        let reason = closed.map_or_else(at_limit, |closed| closed.reason.clone());
-        let in_line = self.is_worth_waiting().then(|| self.time_in_line(Instant::now()));
-        Blocked { reason, in_line, ahead: self.in_line }
-    }
-
-    /// About how long whoever comes now would stand in line.
-    fn time_in_line(&self, now: Instant) -> Duration {
-        let shut = match self.shut(now) {
-            Some(Shut::Until(until)) => until.saturating_duration_since(now),
-            _ => Duration::ZERO,
-        };
-        let ahead = u32::try_from(self.in_line).unwrap_or(u32::MAX);
-        shut.saturating_add(self.interval(now).saturating_mul(ahead))
-    }
-
-    fn turn(&mut self) -> Duration {
-        let now = Instant::now();
-        let closed = self.health.closed();
-        if let Some(closed) = closed.filter(|it| it.reason.class == ErrorClass::Configuration) {
-            // Nobody knows when a person acts: all look again together, and one of them tries.
-            return closed.time_left();
-        }
-        if self.shut(now).is_none() && self.in_line == 0 {
-            return Duration::ZERO;
-        }
-        self.turns.begin(now);
-        self.turns.next(now, self.time_in_line(now), self.interval(now))
-    }
-
-    /// Between two jobs that get through: as the catalog says, or as was seen. Where nothing but an
-    /// outage holds them up, all get through when it is over.
-    fn interval(&self, now: Instant) -> Duration {
-        match &self.bucket {
-            Some(bucket) => bucket.interval(),
-            None if self.concurrency.is_some() || self.window.is_narrow() => {
-                self.turns.seen_interval(now)
-            }
-            None => Duration::ZERO,
-        }
-    }
-}
-
-fn at_limit() -> JobError {
-    let message = "as many calls are on their way to the upstream, or were made this minute, as \
-                   its limits allow";
-    JobError::new(ErrorClass::Throttled, "rate_limited", message)
 }
 
 /// Somebody in line.
@@ -260,89 +175,6 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.state().in_line -= 1;
-    }
-}
-
-/// The right to make one call. Dropped before it is used, it counts towards no rate.
-#[derive(Debug)]
-pub struct Pass {
-    gate: Arc<Gate>,
-    is_used: bool,
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let mut state = self.gate.state();
-        state.in_flight -= 1;
-        if !self.is_used
-            && let Some(bucket) = &mut state.bucket
-        {
-            bucket.put_back();
-        }
-        drop(state);
-        self.gate.changed.notify_waiters();
-    }
-}
-
-/// All gates on a job's way: that of its tool, where the catalog limits it, and that of the model
-/// or server behind it, which is the one that is told how calls end.
-#[derive(Clone, Debug)]
-pub struct Gates {
-    /// Of the model or server.
-    pub upstream: Arc<Gate>,
-    /// Of the tool.
-    pub tool: Option<Arc<Gate>>,
-}
-
-impl Gates {
-    /// Lets a call through all of them, or none.
-    pub fn enter(&self) -> Result<Passes, Blocked> {
-        let tool = match &self.tool {
-            Some(gate) => Some(gate.enter().ok_or_else(|| gate.blocked())?),
-            None => None,
-        };
-        let upstream = self.upstream.enter().ok_or_else(|| self.upstream.blocked())?;
-        Ok(Passes([tool, Some(upstream)]))
-    }
-
-    /// Waits at each of them in turn.
-    pub async fn wait(&self) -> Result<Passes, Blocked> {
-        let tool = match &self.tool {
-            Some(gate) => Some(gate.wait().await?),
-            None => None,
-        };
-        Ok(Passes([tool, Some(self.upstream.wait().await?)]))
-    }
-
-    /// When a job that does not wait in line should come back: jobs that ask one after another get
-    /// through one after another.
-    pub fn turn(&self) -> Duration {
-        let of_tool = self.tool.as_ref().map(|gate| gate.turn());
-        self.upstream.turn().max(of_tool.unwrap_or_default())
-    }
-}
-
-impl From<Arc<Gate>> for Gates {
-    fn from(upstream: Arc<Gate>) -> Self {
-        Self { upstream, tool: None }
-    }
-}
-
-/// The right to make one call through all its gates, for as long as it is held.
-#[derive(Debug, Default)]
-pub struct Passes([Option<Pass>; 2]);
-
-impl Passes {
-    /// For what needs none.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// The call is made.
-    pub fn use_up(&mut self) {
-        for pass in self.0.iter_mut().flatten() {
-            pass.is_used = true;
-        }
     }
 }
 

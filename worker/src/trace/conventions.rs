@@ -192,11 +192,14 @@ pub(crate) fn answered(span: &mut Span, status: u16) {
     });
 }
 
-/// Jobs on their way into the queue.
+/// Jobs on their way into the queue: a part of the request that brought them, or the first of a trace.
 #[cfg(feature = "api")]
 pub(crate) fn enqueue(tracer: &Tracer, messages: usize) -> Span {
-    let name = || of_queue("send", tracer.destination());
-    let mut span = Span::child(Kind::Producer, || name().into());
+    let name = || of_queue("send", tracer.destination()).into();
+    let mut span = match super::is_traced() {
+        true => Span::child(Kind::Producer, name),
+        false => tracer.begin(Kind::Producer, super::current(), |_| name()),
+    };
     span.tell(|span| {
         messaging(span, tracer.destination(), "send");
         span.set("messaging.batch.message_count", messages as u64);

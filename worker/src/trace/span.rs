@@ -10,8 +10,10 @@ use crate::clock::Clock;
 /// What a span is in the exchange between programs; the numbers are OTLP's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    #[cfg(feature = "api")]
     Server = 2,
     Client = 3,
+    #[cfg(feature = "api")]
     Producer = 4,
     Consumer = 5,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Receiver, wait_until};
+use crate::{Received, Receiver, wait_until};
 
 /// A collector of traces.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ impl Collector {
             }
         }
         spans
+    }
+
+    /// The requests that brought them.
+    pub fn exports(&self) -> Vec<Received> {
+        self.0.deliveries()
     }
 
     /// Waits until a span of each of these names is there; all that are there by then.

@@ -156,6 +156,8 @@ impl FakeMcpBuilder {
                 client_secret,
                 expires_in_s,
                 given: AtomicUsize::default(),
+                asked: AtomicUsize::default(),
+                is_down: AtomicBool::default(),
                 is_revoked: AtomicBool::default(),
             }),
             endless_list: AtomicBool::default(),
@@ -205,6 +207,18 @@ impl FakeMcp {
     /// How many access tokens it gave.
     pub fn tokens(&self) -> usize {
         self.mcp.oauth.as_ref().map_or(0, |oauth| oauth.given.load(SeqCst))
+    }
+
+    /// How often it was asked for one.
+    pub fn token_requests(&self) -> usize {
+        self.mcp.oauth.as_ref().map_or(0, |oauth| oauth.asked.load(SeqCst))
+    }
+
+    /// Whether it answers whoever asks for one with 503.
+    pub fn give_no_tokens(&self, is_down: bool) {
+        if let Some(oauth) = &self.mcp.oauth {
+            oauth.is_down.store(is_down, SeqCst);
+        }
     }
 
     /// Takes the latest of them no more.

@@ -125,7 +125,7 @@ async fn a_callback_that_was_given_up_is_told_of_and_can_be_sent_again() {
 
     let ended = listed(folder.run(&jobs)).finish().await;
     assert_eq!(ended.code, Some(0), "its outcome stands: {ended:?}");
-    assert!(ended.stdout.contains("1 callbacks were given up"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("1 callback was given up; `mcp-batch"), "{}", ended.stdout);
     let result = folder.results().remove(0);
     assert_eq!(
         (&result["status"], &result["callback"]),

@@ -3,6 +3,7 @@
 mod hostile;
 mod killed;
 mod tables;
+mod traces;
 mod worlds;
 
 use rusqlite::{Connection, OpenFlags};

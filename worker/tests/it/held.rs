@@ -90,6 +90,7 @@ async fn held_jobs_are_listed_and_decided_about_and_their_callbacks_told() {
     let lines: Vec<_> = audit.iter().map(|line| (&line["action"], &line["job_id"])).collect();
     let expected = [(json!("held succeed"), json!("a")), (json!("held fail"), json!("b"))];
     assert_eq!(lines, expected.iter().map(|(action, id)| (action, id)).collect::<Vec<_>>());
+    assert!(audit.iter().all(|line| line["namespace"] == "default"), "{audit:?}");
     assert!(audit.iter().all(|line| line["who"] == "me" && !line.to_string().contains("ticket\"")));
 }
 

@@ -1,5 +1,7 @@
 //! The settings of AWS, and the count of connections.
 
+use std::{collections::BTreeSet, fs, path::Path};
+
 use mcp_batch::config::{
     self, Connections, DEFAULT_CONCURRENCY, Keys, LAMBDA_CONCURRENCY, Role, Source,
 };
@@ -160,4 +162,42 @@ fn an_empty_text_in_place_of_the_callback_secrets_is_refused() {
     }
     let keys = Keys::read(source([])).expect("it is left out");
     assert!(keys.signing.is_empty());
+}
+
+/// The names of variables in the text of a source file, each between quotes.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |it: &&str| {
+        let rest = it.strip_prefix("MCP_BATCH_").or_else(|| it.strip_prefix("OTEL_"));
+        let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(is_part))
+    };
+    text.split('"').filter(is_name)
+}
+
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => sources(&path, found),
+            false if path.extension().is_some_and(|it| it == "rs") => {
+                found.push(fs::read_to_string(path).expect("a source file"));
+            }
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn the_documentation_names_every_variable_that_is_read() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = |name: &str| fs::read_to_string(crates.join("../docs").join(name)).expect(name);
+    let (settings, observability) = (page("settings.md"), page("observability.md"));
+    let mut texts = Vec::new();
+    sources(&crates.join("src"), &mut texts);
+    let read: BTreeSet<_> = texts.iter().flat_map(|text| names(text)).collect();
+    assert!(read.len() > 40, "{read:?}");
+    for name in read {
+        let page = if name.starts_with("OTEL_") { &observability } else { &settings };
+        assert!(page.contains(&format!("`{name}")), "{name} is named nowhere");
+    }
 }

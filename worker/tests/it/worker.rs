@@ -17,6 +17,7 @@ mod rig;
 mod side_by_side;
 mod suspects;
 mod sweeps;
+mod telling;
 mod turns;
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};

@@ -8,7 +8,11 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    cli::ledger::{LedgerArgs, OpenLedger},
+    cli::{
+        ledger::{LedgerArgs, OpenLedger},
+        no_server::NoServerArgs,
+        words::counted,
+    },
     clock::UnixMs,
     lease::{Attention, CallbackSlot, Found, Ledger, LedgerError},
 };
@@ -21,7 +25,7 @@ const EVER: UnixMs = UnixMs(i64::MAX);
 ///
 /// It asks an index, never the whole ledger. Jobs of all namespaces are listed.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Only those that were given up.
     #[arg(long)]
     dead: bool,
@@ -36,11 +40,14 @@ pub(super) struct Args {
 
     #[command(flatten)]
     ledger: LedgerArgs,
+
+    #[command(flatten)]
+    no_server: NoServerArgs,
 }
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    match args.ledger.open().await? {
+    match args.ledger.open_to_read().await? {
         OpenLedger::File(desk) => args.list(&desk.ledger).await?,
         #[cfg(feature = "aws")]
         OpenLedger::Table(desk) => args.list(&desk.ledger).await?,
@@ -55,6 +62,9 @@ impl Args {
             found.extend(ledger.attention(Attention::Callback, EVER, self.limit).await?);
             let batches = ledger.attention(Attention::Batch, EVER, self.limit).await?;
             found.extend(batches.into_iter().filter(has_failed));
+        }
+        if found.is_empty() && !self.json {
+            eprintln!("No callback {}.", if self.dead { "was given up" } else { "failed" });
         }
         for line in found.iter().filter_map(Line::of) {
             let text = if self.json { line.json().to_string() } else { line.text() };
@@ -98,7 +108,8 @@ impl<'a> Line<'a> {
     fn text(&self) -> String {
         let Self { kind, id, slot } = self;
         let (state, host) = (slot.state.name(), slot.callback.host());
-        format!("{kind} {id}: {state}, {} failures, {host}", slot.failures)
+        let failures = counted(slot.failures.into(), "failure", "failures");
+        format!("{kind} {id}: {state}, {failures}, {host}")
     }
 
     fn json(&self) -> Value {

@@ -14,6 +14,7 @@ use crate::{
     cli::{
         SOME_FAILED,
         ledger::{LedgerArgs, OpenLedger},
+        no_server::NoServerArgs,
     },
     clock::Deadline,
     environment::Post,
@@ -36,7 +37,7 @@ const MOST: usize = 10_000;
 /// Each is tried once. What a receiver does not take now is due again, and a sweep looks after it.
 /// Secrets, header and allowed hosts come from the same variables as those of the worker.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The ids of the jobs.
     #[arg(value_name = "JOB_ID", required_unless_present_any = ["batch", "all_dead"])]
     jobs: Vec<JobId>,
@@ -55,6 +56,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     ledger: LedgerArgs,
+
+    #[command(flatten)]
+    no_server: NoServerArgs,
 }
 
 /// One callback to send.

@@ -7,17 +7,18 @@ use std::{
 
 use super::{
     meant::MeantArgs,
-    place::{PlaceArgs, at},
-    table::{Columns, as_json, remarks, table},
+    place::{PlaceArgs, at, desk},
+    table::{Columns, as_json, none_meant, remarks, table},
 };
-use crate::dead_letter::{Desk, Edits, survey};
+use crate::cli::words::counted;
+use crate::dead_letter::{Edits, survey};
 
 /// Counts the dead letters by class of error, code, tool, age and the state of their jobs.
 ///
 /// Nothing is changed. On AWS a letter is received to be read, and put back at the end: its receive count
 /// grows, and meanwhile others do not see it.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     meant: MeantArgs,
 
@@ -32,14 +33,8 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let (filter, edits, limit) = (args.meant.filter(), Edits::default(), args.place.limit);
-    let survey = at!(args.place.open().await?, |letters, desk| {
-        let desk = Desk {
-            ledger: &desk.ledger,
-            namespace: &desk.policy.namespace,
-            clock: &desk.clock,
-            check: &|_| Ok(()),
-        };
-        survey(&letters, &desk, &filter, &edits, limit, |_| {}).await?
+    let survey = at!(args.place.open_to_read().await?, |letters, sweep| {
+        survey(&letters, &desk(&sweep), &filter, &edits, limit, |_| {}).await?
     });
     let mut out = io::stdout().lock();
     if args.json {
@@ -47,10 +42,10 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match survey.letters() {
-        0 => writeln!(out, "No dead letters, of {} that were looked at.", survey.seen)?,
+        0 => eprintln!("{}", none_meant(&survey)),
         letters => {
             writeln!(out, "{}", table(&survey, &Columns::What))?;
-            writeln!(out, "{letters} dead letters.")?;
+            writeln!(out, "{}.", counted(letters, "dead letter", "dead letters"))?;
         }
     }
     for remark in remarks(&survey, limit) {

@@ -8,9 +8,12 @@ use crate::aws::{dynamo::DynamoLedger, setup::AwsStore, sqs::SqsDeadLetters};
 use crate::{
     cli::{
         ledger::{self, LedgerArgs},
+        no_server::NoServerArgs,
         store::{FileStore, Store},
     },
     config::Source,
+    dead_letter::Desk,
+    lease::Ledger,
     local::{SqliteDeadLetters, SqliteLedger},
     sweep::Sweep,
 };
@@ -37,6 +40,9 @@ pub(super) struct PlaceArgs {
     #[cfg(feature = "aws")]
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(2..=43_200))]
     hide_s: u64,
+
+    #[command(flatten)]
+    no_server: NoServerArgs,
 
     /// The most letters that are looked at.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
@@ -70,12 +76,24 @@ impl PlaceArgs {
         self.ledger.typed()
     }
 
+    /// Opens it to look at it: a file stays as it is.
+    pub(super) async fn open_to_read(&self) -> anyhow::Result<Place> {
+        self.open_by(FileStore::open_to_read).await
+    }
+
     /// Opens it. A file that does not exist is not made.
     pub(super) async fn open(&self) -> anyhow::Result<Place> {
+        self.open_by(FileStore::open).await
+    }
+
+    async fn open_by(
+        &self,
+        file: fn(Source) -> anyhow::Result<FileStore>,
+    ) -> anyhow::Result<Place> {
         let source = self.source();
         match self.typed().unwrap_or_else(|| ledger::Place::of(&source)) {
             ledger::Place::File => {
-                let store = FileStore::open(source)?;
+                let store = file(source)?;
                 Ok(Place::File(store.dead_letters(), store.desk()?))
             }
             #[cfg(feature = "aws")]
@@ -85,6 +103,16 @@ impl PlaceArgs {
                 Ok(Place::Aws(store.dead_letters(hidden_for)?, store.desk()?))
             }
         }
+    }
+}
+
+/// Who judges letters: by this ledger, and by the contract alone.
+pub(super) fn desk<L: Ledger>(sweep: &Sweep<L>) -> Desk<'_, L> {
+    Desk {
+        ledger: &sweep.ledger,
+        namespace: &sweep.policy.namespace,
+        clock: &sweep.clock,
+        check: &|_| Ok(()),
     }
 }
 

@@ -7,13 +7,13 @@ use std::{
 
 use super::{
     meant::MeantArgs,
-    place::{PlaceArgs, at},
+    place::{PlaceArgs, at, desk},
     replay::stop_at_signal,
-    table::{Columns, as_json, cut_off, remarks, table},
+    table::{Columns, GOES_ON, as_json, none_meant, remarks, row, table, unseen},
 };
 use crate::{
-    cli::{SOME_FAILED, responsible::ResponsibleArgs},
-    dead_letter::{Desk, Edits, Purged, Survey, purge, survey},
+    cli::{SOME_FAILED, responsible::ResponsibleArgs, words::counted},
+    dead_letter::{Edits, Purged, Survey, purge, survey},
 };
 
 /// Deletes dead letters for good. Without --yes it says how many of which.
@@ -21,7 +21,7 @@ use crate::{
 /// Their jobs stay in the ledger as they are. Exit codes: 0 done, 1 stopped, letters are hidden by somebody else, or --limit letters were
 /// looked at, 2 bad usage.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     meant: MeantArgs,
 
@@ -43,20 +43,18 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let (filter, edits, limit) = (args.meant.filter(), Edits::default(), args.place.limit);
-    at!(args.place.open().await?, |letters, desk| {
-        let desk = Desk {
-            ledger: &desk.ledger,
-            namespace: &desk.policy.namespace,
-            clock: &desk.clock,
-            check: &|_| Ok(()),
-        };
+    let place = match args.yes {
+        true => args.place.open().await?,
+        false => args.place.open_to_read().await?,
+    };
+    at!(place, |letters, sweep| {
         if !args.yes {
-            let found = survey(&letters, &desk, &filter, &edits, limit, |_| {}).await?;
+            let found = survey(&letters, &desk(&sweep), &filter, &edits, limit, |_| {}).await?;
             args.print_found(&found)?;
             return Ok(ExitCode::SUCCESS);
         }
         let (mut audit, stop) = (args.responsible.open()?, stop_at_signal()?);
-        let done = purge(&letters, &desk, &filter, limit, &stop, &mut audit).await?;
+        let done = purge(&letters, &desk(&sweep), &filter, limit, &stop, &mut audit).await?;
         args.print_done(&done)?;
         let is_clean = !done.is_stopped && done.hidden == 0 && !done.is_cut_off;
         Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
@@ -71,12 +69,11 @@ impl Args {
             return Ok(());
         }
         match found.letters() {
-            0 => {
-                writeln!(out, "No dead letters are meant, of {} that were looked at.", found.seen)?;
-            }
+            0 => eprintln!("{}", none_meant(found)),
             letters => {
                 writeln!(out, "{}", table(found, &Columns::What))?;
-                writeln!(out, "{letters} dead letters would be deleted for good: --yes does it.")?;
+                let letters = counted(letters, "dead letter", "dead letters");
+                writeln!(out, "{letters} would be deleted for good: --yes does it.")?;
             }
         }
         for remark in remarks(found, self.place.limit) {
@@ -91,19 +88,17 @@ impl Args {
             writeln!(out, "{}", serde_json::to_string(done)?)?;
             return Ok(());
         }
-        writeln!(out, "{:>8}  dead letters were deleted", done.purged)?;
+        writeln!(
+            out,
+            "{}",
+            row(done.purged, "dead letter was deleted", "dead letters were deleted")
+        )?;
+        let hidden = if done.is_stopped { 0 } else { done.hidden };
+        for line in unseen(done.is_cut_off.then_some(self.place.limit), hidden) {
+            writeln!(out, "{line}")?;
+        }
         if done.is_stopped {
-            writeln!(out, "Stopped; the same command goes on.")?;
-        }
-        if done.is_cut_off {
-            writeln!(out, "{}", cut_off(self.place.limit))?;
-        }
-        if done.hidden > 0 {
-            writeln!(
-                out,
-                "About {} more are hidden by somebody else; the same command looks again.",
-                done.hidden
-            )?;
+            writeln!(out, "Stopped; {GOES_ON}.")?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -12,26 +13,29 @@ use serde_json::{Value, json};
 
 use super::{
     meant::MeantArgs,
-    on_one_line,
-    place::{PlaceArgs, at},
-    table::{Columns, as_json, cut_off, remarks, table},
+    place::{PlaceArgs, at, desk},
+    table::{Columns, GOES_ON, as_json, none_meant, remarks, row, table, unseen},
 };
 use crate::{
     batch::Stop,
-    cli::{SOME_FAILED, responsible::ResponsibleArgs, setup::Signals},
+    cli::{SOME_FAILED, responsible::ResponsibleArgs, setup::Signals, words::on_one_line},
     clock::Clock,
     config::{self, Source},
     dead_letter::{
-        Asked, Assignment, DeadLetters, Desk, Edits, FailureLimit, Filter, Journal, Pace, Replayed,
+        Asked, Assignment, DeadLetters, Desk, Edits, FailureLimit, Filter, Journal, Replayed,
         StoppedBy, Survey, replay, survey,
     },
     error::JobError,
     job::Job,
     lease::Ledger,
+    pace::Pace,
     secret::Secrets,
-    sweep::Sweep,
     tool::{Catalog, Tools},
 };
+
+/// What of a second's jobs is sent together, and how many at most.
+const BURST: Duration = Duration::from_millis(100);
+const MOST_AT_ONCE: u16 = 100;
 
 /// Sends the jobs of dead letters back to their queue. Without --apply it says what it would do.
 ///
@@ -42,7 +46,7 @@ use crate::{
 ///
 /// Exit codes: 0 what was meant is done, 1 letters stay that were meant, or it stopped, 2 bad usage.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     meant: MeantArgs,
 
@@ -94,8 +98,12 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let edits = Edits::new(args.set.clone()).map_err(|problem| anyhow!("--set: {problem}"))?;
     let catalog = if edits.is_empty() { None } else { args.catalog()? };
     let check = |job: &Job| check(catalog.as_ref(), job);
-    at!(args.place.open().await?, |letters, desk| {
-        let desk = desk_of(&desk, &check);
+    let place = match args.apply {
+        true => args.place.open().await?,
+        false => args.place.open_to_read().await?,
+    };
+    at!(place, |letters, sweep| {
+        let desk = Desk { check: &check, ..desk(&sweep) };
         if args.apply {
             args.apply(&letters, &desk, &filter, &edits).await
         } else {
@@ -104,13 +112,6 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     })
-}
-
-fn desk_of<'a, L: Ledger>(
-    sweep: &'a Sweep<L>,
-    check: &'a (dyn Fn(&Job) -> Result<(), JobError> + Send + Sync),
-) -> Desk<'a, L> {
-    Desk { ledger: &sweep.ledger, namespace: &sweep.policy.namespace, clock: &sweep.clock, check }
 }
 
 /// A server's tools are known to the worker alone.
@@ -154,7 +155,7 @@ impl Args {
         let asked = Asked {
             filter,
             edits,
-            pace: Pace::new(self.rate),
+            pace: Pace::new(self.rate, BURST, MOST_AT_ONCE),
             failures: FailureLimit(self.stop_at_failed_percent),
             limit: self.place.limit,
             stop: &stop,
@@ -178,11 +179,12 @@ impl Args {
             return Ok(());
         }
         if plan.letters() == 0 {
-            writeln!(out, "No dead letters are meant, of {} that were looked at.", plan.seen)?;
+            eprintln!("{}", none_meant(plan));
         } else {
             writeln!(out, "{}", table(plan, &Columns::Plan))?;
             for (action, letters) in actions(plan).as_object().into_iter().flatten() {
-                writeln!(out, "{letters:>8}  {}", meaning(action))?;
+                let (one, many) = meaning(action);
+                writeln!(out, "{}", row(letters.as_u64().unwrap_or_default(), one, many))?;
             }
             if !edits.is_empty() {
                 writeln!(out, "Changed in each job that is run: {}.", edits.paths().join(", "))?;
@@ -195,48 +197,32 @@ impl Args {
         Ok(())
     }
 
-    fn print_done(&self, done: &Replayed) -> anyhow::Result<()> {
+    fn print_done(&self, done: &Replayed) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", serde_json::to_string(done)?)?;
-            return Ok(());
+            return writeln!(out, "{}", serde_json::to_string(done)?);
         }
-        let counts = [
-            (done.replayed, "jobs were sent to be run"),
-            (done.told, "jobs were sent to have their callback told"),
-            (done.dropped, "letters were dropped: their jobs are over"),
-            (done.sent_before, "letters were deleted whose jobs had been sent before"),
-            (done.not_sent, "jobs were not taken by the queue"),
-        ];
-        for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
-            writeln!(out, "{count:>8}  {what}")?;
-        }
-        for (why, count) in &done.left {
-            writeln!(out, "{count:>8}  letters stay: {why}")?;
+        for line in lines(done) {
+            writeln!(out, "{line}")?;
         }
         if let Some(refusal) = &done.refusal {
             writeln!(out, "The queue said: {}", on_one_line(refusal))?;
         }
-        if done.is_cut_off {
-            writeln!(out, "{}", cut_off(self.place.limit))?;
+        let hidden = if done.stopped_by.is_none() { done.hidden } else { 0 };
+        for line in unseen(done.is_cut_off.then_some(self.place.limit), hidden) {
+            writeln!(out, "{line}")?;
         }
         match done.stopped_by {
-            None if done.hidden == 0 => {}
-            None => writeln!(
-                out,
-                "About {} letters are hidden by somebody else; the same command looks again.",
-                done.hidden
-            )?,
-            Some(StoppedBy::Request) => writeln!(out, "Stopped; the same command goes on.")?,
+            None => Ok(()),
+            Some(StoppedBy::Request) => writeln!(out, "Stopped; {GOES_ON}."),
             Some(StoppedBy::Queue) => {
-                writeln!(out, "Stopped, since the queue takes nothing; the same command goes on.")?;
+                writeln!(out, "Stopped, since the queue takes nothing; {GOES_ON}.")
             }
             Some(StoppedBy::Failures { failed, ended }) => writeln!(
                 out,
-                "Stopped, since {failed} of the latest {ended} jobs that ended failed again; the same command goes on."
-            )?,
+                "Stopped, since {failed} of the latest {ended} jobs that ended failed again; {GOES_ON}."
+            ),
         }
-        Ok(())
     }
 }
 
@@ -249,13 +235,49 @@ fn actions(plan: &Survey) -> Value {
     actions.into()
 }
 
-fn meaning(action: &str) -> &'static str {
+fn meaning(action: &str) -> (&'static str, &'static str) {
     match action {
-        "replay" => "jobs would be sent to be run",
-        "tell" => "jobs would be sent to have their callback told",
-        "drop" => "letters would be dropped: their jobs are over",
-        _ => "letters would stay",
+        "replay" => ("job would be sent to be run", "jobs would be sent to be run"),
+        "tell" => (
+            "job would be sent to have its callback told",
+            "jobs would be sent to have their callback told",
+        ),
+        "drop" => (
+            "letter would be dropped: its job is over",
+            "letters would be dropped: their jobs are over",
+        ),
+        _ => ("letter would stay", "letters would stay"),
     }
+}
+
+/// What was done, a line each.
+fn lines(done: &Replayed) -> Vec<String> {
+    let counts = [
+        (done.replayed, "job was sent to be run", "jobs were sent to be run"),
+        (
+            done.told,
+            "job was sent to have its callback told",
+            "jobs were sent to have their callback told",
+        ),
+        (
+            done.dropped,
+            "letter was dropped: its job is over",
+            "letters were dropped: their jobs are over",
+        ),
+        (
+            done.sent_before,
+            "letter was deleted whose job had been sent before",
+            "letters were deleted whose jobs had been sent before",
+        ),
+        (done.not_sent, "job was not taken by the queue", "jobs were not taken by the queue"),
+    ];
+    let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+    let lines = counts.map(|(count, one, many)| row(count, one, many));
+    let left = done
+        .left
+        .iter()
+        .map(|(why, count)| format!("{}: {why}", row(*count, "letter stays", "letters stay")));
+    lines.chain(left).collect()
 }
 
 /// What is under way is ended in order.

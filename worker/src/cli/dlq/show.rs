@@ -7,21 +7,18 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    on_one_line,
-    place::{PlaceArgs, at},
-};
+use super::place::{PlaceArgs, at, desk};
 use crate::{
-    cli::SOME_FAILED,
+    cli::{SOME_FAILED, words::on_one_line},
     clock::UnixMs,
-    dead_letter::{Case, Desk, Edits, Filter, survey},
+    dead_letter::{Case, Edits, Filter, survey},
 };
 
 /// Shows the dead letters of jobs, and where these stand. Exit code 1: one has no letter.
 ///
 /// All letters are looked at, since there is no other way to find one on AWS.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Ids of jobs, or of letters.
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
@@ -50,14 +47,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
             found.push((case.job_id.clone(), case.letter.id.0.clone(), args.shown(case)));
         }
     };
-    at!(args.place.open().await?, |letters, desk| {
-        let desk = Desk {
-            ledger: &desk.ledger,
-            namespace: &desk.policy.namespace,
-            clock: &desk.clock,
-            check: &|_| Ok(()),
-        };
-        survey(&letters, &desk, &filter, &edits, args.place.limit, each).await?
+    at!(args.place.open_to_read().await?, |letters, sweep| {
+        survey(&letters, &desk(&sweep), &filter, &edits, args.place.limit, each).await?
     });
     let mut out = io::stdout().lock();
     for (index, (_, _, shown)) in found.iter().enumerate() {

@@ -3,11 +3,14 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
-use super::on_one_line;
 use crate::{
+    cli::words::on_one_line,
     clock::UnixMs,
     dead_letter::{Age, Group, Survey},
 };
+
+/// What is said of a command that ended before its time.
+pub(super) const GOES_ON: &str = "the same command goes on";
 
 /// Columns of a table of groups.
 pub(super) enum Columns {
@@ -68,9 +71,7 @@ fn age(age: Age) -> String {
 /// What the survey saw beside the groups, a line each.
 pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
     let mut remarks = Vec::new();
-    if survey.is_cut_off {
-        remarks.push(cut_off(limit));
-    }
+    remarks.extend(survey.is_cut_off.then(|| cut_off(limit)));
     if survey.hidden > 0 {
         remarks.push(format!(
             "About {} more are hidden: somebody else looks at them, or was killed doing so.",
@@ -85,8 +86,30 @@ pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
     remarks
 }
 
+/// What is said where there is nothing.
+pub(super) fn none_meant(survey: &Survey) -> String {
+    match survey.seen {
+        0 => "No dead letters.".to_owned(),
+        seen => format!("No dead letters that are meant, of {seen} that were looked at."),
+    }
+}
+
+/// A count below others.
+pub(super) fn row(count: u64, one: &str, many: &str) -> String {
+    format!("{count:>8}  {}", if count == 1 { one } else { many })
+}
+
+/// What is said of letters that something did not get to see: those beyond the limit, if it was reached, and those
+/// that somebody else hides.
+pub(super) fn unseen(limit: Option<usize>, hidden: usize) -> Vec<String> {
+    let hidden = (hidden > 0).then(|| {
+        format!("About {hidden} more are hidden by somebody else; the same command looks again.")
+    });
+    limit.map(cut_off).into_iter().chain(hidden).collect()
+}
+
 /// What is said where no more letters were looked at.
-pub(super) fn cut_off(limit: usize) -> String {
+fn cut_off(limit: usize) -> String {
     format!("Only {limit} letters were looked at: there may be more (--limit).")
 }
 

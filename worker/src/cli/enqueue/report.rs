@@ -14,7 +14,7 @@ use super::{
     journal::SoFar,
     send::Sent,
 };
-use crate::cli::SOME_FAILED;
+use crate::cli::{SOME_FAILED, words::counted};
 
 /// Lines that are told while the file is judged; `--json` has more of them.
 const TOLD: usize = 20;
@@ -108,22 +108,24 @@ impl Report {
         let SoFar { passed, accepted, duplicates, refused, .. } = &self.so_far;
         let jobs = self.jobs;
         let mut text = match how {
-            How::Judged => format!("{jobs} jobs, nothing sent"),
-            How::Sent => format!("Sent {accepted} jobs in {:.1} s", elapsed.as_secs_f64()),
+            How::Judged => format!("{}, nothing sent", counted(jobs, "job", "jobs")),
+            How::Sent => {
+                let jobs = counted(*accepted, "job", "jobs");
+                format!("Sent {jobs} in {:.1} s", elapsed.as_secs_f64())
+            }
             How::Stopped => {
-                format!(
-                    "Stopped after {passed} of {jobs} jobs; the same command goes on from there"
-                )
+                let jobs = counted(jobs, "job", "jobs");
+                format!("Stopped after {passed} of {jobs}; the same command goes on from there")
             }
         };
         let parts = [
-            (*duplicates, "known already"),
-            (self.repeated, "repeated in the file"),
-            (self.bad, "lines are no jobs"),
-            (*refused, "refused"),
+            (*duplicates, "known already", "known already"),
+            (self.repeated, "repeated in the file", "repeated in the file"),
+            (self.bad, "line is no job", "lines are no jobs"),
+            (*refused, "refused", "refused"),
         ];
-        for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
-            text = format!("{text}, {count} {what}");
+        for (count, one, many) in parts.into_iter().filter(|(count, ..)| *count > 0) {
+            text = format!("{text}, {}", counted(count, one, many));
         }
         match self.resumed_at {
             0 => text,

@@ -14,14 +14,17 @@ use super::draft::Ready;
 use crate::aws::sqs::SqsQueue;
 use crate::{
     cli::{
+        setup,
         store::Store,
         world::{Client, Refused, World},
     },
     clock::Clock,
-    job::Namespace,
+    config::Source,
+    job::{Namespace, traced},
     local::SqliteQueue,
     queue::{Cause, NewMessage, Queue, QueueError},
     retry::Backoff,
+    trace::{self, Destination, Tracer},
 };
 
 /// For how long.
@@ -34,8 +37,14 @@ const PAUSE: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration
 #[cfg(feature = "aws")]
 const MAX_SQS_BODY_BYTES: usize = crate::job::MAX_BODY_BYTES - 1_024;
 
+/// Sends jobs, and traces that.
+pub(super) struct Sender<'a> {
+    to: Target<'a>,
+    tracer: Tracer,
+}
+
 /// Where jobs are sent.
-pub(super) enum Sender<'a> {
+enum Target<'a> {
     File {
         queue: SqliteQueue,
         namespace: Namespace,
@@ -68,8 +77,49 @@ enum Answer {
     Failed(String),
 }
 
+impl Answer {
+    fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
 impl<'a> Sender<'a> {
-    pub(super) fn of(world: &'a World) -> anyhow::Result<Self> {
+    /// With a tracer as the settings want it.
+    pub(super) fn of(world: &'a World, source: &Source) -> anyhow::Result<Self> {
+        let to = Target::of(world)?;
+        let tracer = setup::tracer(source, to.destination())?;
+        Ok(Self { to, tracer })
+    }
+
+    /// Where that is, and whose jobs they are.
+    pub(super) fn place(&self) -> String {
+        self.to.place()
+    }
+
+    /// Who traces the sending.
+    pub(super) fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
+    /// Sends a group; one answer a job, in their order.
+    pub(super) async fn send(&self, group: &[Ready]) -> anyhow::Result<Vec<Sent>> {
+        let refused = group.iter().map(|job| self.to.refusal(job)).collect();
+        patiently(refused, PATIENCE, async |left| {
+            let jobs: Vec<_> = left.iter().map(|place| &group[*place]).collect();
+            let mut span = trace::enqueue(&self.tracer, jobs.len());
+            let answers = span.scope(self.to.try_once(&jobs)).await;
+            let has_failed = |answers: &Vec<_>| answers.iter().any(Answer::has_failed);
+            if answers.as_ref().map_or(true, has_failed) {
+                trace::failed(&mut span, "not_taken");
+            }
+            answers
+        })
+        .await
+    }
+}
+
+impl<'a> Target<'a> {
+    fn of(world: &'a World) -> anyhow::Result<Self> {
         Ok(match world {
             World::File(store) => Self::File {
                 queue: store.queue()?,
@@ -86,24 +136,22 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Where that is, and whose jobs they are.
-    pub(super) fn place(&self) -> String {
+    fn destination(&self) -> Destination {
+        match self {
+            Self::File { .. } => SqliteQueue::destination(),
+            #[cfg(feature = "aws")]
+            Self::Aws { queue, .. } => queue.destination(),
+            Self::Server(_) => Destination { system: "mcp_batch", name: "jobs".to_owned() },
+        }
+    }
+
+    fn place(&self) -> String {
         match self {
             Self::File { namespace, place, .. } => format!("{place} {}", namespace.as_str()),
             #[cfg(feature = "aws")]
             Self::Aws { namespace, place, .. } => format!("{place} {}", namespace.as_str()),
             Self::Server(client) => format!("{} {}", client.base(), client.caller()),
         }
-    }
-
-    /// Sends a group; one answer a job, in their order.
-    pub(super) async fn send(&self, group: &[Ready]) -> anyhow::Result<Vec<Sent>> {
-        let refused = group.iter().map(|job| self.refusal(job)).collect();
-        patiently(refused, PATIENCE, async |left| {
-            let jobs: Vec<_> = left.iter().map(|place| &group[*place]).collect();
-            self.try_once(&jobs).await
-        })
-        .await
     }
 
     /// Why a job can never be sent there.
@@ -162,7 +210,8 @@ async fn patiently(
         let pause = PAUSE.delay(tries, fastrand::f64());
         if began.elapsed() + pause > patience {
             let unanswered = sent.iter().filter(|answer| answer.is_none()).count();
-            bail!("{unanswered} of a group of {} jobs were not taken: {why}", sent.len());
+            let are = if unanswered == 1 { "was" } else { "were" };
+            bail!("{unanswered} of a group of {} {are} not taken: {why}", sent.len());
         }
         sleep(pause).await;
     }
@@ -175,7 +224,10 @@ async fn into_queue<Q: Queue>(
     jobs: &[&Ready],
 ) -> anyhow::Result<Vec<Answer>> {
     let now = Clock::system().now();
-    let message = |ready: &&Ready| NewMessage::of(namespace, &ready.job, ready.body.clone(), now);
+    let message = |ready: &&Ready| {
+        let body = traced(ready.body.clone(), &ready.job, trace::current());
+        NewMessage::of(namespace, &ready.job, body, now)
+    };
     let answers = queue.send_each(jobs.iter().map(message).collect()).await;
     answers.into_iter().map(judged).collect()
 }
@@ -230,7 +282,7 @@ mod tests {
         };
         let clients = [client(None), client(Some("key-a")), client(Some("key-b"))];
         let places: std::collections::HashSet<_> =
-            clients.iter().map(|client| Sender::Server(client).place()).collect();
+            clients.iter().map(|client| Target::Server(client).place()).collect();
         assert_eq!(places.len(), 3);
         assert!(!places.iter().any(|place| place.contains("key-")), "{places:?}");
     }
@@ -250,7 +302,7 @@ mod tests {
             .await
             .expect_err("it lasts")
             .to_string();
-        assert_eq!(stopped, "1 of a group of 3 jobs were not taken: the queue is gone");
+        assert_eq!(stopped, "1 of a group of 3 was not taken: the queue is gone");
 
         let well =
             async |left: &[usize]| Ok(left.iter().map(|_| Answer::Final(Sent::Accepted)).collect());

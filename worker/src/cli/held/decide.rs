@@ -34,7 +34,7 @@ use crate::{
 /// The ledger keeps no inputs, so the job comes along. It may differ from what was sent first. A failed or a cancelled
 /// job can be run again like that, too.
 #[derive(Debug, clap::Args)]
-pub(super) struct Retry {
+pub(in crate::cli) struct Retry {
     #[command(flatten)]
     of: Of,
 
@@ -45,7 +45,7 @@ pub(super) struct Retry {
 
 /// Gives a held job up: the call did not do what it should. Its callback is told. Exit code 1: it is not held.
 #[derive(Debug, clap::Args)]
-pub(super) struct Fail {
+pub(in crate::cli) struct Fail {
     #[command(flatten)]
     of: Of,
 
@@ -56,7 +56,7 @@ pub(super) struct Fail {
 
 /// Says how the call of a held job ended. Its callback is told. Exit code 1: it is not held.
 #[derive(Debug, clap::Args)]
-pub(super) struct Succeed {
+pub(in crate::cli) struct Succeed {
     #[command(flatten)]
     of: Of,
 
@@ -109,6 +109,12 @@ struct Known {
 #[derive(Serialize)]
 struct Entry<'a> {
     action: &'static str,
+    /// Whose job it is; a server knows that by the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    /// Which server was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
     job_id: &'a str,
     tool: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,7 +200,7 @@ impl Of {
         if let Some(known) = known(&world, &self.id).await?
             && verdict.fits(&known.job)
         {
-            let entry = Entry::new(&self.id, &verdict, &known);
+            let entry = Entry::new(&world, &self.id, &verdict, &known)?;
             audit.append(Clock::system().now(), &[entry])?;
         }
         let told = match &world {
@@ -223,18 +229,31 @@ impl Of {
 }
 
 impl<'a> Entry<'a> {
-    fn new(id: &'a JobId, verdict: &Verdict, known: &'a Known) -> Self {
+    fn new(
+        world: &World,
+        id: &'a JobId,
+        verdict: &Verdict,
+        known: &'a Known,
+    ) -> anyhow::Result<Self> {
+        let (namespace, server) = match world {
+            World::File(store) => (Some(store.policy()?.namespace.as_str().to_owned()), None),
+            #[cfg(feature = "aws")]
+            World::Aws(store) => (Some(store.policy()?.namespace.as_str().to_owned()), None),
+            World::Server(client) => (None, Some(client.base().to_string())),
+        };
         let after = match verdict {
             Verdict::Retry(job, _) => Some(job.payload_hash().to_string()),
             Verdict::Fail(_) | Verdict::Succeed(_) => None,
         };
-        Self {
+        Ok(Self {
             action: verdict.action(),
+            namespace,
+            server,
             job_id: id.as_str(),
             tool: known.job["tool"].as_str(),
             payload_hash_before: known.payload_hash.map(|hash| hash.to_string()),
             payload_hash_after: after,
-        }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     api::view::JobView,
     cli::{
         store::Store,
+        words::on_one_line,
         world::{World, WorldArgs},
     },
     clock::UnixMs,
@@ -25,7 +26,7 @@ const MOST: usize = 1_000;
 ///
 /// It asks an index, never the whole ledger.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -36,7 +37,7 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let told = match args.world.open().await? {
+    let told = match args.world.open_to_read().await? {
         World::File(store) => in_store(&store).await?,
         #[cfg(feature = "aws")]
         World::Aws(store) => in_store(&store).await?,
@@ -68,7 +69,7 @@ async fn in_store(store: &impl Store) -> anyhow::Result<Value> {
 fn print(out: &mut impl Write, told: &Value) -> io::Result<()> {
     let jobs = told["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
     if jobs.is_empty() {
-        writeln!(out, "No jobs wait for a person.")?;
+        eprintln!("No job waits for a person.");
     } else {
         writeln!(out, "{}", table(jobs))?;
     }
@@ -90,7 +91,7 @@ fn table(jobs: &[Value]) -> Table {
             text(&job["tool"]),
             text(&job["started_at"]),
             job["attempts"].to_string(),
-            text(&job["error"]["message"]).replace(char::is_control, " "),
+            on_one_line(&text(&job["error"]["message"])),
         ]);
     }
     table

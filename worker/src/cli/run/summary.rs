@@ -12,7 +12,10 @@ use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
 use super::{
-    super::SOME_FAILED,
+    super::{
+        SOME_FAILED,
+        words::{cost, counted},
+    },
     entry::{Entries, Fate},
     tally::{Ending, Tally, ToolTally},
 };
@@ -144,15 +147,15 @@ impl Summary {
             lines.push(format!("Stopped, since a person has to act: {}.", reason.message));
         }
         if waiting > 0 {
-            lines.push(format!("{waiting} jobs wait; the same command goes on with them."));
+            let one = "job waits; the same command goes on with it.";
+            lines.push(counted(waiting, one, "jobs wait; the same command goes on with them."));
             let reasons = self.waiting_for.iter();
             lines.extend(reasons.map(|(code, (jobs, why))| format!("  {jobs} for {code}: {why}")));
         }
         if self.dead_callbacks > 0 {
-            let count = self.dead_callbacks;
-            lines.push(format!(
-                "{count} callbacks were given up; `mcp-batch callbacks resend` sends them again."
-            ));
+            let one = "callback was given up; `mcp-batch callbacks resend` sends it again.";
+            let many = "callbacks were given up; `mcp-batch callbacks resend` sends them again.";
+            lines.push(counted(self.dead_callbacks, one, many));
         }
         lines.push(format!("Results: {}", self.results.display()));
         lines.join("\n")
@@ -165,10 +168,9 @@ impl Summary {
             0 => String::new(),
             count => format!(", {count} repeated in the file"),
         };
-        format!(
-            "{} items in {secs:.1} s, {} tool calls, {already} already done{repeated}",
-            self.items, self.calls
-        )
+        let items = counted(self.items as u64, "item", "items");
+        let calls = counted(self.calls, "tool call", "tool calls");
+        format!("{items} in {secs:.1} s, {calls}, {already} already done{repeated}")
     }
 
     fn table(&self) -> Table {
@@ -208,7 +210,7 @@ fn row(name: &str, tool: &ToolTally) -> [String; 10] {
         shown(95),
         tool.usage.input_tokens.to_string(),
         tool.usage.output_tokens.to_string(),
-        cost(tool),
+        cost(&tool.usage),
     ]
 }
 
@@ -246,15 +248,5 @@ fn duration(time: Duration) -> String {
         secs if secs < 0.01 => format!("{:.1} ms", secs * 1000.0),
         secs if secs < 1.0 => format!("{:.0} ms", secs * 1000.0),
         secs => format!("{secs:.1} s"),
-    }
-}
-
-/// Dollars; with calls that told no cost just a lower bound, or unknown.
-fn cost(tool: &ToolTally) -> String {
-    match (tool.usage.cost_usd, tool.usage.unpriced_calls) {
-        (Some(usd), 0) => format!("${usd:.4}"),
-        (Some(usd), _) => format!("≥ ${usd:.4}"),
-        (None, 0) => "–".to_owned(),
-        (None, _) => "unknown".to_owned(),
     }
 }

@@ -97,7 +97,7 @@ impl Tally {
         self.patient_since = Instant::now();
         let ending = match end {
             End::Fresh(record) => self.settled(record, false),
-            End::Duplicate(record) => self.settled(record, true),
+            End::HandedOff(record) | End::Duplicate(record) => self.settled(record, true),
             End::Rejected(error) => {
                 self.failed += 1;
                 Ending::Rejected(Box::new((*error).clone()))
@@ -213,7 +213,8 @@ impl Observer for SharedTally {
             Observation::Delivered { delivery: Delivery::Dead(_), .. } => tally.dead_callbacks += 1,
             Observation::BatchBegan { .. }
             | Observation::LedgerAnswered { .. }
-            | Observation::TakenOver { .. }
+            | Observation::TakenOver
+            | Observation::Settled(_)
             | Observation::Buried
             | Observation::Delivered { .. }
             | Observation::Ended { key: None, .. }

@@ -25,6 +25,7 @@ use crate::{
     config::{ClientKey, ClientSettings},
     http,
     retry::{Backoff, retry_after},
+    trace,
 };
 
 /// Longer than a server takes for an answer, 29 s.
@@ -161,7 +162,11 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let base = self.base.as_str().trim_end_matches('/');
-        self.http.request(method, format!("{base}{path}"))
+        let request = self.http.request(method, format!("{base}{path}"));
+        match trace::current() {
+            Some(context) => request.header("traceparent", context.to_string()),
+            None => request,
+        }
     }
 
     async fn patiently(&self, request: impl Fn() -> RequestBuilder) -> Result<Value, Refused> {

@@ -1,5 +1,6 @@
 //! OAuth's client credentials, for a server that wants an access token of an authorization server: one
-//! is asked for when it is needed, by one call for all, and used until it expires or is refused.
+//! is asked for when it is needed, by one call for all, and used until it expires or is refused. Where
+//! none is given, all who wait are told so by the one that asked.
 
 mod issuer;
 
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, header::HeaderValue};
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use tokio::{
     sync::Mutex,
@@ -23,6 +24,9 @@ use crate::config::Keys;
 
 /// How long finding the authorization server and asking it may take.
 const WITHIN: Duration = Duration::from_secs(20);
+
+/// How long nobody asks again after there was none.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// A token is not used in the last of its time: at most so much before it expires.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
@@ -56,10 +60,25 @@ pub(super) struct Grant {
     client_id: Text,
     client_secret: Text,
     scopes: Vec<String>,
-    http: Client,
+    http: reqwest::Client,
     token: RwLock<Option<Token>>,
-    /// Held by the one who asks for a token.
-    asking: Mutex<()>,
+    /// Held by the one who asks for a token: why the last one who did got none.
+    asking: Mutex<Option<Failed>>,
+}
+
+/// Who we say we are.
+#[derive(PartialEq, Eq)]
+struct Client {
+    id: String,
+    secret: String,
+}
+
+/// There was no token.
+struct Failed {
+    why: NoToken,
+    /// For whom: another secret may be given one.
+    client: Client,
+    until: Instant,
 }
 
 #[derive(Clone)]
@@ -71,7 +90,11 @@ struct Token {
 
 impl Grant {
     /// Checks what the catalog says; the error names the key at fault.
-    pub(super) fn new(spec: OAuthSpec, resource: Url, client: Client) -> Result<Self, String> {
+    pub(super) fn new(
+        spec: OAuthSpec,
+        resource: Url,
+        http: reqwest::Client,
+    ) -> Result<Self, String> {
         let client_secret = Text::new(spec.client_secret);
         if !client_secret.is_secret() {
             return Err(
@@ -86,7 +109,7 @@ impl Grant {
             client_id: Text::new(spec.client_id),
             client_secret,
             scopes: spec.scopes,
-            http: client,
+            http,
             token: RwLock::default(),
             asking: Mutex::default(),
         })
@@ -97,18 +120,28 @@ impl Grant {
         if let Some(token) = self.usable() {
             return Ok(token.header);
         }
-        let _asking = self.asking.lock().await;
+        let mut failed = self.asking.lock().await;
         if let Some(token) = self.usable() {
             return Ok(token.header);
         }
-        let asked = timeout(WITHIN, self.ask(keys)).await;
-        let token = asked.unwrap_or_else(|_| {
-            let why = format!("its authorization server did not answer within {WITHIN:?}");
-            Err(NoToken::Unreachable(why))
-        })?;
-        let header = token.header.clone();
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
-        Ok(header)
+        let client =
+            Client { id: self.client_id.with(keys)?, secret: self.client_secret.with(keys)? };
+        if let Some(why) = failed.as_ref().and_then(|failed| failed.still(&client)) {
+            return Err(why);
+        }
+        match self.ask(&client).await {
+            Ok(token) => {
+                let header = token.header.clone();
+                *self.token.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
+                *failed = None;
+                Ok(header)
+            }
+            Err(why) => {
+                let until = Instant::now() + AFTER_FAILURE;
+                *failed = Some(Failed { why: why.clone(), client, until });
+                Err(why)
+            }
+        }
     }
 
     /// The server does not take this one any more.
@@ -129,10 +162,20 @@ impl Grant {
         token.clone().filter(|token| token.ends.is_none_or(|ends| ends > Instant::now()))
     }
 
-    async fn ask(&self, keys: &Keys) -> Result<Token, NoToken> {
-        let (id, secret) = (self.client_id.with(keys)?, self.client_secret.with(keys)?);
-        let asker = Asker { id: &id, secret: &secret, scopes: &self.scopes };
-        Token::of(issuer::token(&self.http, &self.resource, &asker).await?)
+    async fn ask(&self, client: &Client) -> Result<Token, NoToken> {
+        let asker = Asker { id: &client.id, secret: &client.secret, scopes: &self.scopes };
+        let given = timeout(WITHIN, issuer::token(&self.http, &self.resource, &asker)).await;
+        Token::of(given.unwrap_or_else(|_| {
+            let why = format!("its authorization server did not answer within {WITHIN:?}");
+            Err(NoToken::Unreachable(why))
+        })?)
+    }
+}
+
+impl Failed {
+    /// Why there is none, while nobody asks again.
+    fn still(&self, client: &Client) -> Option<NoToken> {
+        (self.client == *client && Instant::now() < self.until).then(|| self.why.clone())
     }
 }
 

@@ -47,6 +47,10 @@ const AFTER_FAILURE: Backoff =
 /// must not hold up the jobs of all others.
 const OTHERS_WAIT: Duration = Duration::from_secs(2);
 
+/// The same where the last try failed: while they wait they take up room that others could use, and
+/// the server may be down for hours.
+const OTHERS_WAIT_AGAIN: Duration = Duration::from_millis(200);
+
 /// The longest before they look again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -69,8 +73,16 @@ pub(super) struct Session {
     live: RwLock<Option<Arc<Live>>>,
     /// Held by the one who connects.
     connecting: Mutex<Past>,
-    /// Since when.
-    began: Cell<Option<Instant>>,
+    /// How that stands.
+    attempt: Cell<Option<Attempt>>,
+}
+
+/// Somebody connects.
+#[derive(Clone, Copy)]
+struct Attempt {
+    began: Instant,
+    /// How long from then on the others wait.
+    others_wait: Duration,
 }
 
 /// What a connection is made over.
@@ -116,7 +128,7 @@ impl Session {
             way,
             live: RwLock::default(),
             connecting: Mutex::default(),
-            began: Cell::default(),
+            attempt: Cell::default(),
         }
     }
 
@@ -150,10 +162,10 @@ impl Session {
         if let Some(live) = self.present() {
             return Ok(live);
         }
-        let began = *self.began();
-        let until = began.unwrap_or_else(Instant::now) + OTHERS_WAIT;
-        let Ok(past) = timeout_at(until, self.connecting.lock()).await else {
-            let connects_until = until - OTHERS_WAIT + self.settings.connect_timeout;
+        let attempt = self.attempt().unwrap_or_else(|| Attempt::begin(OTHERS_WAIT));
+        let Attempt { began, others_wait } = attempt;
+        let Ok(past) = timeout_at(began + others_wait, self.connecting.lock()).await else {
+            let connects_until = began + self.settings.connect_timeout;
             let left = connects_until.saturating_duration_since(Instant::now());
             return Err(failure::being_connected_to(left.min(LOOK_AGAIN), &self.terms()));
         };
@@ -176,7 +188,7 @@ impl Session {
         if self.ended_early(&mut past) {
             return Err(past.pause(failure::short_life(&self.terms())));
         }
-        let connecting = Connecting::begin(&self.began);
+        let connecting = Connecting::begin(&self.attempt, past.others_wait());
         let connected = self.connect(past.era).await;
         drop(connecting);
         match connected {
@@ -197,8 +209,8 @@ impl Session {
         past.lived(lost.made.elapsed())
     }
 
-    fn began(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.began.lock().unwrap_or_else(PoisonError::into_inner)
+    fn attempt(&self) -> Option<Attempt> {
+        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whoever comes next connects anew: the server was not there.
@@ -292,13 +304,20 @@ fn is_legacy(error: &ClientInitializeError) -> bool {
     }
 }
 
+impl Attempt {
+    fn begin(others_wait: Duration) -> Self {
+        Self { began: Instant::now(), others_wait }
+    }
+}
+
 /// Somebody connects, until this is dropped.
-struct Connecting<'a>(&'a Cell<Option<Instant>>);
+struct Connecting<'a>(&'a Cell<Option<Attempt>>);
 
 impl<'a> Connecting<'a> {
-    fn begin(began: &'a Cell<Option<Instant>>) -> Self {
-        *began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        Self(began)
+    fn begin(attempt: &'a Cell<Option<Attempt>>, others_wait: Duration) -> Self {
+        let begun = Attempt::begin(others_wait);
+        *attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+        Self(attempt)
     }
 }
 
@@ -315,6 +334,10 @@ impl Past {
         let left = failed.until.saturating_duration_since(Instant::now());
         let error = ToolError { retry_after: Some(left), ..failed.error.clone() };
         (!left.is_zero()).then_some(error)
+    }
+
+    fn others_wait(&self) -> Duration {
+        if self.failures == 0 { OTHERS_WAIT } else { OTHERS_WAIT_AGAIN }
     }
 
     fn succeeded(&mut self, era: Era) {

@@ -16,6 +16,10 @@ pub(super) struct OAuth {
     pub(super) client_secret: String,
     pub(super) expires_in_s: u64,
     pub(super) given: AtomicUsize,
+    /// Requests for tokens, refused ones included.
+    pub(super) asked: AtomicUsize,
+    /// No token is given.
+    pub(super) is_down: AtomicBool,
     /// The latest token is not taken any more.
     pub(super) is_revoked: AtomicBool,
 }
@@ -53,6 +57,10 @@ impl OAuth {
     }
 
     fn give(&self, request: &Received) -> Response<Body> {
+        self.asked.fetch_add(1, SeqCst);
+        if self.is_down.load(SeqCst) {
+            return answer::status(503);
+        }
         let body = String::from_utf8_lossy(request.body()).into_owned();
         let expected = [
             "grant_type=client_credentials".to_owned(),

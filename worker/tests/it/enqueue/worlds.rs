@@ -41,7 +41,7 @@ impl World {
     }
 
     async fn of(kind: Kind) -> Self {
-        Self { folder: Folder::new(), llm: FakeLlm::start().await, kind }
+        Self { folder: Folder::new(), llm: FakeLlm::builder().record(true).start().await, kind }
     }
 
     pub(super) async fn aws() -> Option<Self> {

@@ -52,6 +52,27 @@ async fn a_token_that_expired_or_was_revoked_is_asked_for_anew() {
 }
 
 #[tokio::test]
+async fn where_no_token_is_given_one_asks_for_all_who_wait() {
+    let server = server(3600).await;
+    let catalog = Arc::new(catalog_with(&server.url(), OAUTH, &[("KEY", KEY)]));
+    call(&catalog, "echo", &json!({})).await.expect("it is let in");
+    server.revoke_token();
+    server.give_no_tokens(true);
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let catalog = Arc::clone(&catalog);
+        calls.spawn(async move { call(&catalog, "echo", &json!({})).await });
+    }
+    assert!(calls.join_all().await.iter().all(Result::is_err));
+    assert_eq!((server.tokens(), server.token_requests()), (1, 2));
+
+    server.give_no_tokens(false);
+    let is_let_in = async || call(&catalog, "echo", &json!({})).await.is_ok();
+    mcp_batch_testkit::wait_until_async("a token is asked for again", is_let_in).await;
+    assert_eq!(server.tokens(), 2);
+}
+
+#[tokio::test]
 async fn a_client_that_is_refused_is_a_matter_of_configuration_and_its_secret_is_not_told() {
     let server = server(3600).await;
     let nobody = FakeMcp::start().await;

@@ -1,13 +1,23 @@
 //! One connection for all: made once, healed once, left alone for a while when it fails.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
-use mcp_batch::error::ErrorClass;
-use mcp_batch_testkit::{FakeMcp, LostSession, McpEra, ModernMcp};
+use mcp_batch::{error::ErrorClass, tool::Tools};
+use mcp_batch_testkit::{FakeMcp, LostSession, McpEra, ModernMcp, wait_until};
 use serde_json::json;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
-use super::rig::{SOON, call, catalog, text};
+use super::rig::{SOON, call, catalog, job, text};
 
 /// How a hundred calls at once end: whether each got its answer.
 async fn a_hundred(catalog: &Arc<mcp_batch::tool::Catalog>, tool: &'static str) -> usize {
@@ -123,4 +133,42 @@ async fn what_is_no_mcp_server_is_a_matter_of_the_catalog() {
     let failure =
         call(&catalog(&page.url("/mcp"), ""), "echo", &json!({})).await.expect_err("no MCP server");
     assert_eq!(failure.error.class, ErrorClass::Configuration, "{failure:?}");
+}
+
+/// Drops its first connections, and is silent on those after them.
+async fn failing_then_silent() -> (String, Arc<AtomicBool>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/mcp", listener.local_addr().expect("its address"));
+    let (is_silent, kept) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+    let server = (url, Arc::clone(&is_silent), Arc::clone(&kept));
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        loop {
+            let (connection, _) = listener.accept().await.expect("a connection");
+            if is_silent.load(SeqCst) {
+                silent.push(connection);
+                kept.store(silent.len(), SeqCst);
+            }
+        }
+    });
+    server
+}
+
+#[tokio::test]
+async fn a_server_that_failed_and_is_silent_now_holds_up_nobody_else_for_long() {
+    let (url, is_silent, kept) = failing_then_silent().await;
+    let catalog = Arc::new(catalog(&url, "connect_timeout_s = 600"));
+    let job = job("echo", &json!({}));
+    catalog.prepare(&job).await.expect_err("it is not there");
+    is_silent.store(true, SeqCst);
+    let (other, its_job) = (Arc::clone(&catalog), job.clone());
+    let connecting = tokio::spawn(async move {
+        while other.prepare(&its_job).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    wait_until("it is connected to again", || kept.load(SeqCst) > 0).await;
+    let told = timeout(Duration::from_secs(1), catalog.prepare(&job)).await.expect("soon");
+    assert_eq!(told.expect_err("it is silent").error.code, "connecting");
+    connecting.abort();
 }

@@ -54,7 +54,11 @@ async fn status_batch_and_results_say_the_same_of_a_server_as_of_its_file() {
     let batch = serve.both("batch", ["b", "--watch", "--json"]).await;
     let batch = &json_lines(&batch.stdout)[0];
     assert_eq!((&batch["state"], &batch["callback"]), (&json!("complete"), &json!("sent")));
-    assert_eq!(serve.both("batch", ["none"]).await.code, Some(2));
+    for command in ["batch", "results"] {
+        let unknown = serve.both(command, ["none"]).await;
+        assert_eq!((unknown.code, &*unknown.stdout), (Some(1), ""), "{unknown:?}");
+        assert!(unknown.stderr.contains("batch none: the ledger knows none"), "{unknown:?}");
+    }
 
     let results = serve.both("results", ["b"]).await;
     let results = json_lines(&results.stdout);

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::rig::{Serve, send};
 use crate::helpers::{Folder, summarize};
 
-/// The lines of its log.
+/// The lines of its log, and it says nothing else.
 fn lines(stderr: &str) -> Vec<Value> {
-    stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 /// Every value of the page.
@@ -85,10 +85,11 @@ async fn prometheus_is_told_what_happened_without_a_key_on_loopback() {
         page = metrics(&serve).await;
         page.contains("jobs_succeeded_total 2\n")
             && page.contains("jobs_failed_total{class=\"permanent\"} 1\n")
+            // It is laid there after it has ended.
+            && page.contains("dead_letters_total 1\n")
     })
     .await;
     for said in [
-        "mcp_batch_dead_letters_total 1\n",
         "mcp_batch_tool_latency_seconds_count{tool=\"summarize\"} 3\n",
         "mcp_batch_ledger_latency_seconds_count 6\n",
         "mcp_batch_input_tokens_total{tool=\"summarize\"} ",
@@ -118,4 +119,30 @@ async fn where_others_reach_the_server_metrics_need_a_key() {
     assert_eq!(asked.status(), 401);
     let asked = client.get(&url).bearer_auth("the-key-for-metrics").send().await;
     assert_eq!(asked.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn where_no_terminal_is_what_people_are_told_is_in_lines_of_the_log() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = Folder::new();
+    let run = folder.command("serve").args(["--offline", "--listen", "127.0.0.1:0"]);
+    let running = run.start();
+    running.wait_until_it_says("Serving http://").await;
+    running.terminate();
+    let lines = lines(&running.finish().await.stderr);
+    for said in ["The offline model answers, as asked", "Serving http://", "Finishing what runs"] {
+        let is_said =
+            |line: &Value| line["message"].as_str().is_some_and(|it| it.starts_with(said));
+        assert_eq!(lines.iter().filter(|line| is_said(line)).count(), 1, "{said}: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_level_of_the_log_that_is_none_ends_a_command_before_it_begins() {
+    let folder = Folder::new();
+    folder.jobs(&[summarize("a", "One.")]);
+    let ended = folder.run("jobs.jsonl").env("MCP_BATCH_LOG", "loud").finish().await;
+    assert_eq!((ended.code, &*ended.stdout), (Some(2), ""));
+    let levels = "one of error, warn, info, debug, trace";
+    assert_eq!(ended.stderr, format!("error: MCP_BATCH_LOG: expected {levels}, found “loud”\n"));
 }

@@ -1,7 +1,9 @@
 //! Traces: what the server tells a collector, and hands on.
 
-use mcp_batch_testkit::{CollectedSpan, Collector, Method, Receiver};
+use hmac::{Hmac, KeyInit, Mac};
+use mcp_batch_testkit::{CollectedSpan, Collector, Method, Received, Receiver};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::rig::{Serve, send};
 use crate::helpers::{closed_port, summarize};
@@ -134,5 +136,69 @@ async fn a_collector_that_is_not_there_hinders_nobody_and_is_told_once() {
     }
     serve.terminate();
     let log = serve.finish().await.stderr;
-    assert_eq!(log.matches("spans are lost").count(), 1, "{log}");
+    assert_eq!(log.matches("does not take spans").count(), 1, "{log}");
+}
+
+const AWS_SECRET: &str = "a-secret-that-signs-traces";
+
+fn hex(bytes: impl AsRef<[u8]>) -> String {
+    let digits: Vec<_> = bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
+}
+
+fn keyed(key: impl AsRef<[u8]>, text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_ref()).expect("any key will do");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// The signature that the receiver of a request comes to ("Signature Version 4", IAM user guide).
+fn recomputed(request: &Received, signed: &str, scope: &str) -> String {
+    let header = |name: &str| request.header(name).expect(name).to_owned();
+    let lines = signed.split(';').map(|name| format!("{name}:{}\n", header(name).trim()));
+    let headers = lines.collect::<Vec<_>>().concat();
+    let body = hex(Sha256::digest(request.body()));
+    let canonical = format!("POST\n{}\n\n{headers}\n{signed}\n{body}", request.path());
+    let of_request = hex(Sha256::digest(canonical));
+    let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{of_request}", header("x-amz-date"));
+    let key = scope.split('/').fold(format!("AWS4{AWS_SECRET}").into_bytes(), keyed);
+    hex(keyed(key, &text))
+}
+
+#[tokio::test]
+async fn exports_to_xray_bear_a_signature_that_its_receiver_comes_to_as_well() {
+    let collector = Collector::start().await;
+    let endpoint = format!("{}/v1/traces", collector.url());
+    let mut serve = Serve::with(&[
+        ("MCP_BATCH_XRAY_REGION", "eu-central-1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &endpoint),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("AWS_ACCESS_KEY_ID", "AKIDOFTRACES"),
+        ("AWS_SECRET_ACCESS_KEY", AWS_SECRET),
+        ("AWS_SESSION_TOKEN", "a-session"),
+    ])
+    .await;
+    enqueue(&serve, &[summarize("a", "One. Two.")], None).await;
+    collector.wait_for(&["process jobs"]).await;
+    for export in collector.exports() {
+        let authorization = export.header("authorization").expect("a signature");
+        let fields = authorization.strip_prefix("AWS4-HMAC-SHA256 ").expect("its algorithm");
+        let field = |name: &str| {
+            let mut fields = fields.split(',').filter_map(|field| field.trim().split_once('='));
+            fields.find(|(known, _)| *known == name).expect(name).1
+        };
+        let (key, scope) = field("Credential").split_once('/').expect("a key and its scope");
+        let signed = field("SignedHeaders");
+        assert_eq!(key, "AKIDOFTRACES");
+        assert!(scope.ends_with("/eu-central-1/xray/aws4_request"), "{scope}");
+        assert!(
+            ["host", "x-amz-date", "x-amz-security-token"].iter().all(|it| signed.contains(it))
+        );
+        assert_eq!(field("Signature"), recomputed(&export, signed, scope));
+        assert_eq!(export.header("x-amz-security-token"), Some("a-session"));
+    }
+    serve.terminate();
+    let log = serve.finish().await.stderr;
+    assert!(!log.contains(AWS_SECRET) && !log.contains("does not take spans"), "{log}");
 }

@@ -16,17 +16,28 @@ type Answer<T> = Result<T, QueueError>;
 pub(super) struct Graves {
     queue: SqliteQueue,
     is_missing: AtomicBool,
+    is_out_of_reach: AtomicBool,
     letters: AtomicUsize,
 }
 
 impl Graves {
     pub(super) fn new(queue: SqliteQueue) -> Self {
-        Self { queue, is_missing: AtomicBool::new(false), letters: AtomicUsize::new(0) }
+        Self {
+            queue,
+            is_missing: AtomicBool::new(false),
+            is_out_of_reach: AtomicBool::new(false),
+            letters: AtomicUsize::new(0),
+        }
     }
 
     /// From now on dead letters are left to the queue.
     pub(super) fn take_away(&self) {
         self.is_missing.store(true, SeqCst);
+    }
+
+    /// Whether dead letters cannot be sent now.
+    pub(super) fn put_out_of_reach(&self, is_out: bool) {
+        self.is_out_of_reach.store(is_out, SeqCst);
     }
 
     /// Letters that were taken.
@@ -64,6 +75,9 @@ impl Queue for Graves {
     async fn bury(&self, letter: DeadLetter) -> Answer<Burial> {
         if self.is_missing.load(SeqCst) {
             return Ok(Burial::LeftToQueue);
+        }
+        if self.is_out_of_reach.load(SeqCst) {
+            return Err(QueueError::of("out of reach"));
         }
         self.letters.fetch_add(1, SeqCst);
         self.queue.bury(letter).await

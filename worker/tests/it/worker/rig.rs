@@ -23,6 +23,10 @@ use mcp_batch::{
     local::{Database, SqliteLedger, SqliteQueue},
     queue::{Message, NewMessage, Queue},
     secret::Secrets,
+    telemetry::{
+        metered::{Meter, Metered},
+        metric::{Metric, Sample},
+    },
     tool::{CallContext, CallPlan, Gate, Gates, Listing, ToolError, Tools},
     trace::Tracer,
     webhook::{AllowedHosts, Courier, CourierSettings, Lookup, SystemLookup},
@@ -195,8 +199,30 @@ pub(super) struct Returned {
     pub(super) after: Duration,
 }
 
+pub(super) struct Returns(
+    Mutex<Vec<Returned>>,
+    AtomicUsize,
+    AtomicUsize,
+    AtomicUsize,
+    Metered<Samples>,
+);
+
+/// What was measured.
 #[derive(Default)]
-pub(super) struct Returns(Mutex<Vec<Returned>>, AtomicUsize, AtomicUsize, AtomicUsize);
+pub(super) struct Samples(Mutex<Vec<Sample>>);
+
+impl Meter for Samples {
+    fn take(&self, sample: Sample) {
+        self.0.lock().expect("nobody panics with it").push(sample);
+    }
+}
+
+impl Default for Returns {
+    fn default() -> Self {
+        let none = AtomicUsize::default;
+        Self(Mutex::default(), none(), none(), none(), Metered::new(Samples::default()))
+    }
+}
 
 impl Observer for Returns {
     fn observe(&self, observation: Observation<'_>) {
@@ -213,6 +239,7 @@ impl Observer for Returns {
             let returned = Returned { code: reason.code.to_string(), after };
             self.0.lock().expect("nobody panics with it").push(returned);
         }
+        self.4.observe(observation);
     }
 }
 
@@ -462,6 +489,12 @@ impl Rig {
     /// Messages that need no more work.
     pub(super) fn ended(&self) -> usize {
         self.returns.1.load(SeqCst)
+    }
+
+    /// How many samples of a metric were taken.
+    pub(super) fn measured(&self, metric: Metric) -> usize {
+        let samples = self.returns.4.meter().0.lock().expect("nobody panics with it");
+        samples.iter().filter(|sample| sample.metric == metric).count()
     }
 
     /// Jobs whose upstream refused us.

@@ -1,0 +1,120 @@
+//! One prompt's way through the LLM: its templates are filled and sent; an answer that does not fit the
+//! tool's schema is asked for once more, with the reason.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    error::{ErrorClass, JobError},
+    lease::{Outcome, Usage},
+    tool::{
+        LlmApi, LlmClient, ToolError,
+        gate::ANSWER_SCHEMA,
+        llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
+        prompt::PromptTool,
+    },
+};
+
+/// An answer that does not fit is asked for once more if at least so much time is left.
+const LEAST_FOR_ANOTHER: Duration = Duration::from_secs(2);
+
+/// One prompt's way through the LLM.
+pub(super) struct PromptCall<'a> {
+    pub(super) client: &'a LlmClient,
+    pub(super) tool: &'a PromptTool,
+    pub(super) terms: CallTerms<'a>,
+}
+
+impl PromptCall<'_> {
+    pub(super) async fn answer(&self) -> Result<Outcome, ToolError> {
+        let began = Instant::now();
+        let write = |timeout| self.body(None, timeout);
+        let first = self.client.complete(write, self.terms).await?;
+        let (usage, misfit) = match self.result(first) {
+            Ok(outcome) => return Ok(outcome),
+            Err(misfit) => misfit,
+        };
+        // One more try with the reason: most models get it right then, in about the same time.
+        let took = began.elapsed();
+        let timeout = self.terms.timeout.saturating_sub(took);
+        if timeout < took.max(LEAST_FOR_ANOTHER) {
+            return Err(misfit_too_late(usage, &misfit));
+        }
+        let terms = CallTerms { timeout, ..self.terms };
+        let write = |timeout| self.body(Some(&misfit), timeout);
+        let second = Box::pin(self.client.complete(write, terms)).await;
+        let second =
+            second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
+        self.result(second)
+            .map(|outcome| Outcome { usage: usage.plus(&outcome.usage), ..outcome })
+            .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
+    }
+
+    /// The request's body, which asks the upstream to give up after `timeout`.
+    fn body(&self, misfit: Option<&str>, timeout: Duration) -> Result<String, ToolError> {
+        let input = self.terms.job.input().to_value();
+        let messages = self.tool.render(&input).map_err(ToolError::free)?;
+        let hint = misfit.map(|misfit| {
+            format!("Your last answer was refused: {misfit}. Answer with the JSON alone.")
+        });
+        let system = messages.system.iter().map(|content| ChatMessage { role: "system", content });
+        let user = [&messages.user].into_iter().chain(&hint);
+        let user = user.map(|content| ChatMessage { role: "user", content });
+        let is_litellm = self.client.settings().api == LlmApi::LiteLlm;
+        let completion = Completion {
+            model: self.terms.model,
+            messages: system.chain(user).collect(),
+            max_tokens: self.tool.max_tokens,
+            timeout: is_litellm.then_some(timeout.as_secs_f64()),
+            user: self.terms.job.tenant().map(as_user),
+            metadata: is_litellm.then(|| Attribution::of(self.terms.job, self.terms.attempt)),
+            temperature: self.tool.temperature,
+            response_format: self.tool.answer.as_ref().map(|schema| {
+                json!({
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": schema.source(), "strict": true},
+                })
+            }),
+        };
+        completion.to_body()
+    }
+
+    /// The tool's result, or what is wrong with the answer and what it cost all the same.
+    fn result(&self, answer: Answer) -> Result<Outcome, (Usage, Cow<'static, str>)> {
+        let Some(schema) = &self.tool.answer else {
+            let usage = answer.usage.truncated(answer.is_truncated);
+            return Ok(Outcome { result: Value::String(answer.content), usage, offline: false });
+        };
+        let cut = || if answer.is_truncated { " (it was cut off at max_tokens)" } else { "" };
+        let Ok(result) = serde_json::from_str::<Value>(&answer.content) else {
+            return Err((answer.usage, format!("it is not JSON{}", cut()).into()));
+        };
+        match schema.misfit(&result) {
+            None => {
+                let usage = answer.usage.truncated(answer.is_truncated);
+                Ok(Outcome { result, usage, offline: false })
+            }
+            Some(misfit) => {
+                Err((answer.usage, format!("{}: {}", misfit.path, misfit.message).into()))
+            }
+        }
+    }
+}
+
+/// The job's next attempt has all its time again.
+fn misfit_too_late(usage: Usage, misfit: &str) -> ToolError {
+    let message = format!(
+        "the LLM's answer does not fit the tool's answer_schema, and no time is left to ask once \
+         more: {misfit}"
+    );
+    let error = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, message);
+    ToolError { usage, ..ToolError::free(error) }
+}
+
+fn misfits(usage: Usage, misfit: &str) -> ToolError {
+    let message = format!("the LLM's answer does not fit the tool's answer_schema: {misfit}");
+    let error = JobError::new(ErrorClass::Permanent, ANSWER_SCHEMA, message);
+    ToolError { usage, ..ToolError::free(error) }
+}
