@@ -144,6 +144,11 @@ variable "otlp_to_xray" {
     condition     = !var.otlp_to_xray || var.otlp_endpoint == null
     error_message = "otlp_to_xray: traces go to one place; write otlp_endpoint = null."
   }
+
+  validation {
+    condition     = !var.otlp_to_xray || var.nat != "none" || var.vpc != null || !var.litellm_enabled || var.litellm_public
+    error_message = "otlp_to_xray: without a NAT gateway no way leads from the functions to X-Ray; write nat = \"one\", or otlp_to_xray = false."
+  }
 }
 
 variable "trace_sample_ratio" {

@@ -32,5 +32,6 @@ module "installation" {
   secret_values_version = 1
   secret_rotation       = { lambda_arn = "arn:aws:lambda:eu-west-1:123456789012:function:rotate", days = 30 }
 
-  alarm_email = "ops@example.com"
+  alarm_email  = "ops@example.com"
+  otlp_to_xray = true
 }
