@@ -5,6 +5,7 @@
 mod event;
 mod member;
 mod patience;
+mod reading;
 mod record;
 
 use std::{fmt, time::Duration};
@@ -17,7 +18,8 @@ pub use self::{
     event::member_data,
     member::{Holder, Member, MemberKind, Place, Rejection},
     patience::deliver_patiently,
-    record::{BatchRecord, CancelRefusal, CloseRefusal, Places},
+    reading::Reading,
+    record::{BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Places},
 };
 use crate::{
     clock::{Deadline, UnixMs},
@@ -114,8 +116,9 @@ pub async fn deliver_if_over<L: Ledger>(
         return Ok(FanIn::NoTime);
     }
     let takes = delivery_takes(post.courier.longest_delivery(), batch.counted, deadline);
+    let may_be_told = batch.may_be_told();
     match post.ledger.take_batch(key, now, now.plus(takes)).await? {
-        Some(batch) => deliver(post, key, batch, deadline, takes).await,
+        Some(batch) => deliver(post, key, Taken { batch, takes, may_be_told }, deadline).await,
         // Somebody was quicker.
         None => Ok(owed(post.ledger, key, now).await?.err().unwrap_or(FanIn::Settled)),
     }
@@ -143,29 +146,38 @@ fn delivery_takes(courier_takes: Duration, members: u64, deadline: Deadline) -> 
     takes.min(DELIVERY_TAKES.max(deadline.time_left() + SAVING_TAKES))
 }
 
-/// Tells a batch whose delivery was taken for `takes`.
+/// A batch whose delivery was taken.
+struct Taken {
+    batch: BatchRecord,
+    /// For how long.
+    takes: Duration,
+    /// Whether somebody may have been told of it before.
+    may_be_told: bool,
+}
+
+/// Tells a batch.
 async fn deliver<L: Ledger>(
     post: Post<'_, L>,
     key: BatchKey,
-    batch: BatchRecord,
+    taken: Taken,
     deadline: Deadline,
-    takes: Duration,
 ) -> Result<FanIn, LedgerError> {
-    let max_body_bytes = post.policy.max_batch_body_bytes;
-    let reading = account_of(post.ledger, key, &batch, max_body_bytes);
-    let reading_ends = deadline.minus(LEAST_TIME).time_left().min(takes);
-    let Ok(account) = timeout(reading_ends, reading).await else {
-        tracing::warn!(batch = %batch.id, members = batch.counted, "there was no time to read a batch");
-        return Ok(FanIn::NoTurn { again_after: takes });
-    };
-    let event = account?.event(key, &batch);
+    let Taken { batch, takes, .. } = &taken;
+    let mut account = Account::from(batch.reading.clone(), post.policy.max_batch_body_bytes);
+    let reading_ends = deadline.minus(LEAST_TIME).time_left().min(*takes);
+    match timeout(reading_ends, read_on(post.ledger, key, batch, &mut account)).await {
+        Ok(read) => read?,
+        Err(_) => return cut_off(post, key, taken, account).await,
+    }
+    let event = account.event(key, batch);
+    let Taken { batch, takes, .. } = taken;
     let mut slot = batch.callback;
     let Ok(attempt) = post.courier.deliver(&slot, &event, deadline).await else {
         return Ok(FanIn::NoTurn { again_after: takes });
     };
     let now = post.clock.now();
     let delivery = slot.judged(attempt.delivery, now, post.policy.callbacks.max_age);
-    post.ledger.mark_batch(key, delivery, now).await?;
+    post.ledger.mark_batch(key, BatchMark::Delivery(delivery), now).await?;
     post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
     slot.note(delivery, now);
     Ok(match delivery {
@@ -183,19 +195,36 @@ async fn deliver<L: Ledger>(
     })
 }
 
+/// Gives the delivery of a batch back that there was no time to read, for another to go on with.
+async fn cut_off<L: Ledger>(
+    post: Post<'_, L>,
+    key: BatchKey,
+    Taken { batch, takes, may_be_told }: Taken,
+    account: Account,
+) -> Result<FanIn, LedgerError> {
+    let (read, members) = (account.members(), batch.counted);
+    tracing::warn!(batch = %batch.id, read, members, "there was no time to read all of a batch");
+    let Some(reading) = account.cut_off(may_be_told) else {
+        return Ok(FanIn::NoTurn { again_after: takes });
+    };
+    let mark = BatchMark::Reading(Box::new(reading));
+    post.ledger.mark_batch(key, mark, post.clock.now()).await?;
+    Ok(FanIn::NoTime)
+}
+
 /// Reads, page by page, until there are exactly the counted members: each as it was counted, so that
-/// whoever tells the batch later tells it in the same words.
-async fn account_of<L: Ledger>(
+/// whoever tells the batch later tells it in the same words. What was read stays if this is dropped.
+async fn read_on<L: Ledger>(
     ledger: &L,
     key: BatchKey,
     batch: &BatchRecord,
-    max_body_bytes: usize,
-) -> Result<Account, LedgerError> {
-    let (mut account, mut from) = (Account::new(max_body_bytes), 0);
+    account: &mut Account,
+) -> Result<(), LedgerError> {
     loop {
-        let page = ledger.members(key, from, READ_AT_ONCE).await?;
-        let Some(last) = page.last() else { break };
-        from = last.index + 1;
+        let page = ledger.members(key, account.next(), READ_AT_ONCE).await?;
+        if page.is_empty() {
+            break;
+        }
         for member in page {
             match member.is_counted {
                 true => account.add(&member.as_counted()),
@@ -204,7 +233,7 @@ async fn account_of<L: Ledger>(
         }
     }
     match account.members() {
-        members if members == batch.counted => Ok(account),
+        members if members == batch.counted => Ok(()),
         members => Err(LedgerError(format!("{members} of {} members were read", batch.counted))),
     }
 }

@@ -58,11 +58,11 @@ use super::clients::Clients;
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
-        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
-        Mark, Record, Refusal, Settled, Settlement,
+        Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
+        Refusal, Settled, Settlement,
     },
 };
 
@@ -271,10 +271,10 @@ impl Ledger for DynamoLedger {
     async fn mark_batch(
         &self,
         key: BatchKey,
-        delivery: Delivery,
+        mark: BatchMark,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
-        self.note_delivery(key, delivery, now).await
+        self.note_delivery(key, mark, now).await
     }
 
     async fn refuse(&self, request: ClaimRequest, error: JobError) -> Result<Record, LedgerError> {

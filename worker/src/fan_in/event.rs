@@ -1,99 +1,80 @@
 //! What a batch's callback says: totals, the cost, what is missing and, while they fit, all results
 //! in the order of their index.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
-use super::{BatchKey, BatchRecord, Member, MemberKind, Rejection};
+use super::{BatchKey, BatchRecord, Member, MemberKind, Reading, Rejection};
 use crate::{
-    clock::UnixMs,
-    error::JobError,
-    lease::{Record, State, Usage},
+    lease::State,
     webhook::{Event, data, error_data},
 };
-
-/// The most missing indexes that are told one by one.
-const MAX_MISSING: usize = 1_000;
 
 /// Room for what stands around the results in a body.
 const ENVELOPE_BYTES: usize = 256;
 
-/// Every way in which a job is counted.
-const STATUSES: [&str; 7] =
-    ["succeeded", "failed", "held", "cancelled", "expired", "rejected", "replayed"];
+/// Deliveries in a row that are cut off while all results would still fit: then it is told without.
+const MOST_CUT_OFFS: u32 = 3;
 
 /// A batch as it is told, gathered member by member: sums, and the results while they fit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Account {
-    members: u64,
-    /// How many are in which state.
-    statuses: BTreeMap<&'static str, u64>,
-    /// How many came to nothing by a failure of which class.
-    errors: BTreeMap<&'static str, u64>,
-    usage: Usage,
-    first_seen: Option<UnixMs>,
-    finished: Option<UnixMs>,
-    missing: Missing,
+    reading: Reading,
+    /// Where this delivery began to read.
+    from: u64,
     results: Results,
     max_body_bytes: usize,
 }
 
 impl Account {
-    /// An account whose body may have so many bytes.
-    pub(super) fn new(max_body_bytes: usize) -> Self {
-        Self { max_body_bytes, ..Self::default() }
+    /// An account that goes on where an earlier one was cut off. The body may have so many bytes.
+    pub(super) fn from(reading: Option<Reading>, max_body_bytes: usize) -> Self {
+        let reading = reading.unwrap_or_default();
+        let results = match reading.next {
+            0 => Results::Fit { results: Vec::new(), bytes: 0 },
+            _ => Results::Omitted,
+        };
+        Self { from: reading.next, reading, results, max_body_bytes }
     }
 
     /// Takes up the next counted member, in the order of their index.
     pub(super) fn add(&mut self, member: &Member) {
-        self.members += 1;
-        self.missing.skip_to(member.index);
-        *self.statuses.entry(status(member)).or_default() += 1;
-        match &member.kind {
-            MemberKind::Job(record) => self.add_record(record),
-            MemberKind::Rejected(rejection) => self.add_rejection(rejection),
-        }
+        self.reading.add(member);
         self.results.add(member, self.max_body_bytes);
-    }
-
-    fn add_record(&mut self, record: &Record) {
-        if let State::Failed(error) = &record.state {
-            self.add_error(error);
-        }
-        self.usage = self.usage.plus(&record.usage);
-        self.add_times(record.first_seen, record.settled);
-    }
-
-    fn add_rejection(&mut self, rejection: &Rejection) {
-        self.add_error(&rejection.error);
-        self.add_times(rejection.rejected, rejection.rejected);
-    }
-
-    fn add_error(&mut self, error: &JobError) {
-        *self.errors.entry(error.class.as_str()).or_default() += 1;
-    }
-
-    fn add_times(&mut self, first_seen: UnixMs, finished: UnixMs) {
-        self.first_seen = Some(self.first_seen.map_or(first_seen, |first| first.min(first_seen)));
-        self.finished = self.finished.max(Some(finished));
     }
 
     /// Takes up a member that is not counted: its index is missing.
     pub(super) fn miss(&mut self, index: u64) {
-        self.missing.highest = self.missing.highest.max(index + 1);
+        self.reading.miss(index);
+    }
+
+    /// The index from which on nothing was read.
+    pub(super) fn next(&self) -> u64 {
+        self.reading.next
     }
 
     /// How many members were taken up.
     pub(super) fn members(&self) -> u64 {
-        self.members
+        self.reading.members
+    }
+
+    /// What the next delivery goes on from, since there is no time for more; `None` where that is of no
+    /// use. Results that may have been told must be told again, so those are read from the beginning.
+    pub(super) fn cut_off(self, may_be_told: bool) -> Option<Reading> {
+        if self.reading.next == self.from {
+            return None;
+        }
+        let reading = self.reading.cut_off();
+        match self.results {
+            Results::Fit { .. } if may_be_told => None,
+            Results::Fit { .. } if reading.cut_offs < MOST_CUT_OFFS => Some(reading.begun_anew()),
+            Results::Fit { .. } | Results::Omitted => Some(reading),
+        }
     }
 
     /// The event of a batch that is over. Without its results if they do not fit.
-    pub(super) fn event(mut self, key: BatchKey, batch: &BatchRecord) -> Event {
-        self.missing.skip_to(batch.size.unwrap_or(self.missing.highest));
-        let timestamp = batch.expired.or(self.finished).unwrap_or(batch.opened).rfc3339();
-        let mut data = self.totals(batch);
+    pub(super) fn event(self, key: BatchKey, batch: &BatchRecord) -> Event {
+        let timestamp = batch.expired.or(self.reading.finished).unwrap_or(batch.opened).rfc3339();
+        let mut data = self.reading.totals(batch);
         let around = json!(data).to_string().len() + ENVELOPE_BYTES;
         if let Some(results) = self.results.within(self.max_body_bytes.saturating_sub(around)) {
             data.insert("results".to_owned(), results.into());
@@ -109,53 +90,6 @@ impl Account {
             &[key.as_bytes(), &batch.opened.0.to_be_bytes()],
         )
     }
-
-    fn totals(&self, batch: &BatchRecord) -> Map<String, Value> {
-        let totals = json!({
-            "id": batch.id.as_str(),
-            "size": batch.size,
-            "is_complete": batch.is_complete(),
-            "counted": self.members,
-            "missing": self.missing.count,
-            "missing_indexes": self.missing.first,
-            "errors": self.errors,
-            // Many jobs have no one model.
-            "usage": Usage { model: None, requested_model: None, ..self.usage.clone() },
-            "opened_at": batch.opened.rfc3339(),
-            "expires_at": batch.expires.rfc3339(),
-            "first_seen_at": self.first_seen.map(UnixMs::rfc3339),
-            "finished_at": self.finished.map(UnixMs::rfc3339),
-        });
-        let mut data = match totals {
-            Value::Object(totals) => totals,
-            _ => Map::new(),
-        };
-        for status in STATUSES {
-            let count = self.statuses.get(status).copied().unwrap_or_default();
-            data.insert(status.to_owned(), count.into());
-        }
-        data
-    }
-}
-
-/// Indexes that nobody was counted for.
-#[derive(Debug, Default)]
-struct Missing {
-    /// One more than the highest index that somebody has who is not counted.
-    highest: u64,
-    next: u64,
-    count: u64,
-    first: Vec<u64>,
-}
-
-impl Missing {
-    /// All from the next one on are missing, up to this one.
-    fn skip_to(&mut self, index: u64) {
-        let room = MAX_MISSING - self.first.len();
-        self.first.extend((self.next..index).take(room));
-        self.count += index.saturating_sub(self.next);
-        self.next = index + 1;
-    }
 }
 
 /// What the members answered: forgotten as soon as it is too much, since a batch may have a million.
@@ -163,12 +97,6 @@ impl Missing {
 enum Results {
     Fit { results: Vec<Value>, bytes: usize },
     Omitted,
-}
-
-impl Default for Results {
-    fn default() -> Self {
-        Self::Fit { results: Vec::new(), bytes: 0 }
-    }
 }
 
 impl Results {
@@ -216,7 +144,7 @@ fn rejection_data(rejection: &Rejection) -> Map<String, Value> {
 }
 
 /// How a member counts. A job that a person replays counts once, whatever becomes of it then.
-fn status(member: &Member) -> &'static str {
+pub(super) fn status(member: &Member) -> &'static str {
     match (&member.kind, member.is_counted) {
         (MemberKind::Rejected(_), _) => "rejected",
         (MemberKind::Job(record), is_counted) => match &record.state {
@@ -236,8 +164,9 @@ fn status(member: &Member) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
+        clock::UnixMs,
         job::{Callback, JobKey, Namespace},
-        lease::{CallbackSlot, DeadLetterState, OwnerToken},
+        lease::{CallbackSlot, DeadLetterState, OwnerToken, Record, Usage},
     };
 
     const MAX_BODY_BYTES: usize = 100_000;
@@ -255,6 +184,7 @@ mod tests {
             expired: None,
             is_cancelled: false,
             look_after: UnixMs(9_000),
+            reading: None,
         }
     }
 
@@ -289,7 +219,7 @@ mod tests {
     }
 
     fn account(bytes: &[usize]) -> Account {
-        let mut account = Account::new(MAX_BODY_BYTES);
+        let mut account = Account::from(None, MAX_BODY_BYTES);
         for (index, bytes) in (0..).zip(bytes) {
             account.add(&member(index, *bytes));
         }
@@ -325,7 +255,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_one_by_one_up_to_a_bound() {
         let told = |counted: &[u64], missed: &[u64], size| {
-            let mut account = Account::new(MAX_BODY_BYTES);
+            let mut account = Account::from(None, MAX_BODY_BYTES);
             for index in counted {
                 account.add(&member(*index, 1));
             }
@@ -360,5 +290,40 @@ mod tests {
         let usage = &data["usage"];
         assert_eq!((&usage["input_tokens"], &usage["cost_usd"]), (&15.into(), &2.5.into()));
         assert_eq!(data["finished_at"], UnixMs(4_004).rfc3339());
+    }
+
+    #[test]
+    fn what_is_read_in_parts_comes_to_what_is_read_at_once() {
+        let at_once = account(&[MAX_BODY_BYTES, 1, 2, 3]);
+        let mut reading = None;
+        for index in 0..4 {
+            let mut part = Account::from(reading, MAX_BODY_BYTES);
+            assert_eq!(part.next(), index);
+            part.add(&member(index, if index == 0 { MAX_BODY_BYTES } else { 1 }));
+            let stored = json!(part.cut_off(true).expect("it came further")).to_string();
+            reading = serde_json::from_str(&stored).expect("a reading");
+        }
+        let in_parts = Account::from(reading, MAX_BODY_BYTES);
+        let body = |account: Account| account.event(BatchKey([0; 32]), &batch()).body;
+        assert_eq!(body(in_parts), body(at_once));
+    }
+
+    #[test]
+    fn results_that_fit_are_left_out_only_when_nobody_can_have_been_told_them() {
+        let mut cut_offs = None;
+        for _ in 0..2 {
+            let mut part = Account::from(cut_offs, MAX_BODY_BYTES);
+            assert_eq!(part.next(), 0, "they are read from the beginning");
+            part.add(&member(0, 1));
+            cut_offs = part.cut_off(false);
+        }
+        for may_be_told in [true, false] {
+            let mut last = Account::from(cut_offs.clone(), MAX_BODY_BYTES);
+            last.add(&member(0, 1));
+            let next = last.cut_off(may_be_told).map(|reading| reading.next);
+            assert_eq!(next, (!may_be_told).then_some(1));
+        }
+        let nothing = Account::from(cut_offs, MAX_BODY_BYTES);
+        assert_eq!(nothing.cut_off(false), None, "nothing was read");
     }
 }

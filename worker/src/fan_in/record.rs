@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::member::Holder;
+use super::{member::Holder, reading::Reading};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
@@ -36,6 +36,17 @@ pub struct BatchRecord {
     pub is_cancelled: bool,
     /// When the sweep is to look after it, as long as its callback is owed.
     pub look_after: UnixMs,
+    /// How far its members were read by those who had no time for all of them.
+    pub reading: Option<Reading>,
+}
+
+/// What became of a delivery that somebody had taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BatchMark {
+    /// A try was made.
+    Delivery(Delivery),
+    /// There was no time to read all members: so far it came.
+    Reading(Box<Reading>),
 }
 
 /// What a batch knows of the place a job asks for.
@@ -109,10 +120,24 @@ impl BatchRecord {
     }
 
     /// Notes what became of a delivery.
-    pub fn note(&mut self, delivery: Delivery, now: UnixMs) {
-        self.callback.note(delivery, now);
+    pub fn note(&mut self, mark: BatchMark, now: UnixMs) {
+        self.look_after = match mark {
+            BatchMark::Delivery(delivery) => {
+                self.callback.note(delivery, now);
+                now.plus(MESSAGE_IS_GONE_AFTER)
+            }
+            BatchMark::Reading(reading) => {
+                self.reading = Some(*reading);
+                now
+            }
+        };
         self.delivery_ends = UnixMs::default();
-        self.look_after = now.plus(MESSAGE_IS_GONE_AFTER);
+    }
+
+    /// Whether somebody may have been told of it: a try was made, or begun and never noted.
+    pub(super) fn may_be_told(&self) -> bool {
+        let slot = &self.callback;
+        self.delivery_ends != UnixMs::default() || slot.failures > 0 || slot.may_have_arrived
     }
 
     /// Lets a job join: the batch as it is afterwards, or why the job has no place in it.
@@ -206,6 +231,7 @@ impl BatchRecord {
             expired: None,
             is_cancelled: false,
             look_after: expires,
+            reading: None,
         }
     }
 

@@ -2,17 +2,18 @@
 //! the transaction of the transition it belongs to.
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use serde_json::json;
 
 use super::record_row::{self, callback_slot, malformed, maybe_json, parsed};
 use crate::{
     clock::UnixMs,
     error::JobError,
     fan_in::{
-        BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind, Places,
-        Rejection,
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind,
+        Places, Rejection,
     },
     job::{JobKey, Membership, Namespace},
-    lease::{ClaimRequest, Delivery},
+    lease::ClaimRequest,
 };
 
 /// Lets a job join its batch, which was read as `old`; the inner error says why it has no place
@@ -187,11 +188,11 @@ fn member_kind(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Optio
 pub(super) fn mark(
     connection: &Connection,
     key: BatchKey,
-    delivery: Delivery,
+    mark: BatchMark,
     now: UnixMs,
 ) -> rusqlite::Result<()> {
     let Some(mut batch) = load(connection, key)? else { return Ok(()) };
-    batch.note(delivery, now);
+    batch.note(mark, now);
     save(connection, key, &batch)
 }
 
@@ -218,7 +219,7 @@ fn highest(connection: &Connection, key: BatchKey) -> rusqlite::Result<Option<u6
 fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite::Result<()> {
     let slot = &batch.callback;
     let attention = batch.attention();
-    let values: [&dyn ToSql; 19] = [
+    let values: [&dyn ToSql; 20] = [
         key.as_bytes(),
         &batch.id.as_str(),
         &batch.size.map(place),
@@ -238,6 +239,7 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
         &attention.map(|(_, from)| from.0),
         &slot.failing_since.map(|moment| moment.0),
         &slot.refused_since.map(|moment| moment.0),
+        &batch.reading.as_ref().map(|reading| json!(reading).to_string()),
     ];
     connection
         .prepare_cached(
@@ -245,9 +247,9 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
                  callback_state, callback_failures, callback_refusals, callback_maybe,
                  delivery_ends_ms, opened_ms, batch_expires_ms, expired_ms, is_cancelled,
                  look_after_ms, attention, attention_ms, callback_failing_since_ms,
-                 callback_refused_since_ms)
+                 callback_refused_since_ms, reading)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19)",
+                 ?18, ?19, ?20)",
         )?
         .execute(values.as_slice())
         .map(|_| ())
@@ -266,6 +268,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
         expired: row.get::<_, Option<i64>>("expired_ms")?.map(UnixMs),
         is_cancelled: row.get("is_cancelled")?,
         look_after: UnixMs(row.get("look_after_ms")?),
+        reading: maybe_json(row, "reading")?,
     })
 }
 

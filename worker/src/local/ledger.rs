@@ -11,11 +11,11 @@ use super::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
-        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
-        Mark, Record, Refusal, Settled, Settlement, Step,
+        Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
+        Refusal, Settled, Settlement, Step,
     },
 };
 
@@ -251,10 +251,10 @@ impl Ledger for SqliteLedger {
     async fn mark_batch(
         &self,
         key: BatchKey,
-        delivery: Delivery,
+        mark: BatchMark,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
-        let mark = move |connection: &Connection| batches::mark(connection, key, delivery, now);
+        let mark = move |connection: &Connection| batches::mark(connection, key, mark, now);
         self.database.write(mark).await.map_err(LedgerError)
     }
 }

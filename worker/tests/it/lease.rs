@@ -182,6 +182,7 @@ macro_rules! every_case_on {
                 a_delivery_that_is_over_is_not_taken_again
                 a_person_makes_a_batchs_callback_due_again
                 an_unknown_batch_has_no_delivery
+                how_far_a_batch_was_read_is_kept_for_who_takes_it_next
             }
         }
     };

@@ -13,7 +13,7 @@ use std::{
 use mcp_batch::{
     clock::{Clock, UnixMs},
     error::{ErrorClass, JobError},
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
     job::{Callback, Job, JobKey, Namespace},
     lease::{
         Attempt, Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, Lost,
@@ -237,8 +237,11 @@ impl<L: Ledger> Worker<L> {
     }
 
     pub(crate) async fn mark_batch_at(&self, id: &str, delivery: Delivery, now: UnixMs) {
-        let marked = self.ledger.mark_batch(batch_key(id), delivery, now).await;
-        marked.expect("the ledger answers");
+        self.note_batch(id, BatchMark::Delivery(delivery), now).await;
+    }
+
+    pub(crate) async fn note_batch(&self, id: &str, mark: BatchMark, now: UnixMs) {
+        self.ledger.mark_batch(batch_key(id), mark, now).await.expect("the ledger answers");
     }
 
     /// Stores that a message cannot become a run.

@@ -25,6 +25,7 @@
 //! | `secrets.rs` | secrets that change: refused keys, rotation, what is never told |
 //! | `settings.rs` | the settings of AWS, and the count of connections |
 //! | `events.rs` | `fixtures/events` are what Lambda hands over |
+//! | `forward.rs` | what test ledgers leave to the one they stand before |
 //! | `worker.rs` | the worker in process: bounds, deadlines, stops, callbacks and their turns |
 //! | `lease.rs` | the ledger's contract, one suite for every store; a model of workers that crash |
 //! | `poll.rs` | `mcp-batch poll` on SQS and DynamoDB: signals, hearts that beat, kills |
@@ -34,6 +35,9 @@
 //! | `sqs.rs` | the queue on SQS: limits, refusals, what is sent anew, dead letters |
 //! | `database.rs` | the embedded file: dead workers, kills, what cannot be opened, pruning |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+#[macro_use]
+mod forward;
 
 mod any_job;
 mod aws;

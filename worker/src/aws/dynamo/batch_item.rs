@@ -28,6 +28,9 @@ pub(super) const PAGE: u64 = 20;
 /// Pages of a batch whose size nobody has said yet.
 const FIRST_PAGES: u64 = 8;
 
+/// How far a batch's members were read, in its item.
+pub(super) const READING: &str = "reading";
+
 /// What stands at a place whose job was rejected.
 const REJECTED: &str = "rejected";
 
@@ -203,6 +206,7 @@ pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
         expired: item.maybe_number("expired_ms")?.map(UnixMs),
         is_cancelled: item.has("is_cancelled"),
         look_after: UnixMs(item.number("look_after_ms")?),
+        reading: item.maybe_json(READING)?,
     };
     Ok(KnownBatch { record, pages: item.maybe_number("pages")?, version: item.number(VERSION)? })
 }

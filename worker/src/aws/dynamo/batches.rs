@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::try_join_all;
+use serde_json::json;
 
 use super::{
     DynamoLedger,
@@ -10,7 +12,7 @@ use super::{
         ATTENTION, ATTENTION_MS, CALLBACK_FAILING_SINCE_MS, CALLBACK_REFUSED_SINCE_MS,
         KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, number, shard_of, text,
     },
-    batch_item::{self, KnownBatch, PAGE, Taken},
+    batch_item::{self, KnownBatch, PAGE, READING, Taken},
     item,
     patience::Patience,
     table::{Expression, Written},
@@ -18,9 +20,10 @@ use super::{
 use crate::{
     clock::UnixMs,
     fan_in::{
-        BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind, Place,
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind,
+        Place,
     },
-    lease::{CallbackState, Delivery, LedgerError},
+    lease::{CallbackState, LedgerError},
 };
 
 /// Pages that are read at once.
@@ -49,11 +52,11 @@ impl DynamoLedger {
     pub(super) async fn note_delivery(
         &self,
         key: BatchKey,
-        delivery: Delivery,
+        mark: BatchMark,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
         let note = |mut batch: BatchRecord| {
-            batch.note(delivery, now);
+            batch.note(mark.clone(), now);
             Some(batch)
         };
         self.change_batch(key, note).await.map(|_| ())
@@ -235,16 +238,18 @@ impl DynamoLedger {
         pks.sort_unstable();
         pks.dedup();
         let (mut jobs, mut rejections) = (HashMap::new(), HashMap::new());
+        let mut items = Vec::with_capacity(pks.len());
         for item in self.table.get_many(&pks).await? {
             match item.get(PK).and_then(|pk| pk.as_s().ok()).cloned() {
                 Some(pk) if pk.starts_with("rejected#") => {
                     rejections.insert(pk, batch_item::to_rejection(item)?);
                 }
-                _ => {
-                    let known = self.known(item).await?;
-                    jobs.insert(known.record.key, known);
-                }
+                _ => items.push(item),
             }
+        }
+        // Side by side, as far as the bucket is asked at once: results may lie there.
+        for known in try_join_all(items.into_iter().map(|item| self.known(item))).await? {
+            jobs.insert(known.record.key, known);
         }
         let member = |place: &Taken| {
             let (counted_end, kind) = match place.holder {
@@ -313,6 +318,9 @@ fn change(
     }
     if let Some(size) = new.size.filter(|_| old.record.size.is_none()) {
         set("batch_size", ":size", number(size));
+    }
+    if let Some(reading) = new.reading.as_ref().filter(|_| new.reading != old.record.reading) {
+        set(READING, ":reading", text(json!(reading).to_string()));
     }
     if new.is_cancelled {
         set("is_cancelled", ":yes", AttributeValue::Bool(true));

@@ -265,3 +265,14 @@ async fn no_write_of_a_job_in_a_batch_is_refused() {
     let expected = expected.map(|(name, count)| (name.to_owned(), count));
     assert_eq!(proxy.tally(), expected.into());
 }
+
+#[tokio::test]
+#[ignore = "prints the table of docs/batches.md; a quiet machine is needed"]
+#[expect(clippy::print_stdout, reason = "that is what it is there for")]
+async fn what_a_counted_job_costs_by_how_many_come_at_once() {
+    for at_once in [1, 2, 4, 8, 16, 40] {
+        let Some(units) = least_units(40, at_once).await else { return };
+        let tenths = (units - OPENING) * 10 / 40;
+        println!("| {at_once} | {}.{} |", tenths / 10, tenths % 10);
+    }
+}

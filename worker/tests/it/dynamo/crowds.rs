@@ -108,12 +108,12 @@ async fn a_fenced_job_is_taken_out_of_the_transaction_and_those_beside_it_are_co
     assert!(worker.batch("batch").await.is_complete());
 }
 
-/// What one batch carries: its item takes 1,000 write units a second, and each transaction on it two.
-#[tokio::test]
-async fn jobs_that_end_together_in_several_processes_need_few_transactions_on_their_batch() {
-    const PROCESSES: u64 = 4;
-    const AT_ONCE: u64 = 64;
-    let Some(store) = DynamoStore::open().await else { return };
+/// Worker processes, and jobs that come and end at once in each.
+const PROCESSES: u64 = 4;
+const AT_ONCE: u64 = 64;
+
+/// What jobs cost that end together in several processes: transactions, and write units.
+async fn cost_of_a_crowd(store: &DynamoStore) -> (u64, u64) {
     let mut processes = Vec::new();
     for _ in 0..PROCESSES {
         let (proxy, worker) = store.behind_proxy().await;
@@ -133,13 +133,34 @@ async fn jobs_that_end_together_in_several_processes_need_few_transactions_on_th
     }
     jobs.join_all().await;
 
+    assert!(processes[0].1.batch("crowd").await.is_complete());
     let sum = |of: fn(&AwsProxy) -> u64| processes.iter().map(|(proxy, _)| of(proxy)).sum::<u64>();
     let transactions = sum(|proxy| {
         let count = proxy.tally().get("TransactWriteItems").copied().unwrap_or_default();
         u64::try_from(count).expect("few")
     });
-    let units = sum(|proxy| proxy.units().write);
-    assert!(processes[0].1.batch("crowd").await.is_complete());
+    (transactions, sum(|proxy| proxy.units().write))
+}
+
+/// What one batch carries: its item takes 1,000 write units a second, and each transaction on it two.
+#[tokio::test]
+async fn jobs_that_end_together_in_several_processes_need_few_transactions_on_their_batch() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (transactions, units) = cost_of_a_crowd(&store).await;
+    let size = PROCESSES * AT_ONCE;
     assert!(transactions <= size / 8, "{transactions} transactions for {size} jobs");
     assert!(units <= 4 * size, "{units} write units for {size} jobs");
+}
+
+#[tokio::test]
+#[ignore = "prints the last line of the table of docs/batches.md; a quiet machine is needed"]
+#[expect(clippy::print_stdout, reason = "that is what it is there for")]
+async fn what_a_counted_job_costs_in_a_crowd() {
+    for _ in 0..3 {
+        let Some(store) = DynamoStore::open().await else { return };
+        let (transactions, units) = cost_of_a_crowd(&store).await;
+        let size = PROCESSES * AT_ONCE;
+        let tenths = units * 10 / size;
+        println!("| {}.{}, {} jobs a transaction |", tenths / 10, tenths % 10, size / transactions);
+    }
 }

@@ -2,8 +2,10 @@
 
 use mcp_batch::{
     clock::UnixMs,
-    lease::{CallbackState, Delivery, Failure, Ledger, WhyDead},
+    fan_in::{BatchMark, Reading},
+    lease::{Attention, CallbackState, Delivery, Failure, Ledger, WhyDead},
 };
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::lease_helpers::{START, Store, TestJob, Worker, after_s, completed};
@@ -110,4 +112,21 @@ pub(super) async fn an_unknown_batch_has_no_delivery<S: Store>(store: S) {
     assert_eq!(worker.take_batch("unknown", START, after_s(60)).await, None);
     worker.mark_batch("unknown", Delivery::Sent).await;
     assert_eq!(worker.look_at_batch("unknown").await, None);
+}
+
+pub(super) async fn how_far_a_batch_was_read_is_kept_for_who_takes_it_next<S: Store>(store: S) {
+    let worker = store.worker();
+    complete_batch(&worker).await;
+    worker.take_batch("batch", START, after_s(60)).await.expect("it is complete");
+    let stored = json!({"next": 1, "members": 1, "statuses": {"succeeded": 1}, "cut_offs": 2});
+    let reading: Reading = serde_json::from_value(stored).expect("a reading");
+
+    worker.note_batch("batch", BatchMark::Reading(Box::new(reading.clone())), after_s(5)).await;
+
+    let found = worker.attention(Attention::Batch, after_s(5)).await;
+    assert_eq!(found, ["batch"], "the sweep goes on with it");
+    let taken = worker.take_batch("batch", after_s(5), after_s(65)).await.expect("nobody is at it");
+    assert_eq!(taken.reading, Some(reading.clone()));
+    worker.mark_batch("batch", Delivery::Failed(Failure::NotTaken)).await;
+    assert_eq!(worker.batch("batch").await.reading, Some(reading));
 }

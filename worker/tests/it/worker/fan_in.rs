@@ -7,7 +7,7 @@ use mcp_batch::{
     clock::Deadline,
     fan_in::{BatchKey, FanIn, deliver_if_over},
     job::Namespace,
-    lease::Repeat,
+    lease::{Ledger, Repeat},
 };
 use mcp_batch_testkit::{Receiver, Reply};
 use serde_json::{Value, json};
@@ -190,4 +190,44 @@ async fn a_batch_that_cannot_be_read_in_time_is_put_off_at_its_deadline() {
     rig.let_pass(60);
     assert_eq!(rig.process(&jobs).await.finished.len(), 1);
     assert_eq!(receiver.count(), 2);
+}
+
+#[tokio::test]
+async fn a_batch_too_large_to_be_read_within_one_delivery_is_read_on_and_told() {
+    let (rig, receiver) = (Rig::new(64), Receiver::start().await);
+    let member = |index: u64| {
+        let mut job = job(&format!("job-{index}"), "answer");
+        job["batch"] = json!({"id": "b", "index": index, "callback": receiver.url("/batch")});
+        job
+    };
+    let jobs: Vec<_> = (0..450).map(member).collect();
+    assert_eq!(rig.process(&jobs).await.finished.len(), 450);
+    let environment = rig.worker.environment();
+    let (ledger, post) = (&environment.ledger, environment.post());
+    let key = BatchKey::of(&Namespace::default(), &"b".parse().expect("an id"));
+    let closed = ledger.close_batch(key, 450, environment.clock.now()).await;
+    closed.expect("the ledger answers").expect("it fits");
+    receiver.respond_with([Reply::status(503)]);
+    ledger.read_members_within(400);
+
+    // Time for one page of 200, and not for two.
+    let mut told = Vec::new();
+    while told.len() < 20 && receiver.count() == 0 {
+        let deadline = Deadline::after(Duration::from_millis(1_700));
+        told.push(deliver_if_over(post, key, deadline).await.expect("the ledger answers"));
+    }
+    ledger.read_members_within(0);
+    let again = deliver_if_over(post, key, Deadline::after(super::rig::LONG)).await;
+
+    let (last, cut_off) = told.split_last().expect("several deliveries");
+    assert!(matches!(last, FanIn::NotTaken { .. }), "{told:?}");
+    assert!(cut_off.iter().all(|end| *end == FanIn::NoTime), "{told:?}");
+    assert!(cut_off.len() >= 4, "{told:?}");
+    assert_eq!(again.expect("the ledger answers"), FanIn::Sent);
+    let deliveries = receiver.deliveries();
+    assert_eq!((deliveries.len(), receiver.distinct_ids()), (2, 1));
+    assert_eq!(deliveries[0].body(), deliveries[1].body());
+    let data = &deliveries[0].json()["data"];
+    assert_eq!((&data["counted"], &data["succeeded"]), (&json!(450), &json!(450)));
+    assert_eq!((&data["results_omitted"], data.get("results")), (&json!(true), None));
 }

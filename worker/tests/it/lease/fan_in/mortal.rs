@@ -2,19 +2,10 @@
 
 use std::{future::pending, sync::Arc};
 
-use mcp_batch::{
-    clock::UnixMs,
-    error::JobError,
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
-    job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
-    lease::{
-        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
-        Mark, Record, Refusal, Settled, Settlement,
-    },
-};
+use mcp_batch::lease::Delivery;
 use tokio::sync::Notify;
 
-type Answer<T> = Result<T, LedgerError>;
+use crate::forward::prelude::*;
 
 /// After which step of a message's way the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,83 +101,20 @@ impl<L: Ledger> Ledger for Mortal<L> {
         members
     }
 
-    async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
-        if delivery == Delivery::Sent {
+    async fn mark_batch(&self, key: BatchKey, mark: BatchMark, now: UnixMs) -> Answer<()> {
+        let is_sent = mark == BatchMark::Delivery(Delivery::Sent);
+        if is_sent {
             self.live_on_after(Moment::Posted).await;
         }
-        let marked = self.ledger.mark_batch(key, delivery, now).await;
-        if delivery == Delivery::Sent {
+        let marked = self.ledger.mark_batch(key, mark, now).await;
+        if is_sent {
             self.live_on_after(Moment::Marked).await;
         }
         marked
     }
 
-    async fn extend(&self, lease: &Lease, ends: UnixMs) -> Answer<bool> {
-        self.ledger.extend(lease, ends).await
-    }
-
-    async fn mark(&self, key: JobKey, epoch: u64, mark: Mark, now: UnixMs) -> Answer<()> {
-        self.ledger.mark(key, epoch, mark, now).await
-    }
-
-    async fn cancel(&self, request: ClaimRequest) -> Answer<Result<Record, Refusal>> {
-        self.ledger.cancel(request).await
-    }
-
-    async fn decide(
-        &self,
-        key: JobKey,
-        decision: Decision,
-        now: UnixMs,
-    ) -> Answer<Result<Record, Refusal>> {
-        self.ledger.decide(key, decision, now).await
-    }
-
-    async fn refuse(&self, request: ClaimRequest, error: JobError) -> Answer<Record> {
-        self.ledger.refuse(request, error).await
-    }
-
-    async fn reject(
-        &self,
-        namespace: Namespace,
-        membership: Membership,
-        rejection: Rejection,
-    ) -> Answer<()> {
-        self.ledger.reject(namespace, membership, rejection).await
-    }
-
-    async fn close_batch(
-        &self,
-        key: BatchKey,
-        size: u64,
-        now: UnixMs,
-    ) -> Answer<Result<BatchRecord, CloseRefusal>> {
-        self.ledger.close_batch(key, size, now).await
-    }
-
-    async fn renew_batch(&self, key: BatchKey, now: UnixMs) -> Answer<Option<BatchRecord>> {
-        self.ledger.renew_batch(key, now).await
-    }
-
-    async fn cancel_batch(&self, key: BatchKey) -> Answer<Result<BatchRecord, CancelRefusal>> {
-        self.ledger.cancel_batch(key).await
-    }
-
-    async fn attention(&self, what: Attention, now: UnixMs, limit: usize) -> Answer<Vec<Found>> {
-        self.ledger.attention(what, now, limit).await
-    }
-
-    async fn note_request(
-        &self,
-        key: RequestKey,
-        body: BodyHash,
-        now: UnixMs,
-        expires: UnixMs,
-    ) -> Answer<BodyHash> {
-        self.ledger.note_request(key, body, now, expires).await
-    }
-
-    async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {
-        self.ledger.read(keys).await
+    forward! { ledger:
+        extend mark cancel decide refuse reject close_batch renew_batch cancel_batch attention
+        note_request read
     }
 }

@@ -1,117 +1,18 @@
 //! Ledgers with one fault each, to show that the model would see it.
 
-use mcp_batch::{
-    clock::UnixMs,
-    error::JobError,
-    fan_in::{BatchKey, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
-    job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
-    lease::{
-        Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, LedgerError,
-        Mark, Outcome, OwnerToken, Record, Refusal, Settled, Settlement, State,
-    },
-};
+use mcp_batch::lease::{Outcome, OwnerToken, State};
+
+use crate::forward::prelude::*;
 
 /// Forwards what a broken ledger does right.
 macro_rules! forward_the_rest {
     () => {
-        async fn extend(&self, lease: &Lease, ends: UnixMs) -> Answer<bool> {
-            self.0.extend(lease, ends).await
-        }
-
-        async fn mark(&self, key: JobKey, epoch: u64, mark: Mark, now: UnixMs) -> Answer<()> {
-            self.0.mark(key, epoch, mark, now).await
-        }
-
-        async fn cancel(&self, request: ClaimRequest) -> Answer<Result<Record, Refusal>> {
-            self.0.cancel(request).await
-        }
-
-        async fn decide(
-            &self,
-            key: JobKey,
-            decision: Decision,
-            now: UnixMs,
-        ) -> Answer<Result<Record, Refusal>> {
-            self.0.decide(key, decision, now).await
-        }
-
-        async fn batch(&self, key: BatchKey) -> Answer<Option<BatchRecord>> {
-            self.0.batch(key).await
-        }
-
-        async fn take_batch(
-            &self,
-            key: BatchKey,
-            now: UnixMs,
-            until: UnixMs,
-        ) -> Answer<Option<BatchRecord>> {
-            self.0.take_batch(key, now, until).await
-        }
-
-        async fn members(&self, key: BatchKey, from: u64, limit: usize) -> Answer<Vec<Member>> {
-            self.0.members(key, from, limit).await
-        }
-
-        async fn mark_batch(&self, key: BatchKey, delivery: Delivery, now: UnixMs) -> Answer<()> {
-            self.0.mark_batch(key, delivery, now).await
-        }
-
-        async fn refuse(&self, request: ClaimRequest, error: JobError) -> Answer<Record> {
-            self.0.refuse(request, error).await
-        }
-
-        async fn reject(
-            &self,
-            namespace: Namespace,
-            membership: Membership,
-            rejection: Rejection,
-        ) -> Answer<()> {
-            self.0.reject(namespace, membership, rejection).await
-        }
-
-        async fn close_batch(
-            &self,
-            key: BatchKey,
-            size: u64,
-            now: UnixMs,
-        ) -> Answer<Result<BatchRecord, CloseRefusal>> {
-            self.0.close_batch(key, size, now).await
-        }
-
-        async fn renew_batch(&self, key: BatchKey, now: UnixMs) -> Answer<Option<BatchRecord>> {
-            self.0.renew_batch(key, now).await
-        }
-
-        async fn cancel_batch(&self, key: BatchKey) -> Answer<Result<BatchRecord, CancelRefusal>> {
-            self.0.cancel_batch(key).await
-        }
-
-        async fn attention(
-            &self,
-            what: Attention,
-            now: UnixMs,
-            limit: usize,
-        ) -> Answer<Vec<Found>> {
-            self.0.attention(what, now, limit).await
-        }
-
-        async fn note_request(
-            &self,
-            key: RequestKey,
-            body: BodyHash,
-            now: UnixMs,
-            expires: UnixMs,
-        ) -> Answer<BodyHash> {
-            self.0.note_request(key, body, now, expires).await
-        }
-
-        async fn read(&self, keys: Vec<JobKey>) -> Answer<Vec<Option<Record>>> {
-            self.0.read(keys).await
+        forward! { 0:
+            extend mark cancel decide batch take_batch members mark_batch refuse reject close_batch
+            renew_batch cancel_batch attention note_request read
         }
     };
 }
-
-type Answer<T> = Result<T, LedgerError>;
 
 /// Lets anybody settle a running job, as a plain update by key would.
 pub(super) struct Unfenced<L>(pub(super) L);
