@@ -5,6 +5,8 @@ locals {
   dlq         = aws_sqs_queue.dead_letters.name
   worker_name = local.function_names.worker
 
+  of_callers = "(${join(" OR ", [for name in local.callers : "function=\"${name}\""])})"
+
   # All metrics of one name, whatever their tool or class.
   search = { for name, dimension in {
     JobsFailed       = "class"
@@ -12,7 +14,7 @@ locals {
     OutputTokens     = "tool"
     EstimatedCostUSD = "tool"
     } : name => [{
-      expression = "SEARCH('{${local.metrics_namespace},function,${dimension}} MetricName=\"${name}\" function=\"${local.worker_name}\"', 'Sum', 300)"
+      expression = "SEARCH('{${local.metrics_namespace},function,${dimension}} MetricName=\"${name}\" ${local.of_callers}', 'Sum', 300)"
       label      = ""
   }] }
 

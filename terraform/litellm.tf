@@ -30,8 +30,14 @@ locals {
     NO_DOCS                          = "True"
   }
 
+  # The same names, which the names of secrets must not be; a test compares them.
   litellm_environment_names = concat(
-    keys(local.litellm_environment), [for _ in range(local.database_count) : "DATABASE_URL"],
+    [
+      "AWS_REGION", "DISABLE_ADMIN_UI", "LITELLM_CONFIG_BUCKET_NAME", "LITELLM_CONFIG_BUCKET_OBJECT_KEY",
+      "LITELLM_LOCAL_BLOG_POSTS", "LITELLM_LOCAL_MODEL_COST_MAP", "LITELLM_LOCAL_POLICY_TEMPLATES", "LITELLM_LOG", "LITELLM_TELEMETRY",
+      "NO_DOCS",
+    ],
+    var.litellm_database_enabled ? ["DATABASE_HOST", "DATABASE_NAME", "DATABASE_PORT", "DATABASE_SSLMODE", "DATABASE_URL", "DATABASE_USER"] : [],
   )
 
   # A first start brings the database's schema up to date.

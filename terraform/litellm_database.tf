@@ -123,23 +123,3 @@ resource "aws_vpc_security_group_egress_rule" "litellm_database" {
   to_port                      = local.database_port
   tags                         = local.tags
 }
-
-# Spend logs have a row a call: the disk fills, and grows up to its bound.
-resource "aws_cloudwatch_metric_alarm" "litellm_database" {
-  count = var.alarms_enabled ? local.database_count : 0
-
-  alarm_name          = "${local.litellm_name}-database-full"
-  alarm_description   = "LiteLLM's database has less than 2 GB left: raise litellm_database_storage_gb, or keep spend logs for less long (docs/litellm.md)."
-  namespace           = "AWS/RDS"
-  metric_name         = "FreeStorageSpace"
-  dimensions          = { DBInstanceIdentifier = aws_db_instance.litellm[0].identifier }
-  statistic           = "Minimum"
-  period              = 300
-  evaluation_periods  = 3
-  comparison_operator = "LessThanThreshold"
-  threshold           = 2 * pow(1024, 3)
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms[0].arn]
-  ok_actions          = [aws_sns_topic.alarms[0].arn]
-  tags                = local.tags
-}

@@ -5,6 +5,9 @@ locals {
   metrics_namespace = "McpBatch"
   worker_metrics    = { function = local.function_names.worker }
 
+  # Who calls LLMs. The HTTP face does so where somebody wants an answer at once.
+  callers = [for role in ["worker", "api"] : local.function_names[role] if contains(keys(local.functions), role)]
+
   function_names = { for role, function in aws_lambda_function.this : role => function.function_name }
 
   # A minute's worth, each told at once, unless an alarm says otherwise.
@@ -16,6 +19,8 @@ locals {
     threshold  = 0
     # No data is no news.
     missing = "notBreaching"
+    # More than one set of dimensions: the sum of what all of them say.
+    summed_over = []
   }
 
   queue_alarms = {
@@ -86,6 +91,7 @@ locals {
     metric      = "EstimatedCostUSD"
     period_s    = 86400
     threshold   = budget
+    summed_over = [for name in local.callers : { function = name }]
   } if budget != null }
 
   api_alarms = { for name, api in { api-5xx = one(aws_apigatewayv2_api.this[*].id) } : name => {
@@ -119,10 +125,24 @@ locals {
       }
   }) if var.litellm_enabled }
 
+  database_alarms = { for name, database in { litellm-database-full = one(aws_db_instance.litellm[*].identifier) } : name => {
+    description = "LiteLLM's database has less than 2 GB left: its spend logs have filled it."
+    namespace   = "AWS/RDS"
+    metric      = "FreeStorageSpace"
+    dimensions  = { DBInstanceIdentifier = database }
+    statistic   = "Minimum"
+    period_s    = 300
+    periods     = 3
+    comparison  = "LessThanThreshold"
+    threshold   = 2 * pow(1024, 3)
+  } if local.database_count == 1 }
+
   alarms = { for name, alarm in merge(
-    local.queue_alarms, local.function_alarms, local.job_alarms, local.sweep_alarms, local.cost_alarms, local.api_alarms, local.litellm_alarms,
+    local.queue_alarms, local.function_alarms, local.job_alarms, local.sweep_alarms, local.cost_alarms, local.api_alarms,
+    local.litellm_alarms, local.database_alarms,
     ) : name => merge(
     { namespace = local.metrics_namespace, dimensions = local.worker_metrics }, local.alarm_defaults, alarm,
+    { is_sum = length(lookup(alarm, "summed_over", [])) > 1 },
   ) if var.alarms_enabled }
 }
 
@@ -131,11 +151,11 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
-  namespace           = each.value.namespace
-  metric_name         = each.value.metric
-  dimensions          = each.value.dimensions
-  statistic           = each.value.statistic
-  period              = each.value.period_s
+  namespace           = each.value.is_sum ? null : each.value.namespace
+  metric_name         = each.value.is_sum ? null : each.value.metric
+  dimensions          = each.value.is_sum ? null : each.value.dimensions
+  statistic           = each.value.is_sum ? null : each.value.statistic
+  period              = each.value.is_sum ? null : each.value.period_s
   evaluation_periods  = each.value.periods
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
@@ -143,6 +163,34 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   alarm_actions       = [aws_sns_topic.alarms[0].arn]
   ok_actions          = [aws_sns_topic.alarms[0].arn]
   tags                = local.tags
+
+  dynamic "metric_query" {
+    for_each = each.value.is_sum ? each.value.summed_over : []
+
+    content {
+      id = "part${metric_query.key}"
+
+      metric {
+        namespace   = each.value.namespace
+        metric_name = each.value.metric
+        dimensions  = metric_query.value
+        stat        = each.value.statistic
+        period      = each.value.period_s
+      }
+    }
+  }
+
+  # A day on which one of them told nothing has a sum all the same.
+  dynamic "metric_query" {
+    for_each = each.value.is_sum ? [join(" + ", [for at in range(length(each.value.summed_over)) : "FILL(part${at}, 0)"])] : []
+
+    content {
+      id          = "sum"
+      expression  = metric_query.value
+      label       = each.value.metric
+      return_data = true
+    }
+  }
 }
 
 resource "aws_sns_topic" "alarms" {

@@ -52,6 +52,11 @@ variable "kms_key" {
     condition     = var.kms_key == null ? true : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.", var.kms_key.arn))
     error_message = "kms_key.arn: services keep the ARN of the key itself; write that, such as \"arn:aws:kms:eu-west-1:123456789012:key/…\", and neither an alias nor an id."
   }
+
+  validation {
+    condition     = var.kms_key == null ? true : try(split(":", var.kms_key.arn)[3] == local.region, true)
+    error_message = "kms_key.arn: keys are a region's own; write that of a key in ${local.region}."
+  }
 }
 
 variable "deletion_protection" {
@@ -139,6 +144,11 @@ variable "otlp_to_xray" {
     condition     = !var.otlp_to_xray || var.otlp_endpoint == null
     error_message = "otlp_to_xray: traces go to one place; write otlp_endpoint = null."
   }
+
+  validation {
+    condition     = !var.otlp_to_xray || var.nat != "none" || var.vpc != null || !var.litellm_enabled || var.litellm_public
+    error_message = "otlp_to_xray: without a NAT gateway no way leads from the functions to X-Ray; write nat = \"one\", or otlp_to_xray = false."
+  }
 }
 
 variable "trace_sample_ratio" {
@@ -166,6 +176,11 @@ variable "secret_values" {
   nullable    = false
   ephemeral   = true
   sensitive   = true
+
+  validation {
+    condition     = alltrue([for name in keys(var.secret_values) : !can(regex("^(MCP_BATCH|OTEL)_", name)) || contains(local.settings, name)])
+    error_message = "secret_values: a function knows no such variable; write names as docs/settings.md has them, such as MCP_BATCH_LLM_API_KEY, or what the catalog calls secret:NAME."
+  }
 }
 
 variable "secret_values_version" {

@@ -62,8 +62,11 @@ variable "api_cors_origins" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for origin in var.api_cors_origins : can(regex("^https?://[^/]+$", origin))])
-    error_message = "api_cors_origins: write origins with a scheme and without a path, such as \"https://app.example.com\"."
+    condition = alltrue([for origin in var.api_cors_origins :
+      can(regex("^https?://([a-z0-9_-]+(\\.[a-z0-9_-]+)*|\\[[0-9a-f:]+\\])(:[0-9]{1,5})?$", origin))
+      && !can(regex("^http://.*:80$|^https://.*:443$", origin))
+    ])
+    error_message = "api_cors_origins: write origins as browsers tell them, with a scheme and without a path, in lower case, with a port only where it is not the scheme's, such as \"https://app.example.com\"; an asterisk would let every page in."
   }
 }
 

@@ -299,9 +299,7 @@ variable "settings" {
   }
 
   validation {
-    condition = length(setsubtract(keys(var.settings), concat(
-      local.further_settings, local.secret_settings, keys(local.settings_by_variable), local.settings_of_module,
-    ))) == 0
+    condition     = length(setsubtract(keys(var.settings), local.settings)) == 0
     error_message = "settings: a function knows no such variable; write one of ${join(", ", local.further_settings)}."
   }
 

@@ -36,6 +36,11 @@ variable "llm_model" {
   description = "MCP_BATCH_LLM_MODEL: the model where neither job nor tool names one; null: the catalog's."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.llm_model == null ? true : can(regex("^[!-~]{1,128}$", var.llm_model))
+    error_message = "llm_model: write 1 to 128 visible ASCII characters, such as \"claude-haiku-4-5\"."
+  }
 }
 
 variable "llm_timeout_s" {
@@ -65,6 +70,11 @@ variable "litellm_config_file" {
   validation {
     condition     = var.litellm_config_file == null ? true : try(fileexists(var.litellm_config_file), false)
     error_message = "litellm_config_file: there is no such file; write the path of a file that exists, such as \"$${path.root}/litellm-config.yaml\"."
+  }
+
+  validation {
+    condition     = var.litellm_config_file == null ? true : try(yamldecode(file(var.litellm_config_file)) != null, !try(fileexists(var.litellm_config_file), false))
+    error_message = "litellm_config_file: this is no YAML; write it as litellm/litellm-config.yaml is."
   }
 }
 
@@ -116,6 +126,11 @@ variable "litellm_secret_values" {
     )
     error_message = "litellm_secret_values: LiteLLM's database takes its password from here; write DATABASE_PASSWORD, 16 to 128 of A-Z a-z 0-9 _ -, such as `openssl rand -hex 24` prints."
   }
+
+  validation {
+    condition     = !var.litellm_enabled || length(var.litellm_secret_values) == 0 || length(setsubtract(local.litellm_secret_names, keys(var.litellm_secret_values))) == 0
+    error_message = "litellm_secret_values: ECS starts no task whose secret lacks a name that it asks for; write all of ${join(", ", local.litellm_secret_names)}, or take those that you have not out of litellm_secret_names."
+  }
 }
 
 variable "litellm_secret_values_version" {
@@ -154,7 +169,7 @@ variable "litellm_memory_mb" {
 
   validation {
     condition = contains(
-      { 512 = [1, 2, 3, 4], 1024 = range(2, 9), 2048 = range(4, 17), 4096 = range(8, 31), 8192 = range(16, 61, 4), 16384 = range(32, 121, 8) }[tostring(var.litellm_cpu)],
+      lookup({ 512 = [1, 2, 3, 4], 1024 = range(2, 9), 2048 = range(4, 17), 4096 = range(8, 31), 8192 = range(16, 61, 4), 16384 = range(32, 121, 8) }, tostring(var.litellm_cpu), []),
       var.litellm_memory_mb / 1024,
     )
     error_message = "litellm_memory_mb: Fargate has for litellm_cpu 512: 1 to 4 GB, 1024: 2 to 8, 2048: 4 to 16, 4096: 8 to 30, 8192: 16 to 60 by fours, 16384: 32 to 120 by eights; write one of these in MB, such as 2048 for 1024."
@@ -227,6 +242,11 @@ variable "litellm_certificate_arn" {
   validation {
     condition     = var.litellm_certificate_arn == null ? true : can(regex("^arn:[a-z-]+:(acm:[a-z0-9-]+:[0-9]{12}:certificate|iam::[0-9]{12}:server-certificate)/", var.litellm_certificate_arn))
     error_message = "litellm_certificate_arn: write the ARN of an ACM certificate, such as \"arn:aws:acm:eu-west-1:123456789012:certificate/…\"."
+  }
+
+  validation {
+    condition     = var.litellm_certificate_arn == null ? true : try(contains([local.region, ""], split(":", var.litellm_certificate_arn)[3]), true)
+    error_message = "litellm_certificate_arn: load balancers take certificates of their own region; write one that ACM has in ${local.region}."
   }
 }
 

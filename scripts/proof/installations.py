@@ -47,7 +47,7 @@ NAMELESS = {
     "aws_subnet", "aws_vpc", "aws_vpc_endpoint", "aws_vpc_security_group_egress_rule", "aws_vpc_security_group_ingress_rule",
 }
 # Statements for which AWS knows no resource.
-OF_ALL = {"EcrLogin", "Tracing", "Vpc"}
+OF_ALL = {"EcrLogin", "Traces", "Tracing", "Vpc"}
 SECRETS = "that-nobody-must-see"
 
 

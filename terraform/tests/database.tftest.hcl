@@ -9,6 +9,7 @@ variables {
   litellm_enabled = true
   # Terraform 1.11 wants to hear of ephemeral variables in a test, though they have defaults.
   secret_values                 = {}
+  litellm_secret_names          = []
   litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-test", DATABASE_PASSWORD = "pw-that-nobody-must-see" }
   litellm_secret_values_version = 1
 }
@@ -87,6 +88,14 @@ run "litellm_alone_reaches_it" {
   }
 
   assert {
+    condition = (
+      toset([for entry in jsondecode(aws_ecs_task_definition.litellm[0].container_definitions)[0].environment : entry.name])
+      == setsubtract(local.litellm_environment_names, ["DATABASE_URL"])
+    )
+    error_message = "The names that secrets must not have are those of its environment, and the one that it makes of them."
+  }
+
+  assert {
     condition = contains(jsondecode(aws_ecs_task_definition.litellm[0].container_definitions)[0].secrets, {
       name = "DATABASE_PASSWORD", valueFrom = "${aws_secretsmanager_secret.litellm[0].arn}:DATABASE_PASSWORD::"
     })
@@ -104,7 +113,7 @@ run "litellm_alone_reaches_it" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.litellm_database[0].alarm_actions == toset([aws_sns_topic.alarms[0].arn]) && aws_cloudwatch_metric_alarm.litellm_database[0].dimensions.DBInstanceIdentifier == "mcp-batch-litellm"
+    condition     = aws_cloudwatch_metric_alarm.this["litellm-database-full"].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.this["litellm-database-full"].dimensions.DBInstanceIdentifier == "mcp-batch-litellm"
     error_message = "A disk that fills is told."
   }
 
@@ -149,7 +158,7 @@ run "as_asked" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.litellm_database) == 0
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 0
     error_message = "alarms_enabled"
   }
 

@@ -131,9 +131,9 @@ run "as_asked" {
 
   variables {
     litellm_image                 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mirror/litellm@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-    litellm_config_file           = "versions.tf"
+    litellm_config_file           = ".checkov.yaml"
     litellm_secret_names          = ["OPENAI_API_KEY"]
-    litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-test" }
+    litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-test", OPENAI_API_KEY = "sk-test" }
     litellm_secret_values_version = 2
     litellm_cpu                   = 2048
     litellm_memory_mb             = 4096
@@ -155,7 +155,7 @@ run "as_asked" {
   }
 
   assert {
-    condition     = aws_s3_object.file["litellm-config"].key == "litellm-config/${filesha256("versions.tf")}.yaml"
+    condition     = aws_s3_object.file["litellm-config"].key == "litellm-config/${filesha256(".checkov.yaml")}.yaml"
     error_message = "litellm_config_file"
   }
 

@@ -76,6 +76,20 @@ run "as_asked" {
   }
 
   assert {
+    condition = (
+      [for query in aws_cloudwatch_metric_alarm.this["cost"].metric_query : query.expression if query.id == "sum"] == ["FILL(part0, 0) + FILL(part1, 0)"]
+      && toset(flatten([for query in aws_cloudwatch_metric_alarm.this["cost"].metric_query : [for metric in query.metric : metric.dimensions.function]]))
+      == toset(["mcp-batch-worker", "mcp-batch-api"])
+    )
+    error_message = "What the worker and the HTTP face cost counts together."
+  }
+
+  assert {
+    condition     = strcontains(aws_cloudwatch_dashboard.this[0].dashboard_body, "(function=\\\"mcp-batch-worker\\\" OR function=\\\"mcp-batch-api\\\")")
+    error_message = "So it does on the dashboard."
+  }
+
+  assert {
     condition     = length(setsubtract(["api-5xx", "api-errors", "litellm-unhealthy", "litellm-down"], keys(aws_cloudwatch_metric_alarm.this))) == 0
     error_message = "API and LiteLLM have alarms where they are."
   }

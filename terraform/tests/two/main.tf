@@ -18,6 +18,7 @@ module "installation" {
 
   litellm_enabled               = true
   litellm_database_enabled      = true
+  litellm_secret_names          = []
   litellm_secret_values         = { LITELLM_MASTER_KEY = "sk-that-nobody-must-see", DATABASE_PASSWORD = "pw-that-nobody-must-see" }
   litellm_secret_values_version = 1
   litellm_image                 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/litellm:v1.106.2"
@@ -31,5 +32,6 @@ module "installation" {
   secret_values_version = 1
   secret_rotation       = { lambda_arn = "arn:aws:lambda:eu-west-1:123456789012:function:rotate", days = 30 }
 
-  alarm_email = "ops@example.com"
+  alarm_email  = "ops@example.com"
+  otlp_to_xray = true
 }
