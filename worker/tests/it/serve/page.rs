@@ -9,12 +9,13 @@ use super::held;
 use crate::helpers::fixture;
 
 /// What each of them is answered, in their order.
-const ANSWERS: [(&str, u16); 15] = [
+const ANSWERS: [(&str, u16); 16] = [
     ("/v1/jobs -H", 202),
     ("/v1/jobs -H", 202),
     ("/v1/jobs/ferry-1", 200),
     ("/v1/batches/order-17", 200),
     ("/v1/batches/order-17/results", 200),
+    ("/v1/jobs -H", 202),
     ("/v1/batches/order-18/close", 200),
     ("-X DELETE", 200),
     ("-X DELETE", 200),
@@ -42,9 +43,9 @@ async fn every_command_of_the_page_is_answered_as_it_says() {
     serve.llm.set_default(Behaviour::Echo);
     let callback = "https://n8n.example.com/webhook-waiting/42";
     let jobs = json!([{"tool": "triage", "input": {"text": "One."}}]);
-    let batch = json!({"id": "order-18", "size": null, "callback": callback});
+    let batch = json!({"id": "order-19", "size": null, "callback": callback});
     serve.post("/v1/jobs", &json!({"batch": batch, "jobs": jobs})).await.expect(202);
-    serve.until_ended("order-18", 1).await;
+    serve.until_ended("order-19", 1).await;
 
     let commands = commands();
     assert_eq!(commands.len(), ANSWERS.len(), "{commands:#?}");
@@ -53,6 +54,9 @@ async fn every_command_of_the_page_is_answered_as_it_says() {
         if part.contains("ferry-1") {
             serve.until("ferry-1", "succeeded").await;
             serve.until_ended("order-17", 3).await;
+        }
+        if part.contains("order-18") {
+            serve.until_ended("order-18", 2).await;
         }
         let typed = format!("curl -sS -w '\\n%{{http_code}}' {command}");
         let typed = typed.replace("http://127.0.0.1:8080", &serve.base);
