@@ -173,7 +173,7 @@ impl<P: Ports> Run<'_, P> {
         };
         let subject = Box::new(Subject {
             gates: self.environment.tools.gates(&job),
-            is_known: self.message.receive_count > 1,
+            is_known: self.came_back(),
             key,
             plan,
             job: *job,
@@ -387,7 +387,7 @@ impl<P: Ports> Run<'_, P> {
             self.settled(record);
             return End::Fresh(record);
         }
-        match self.message.receive_count > 1 && record.owes() {
+        match self.came_back() && record.owes() {
             true => End::HandedOff(record),
             false => End::Duplicate(record),
         }
@@ -495,6 +495,11 @@ impl<P: Ports> Run<'_, P> {
             Burial::Taken => Verdict::Finished,
             Burial::LeftToQueue => Verdict::Leave,
         }
+    }
+
+    /// Whether the message was received before.
+    fn came_back(&self) -> bool {
+        self.message.receive_count > 1
     }
 
     fn is_too_old(&self) -> bool {
