@@ -28,7 +28,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	@if command -v terraform >/dev/null; then scripts/terraform fmt -check -recursive terraform; fi
 
-# Speed and memory of the binaries, that of the command line and that of Lambda, on loopback.
+# Speed and memory of the binaries, that of the command line and that of Lambda, and what calls cost beyond their requests, on loopback.
 bench:
 	cargo build --profile dist --bin mcp-batch-lambda
 	cargo bench -p mcp-batch

@@ -59,10 +59,11 @@ resource "aws_db_instance" "litellm" {
   instance_class       = var.litellm_database_class
   parameter_group_name = aws_db_parameter_group.litellm[0].name
 
-  # What LiteLLM's secret says. RDS's own secret would change every week, and LiteLLM reads its password once.
+  # What LiteLLM's secret says. RDS's own secret would change every week, and LiteLLM reads its password once. Later applies need no
+  # values: what is handed over is looked at when the version is another.
   db_name             = "litellm"
   username            = "litellm"
-  password_wo         = lookup(var.litellm_secret_values, "DATABASE_PASSWORD", null)
+  password_wo         = lookup(var.litellm_secret_values, "DATABASE_PASSWORD", "")
   password_wo_version = var.litellm_secret_values_version
 
   storage_type          = "gp3"

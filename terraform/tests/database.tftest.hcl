@@ -123,6 +123,20 @@ run "litellm_alone_reaches_it" {
   }
 }
 
+run "a_later_apply_needs_no_values" {
+  command = plan
+
+  variables {
+    litellm_database_enabled = true
+    litellm_secret_values    = {}
+  }
+
+  assert {
+    condition     = aws_db_instance.litellm[0].password_wo_version == 1
+    error_message = "Where the version is the same, nothing is handed over."
+  }
+}
+
 run "as_asked" {
   command = apply
 

@@ -3,6 +3,8 @@
 
 pub mod clients;
 pub mod dynamo;
+mod http;
+pub mod objects;
 pub mod secrets;
 pub mod setup;
 pub mod sqs;

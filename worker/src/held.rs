@@ -10,10 +10,28 @@ use crate::{
     environment::Post,
     error::{ErrorClass, JobError},
     job::{Job, JobId, JobKey, Namespace, with_fields},
-    lease::{Decision, Ledger, LedgerError, Record, Refusal, State},
+    lease::{Attention, Decision, Found, Ledger, LedgerError, Record, Refusal, State},
     queue::{NewMessage, Queue, QueueError},
     resend::resend,
 };
+
+/// The most held jobs that are looked at for a list, of all namespaces together.
+pub const MOST_LISTED: usize = 1_000;
+
+/// The held jobs of a namespace, those that were held first first, and whether there may be more than were looked at. It asks
+/// an index, never the whole ledger.
+pub async fn list<L: Ledger>(
+    ledger: &L,
+    namespace: &Namespace,
+) -> Result<(Vec<Record>, bool), LedgerError> {
+    let found = ledger.attention(Attention::Held, UnixMs(i64::MAX), MOST_LISTED).await?;
+    let is_cut_off = found.len() == MOST_LISTED;
+    let own = |found| match found {
+        Found::Job(record) if record.namespace == *namespace => Some(*record),
+        Found::Job(_) | Found::Batch(..) => None,
+    };
+    Ok((found.into_iter().filter_map(own).collect(), is_cut_off))
+}
 
 /// How long a callback may take, beside what the courier allows.
 const MARGIN: Duration = Duration::from_secs(5);

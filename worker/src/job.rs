@@ -169,7 +169,7 @@ impl Job {
     }
 
     /// Whether its text has one, sound or not.
-    pub(crate) fn has_traceparent(&self) -> bool {
+    pub fn has_traceparent(&self) -> bool {
         self.has_traceparent
     }
 
@@ -197,7 +197,7 @@ fn metadata(value: Value) -> Result<Value, Problem> {
 }
 
 /// What a text is that cannot be read as JSON, without quoting it.
-pub(crate) fn unreadable(text: &str, error: &serde_json::Error) -> JobError {
+pub fn unreadable(text: &str, error: &serde_json::Error) -> JobError {
     fields::error(&[raw::unreadable(text, error)])
 }
 

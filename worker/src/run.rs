@@ -62,7 +62,8 @@ pub enum Verdict {
     Leave,
 }
 
-/// One message on its way.
+/// One message on its way. While its call waits, nothing else of it takes room: the steps before and
+/// behind that are boxed.
 pub(crate) struct Run<'a, P: Ports> {
     pub(crate) environment: &'a Environment<P>,
     pub(crate) message: &'a Message,
@@ -121,8 +122,8 @@ impl Plan {
 impl<P: Ports> Run<'_, P> {
     /// Runs the message's job as far as it goes now.
     pub(crate) async fn to_verdict(&self, permit: OwnedSemaphorePermit) -> Verdict {
-        let job = Job::parse(&self.message.body);
-        let (tracer, known) = (&self.environment.tracer, job.as_ref().ok());
+        let job = Job::parse(&self.message.body).map(Box::new);
+        let (tracer, known) = (&self.environment.tracer, job.as_deref().ok());
         let mut span = trace::message(tracer, self.message, known, self.event);
         journal::traced(span.context());
         let verdict = span.scope(self.judge(job, permit)).await;
@@ -134,24 +135,23 @@ impl<P: Ports> Run<'_, P> {
 
     async fn judge(
         &self,
-        job: Result<Job, Box<InvalidJob>>,
+        job: Result<Box<Job>, Box<InvalidJob>>,
         permit: OwnedSemaphorePermit,
     ) -> Verdict {
         let job = match job {
             Ok(job) => job,
             Err(invalid) => {
                 drop(permit);
-                return self.reject_unreadable(&invalid).await;
+                return Box::pin(self.reject_unreadable(&invalid)).await;
             }
         };
         journal::name(&job);
-        let (subject, permit) = match self.subject(job, permit).await {
+        let (subject, permit) = match Box::pin(self.subject(job, permit)).await {
             Ok(prepared) => prepared,
             Err(verdict) => return verdict,
         };
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
-            // Boxed, as all that few jobs come to: the others would keep room for it.
             After::Again(delay) => Box::pin(self.try_again(subject, delay)).await,
         }
     }
@@ -159,9 +159,9 @@ impl<P: Ports> Run<'_, P> {
     /// The job and what is known of it; the verdict on its message if its tool can say nothing now.
     async fn subject(
         &self,
-        job: Job,
+        job: Box<Job>,
         permit: OwnedSemaphorePermit,
-    ) -> Result<(Subject, OwnedSemaphorePermit), Verdict> {
+    ) -> Result<(Box<Subject>, OwnedSemaphorePermit), Verdict> {
         let key = JobKey::of(self.namespace(), job.id());
         let (plan, permit) = self.plan(&job, permit).await;
         let plan = match plan {
@@ -171,13 +171,13 @@ impl<P: Ports> Run<'_, P> {
             }
             Err(failure) => return Err(self.unprepared(&job, key, &failure)),
         };
-        let subject = Subject {
+        let subject = Box::new(Subject {
             gates: self.environment.tools.gates(&job),
-            is_known: self.message.receive_count > 1,
+            is_known: self.came_back(),
             key,
             plan,
-            job,
-        };
+            job: *job,
+        });
         let permit = match permit {
             Some(permit) => permit,
             None => self.permit().await.ok_or_else(|| self.not_begun(&subject))?,
@@ -247,9 +247,9 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The second try within one batch is its last.
-    async fn try_again(&self, subject: Subject, delay: Duration) -> Verdict {
+    async fn try_again(&self, mut subject: Box<Subject>, delay: Duration) -> Verdict {
         sleep(delay).await;
-        let subject = Subject { is_known: true, ..subject };
+        subject.is_known = true;
         let Some(permit) = self.permit().await else { return self.not_begun(&subject) };
         match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
@@ -260,14 +260,14 @@ impl<P: Ports> Run<'_, P> {
     /// One claim and what follows from it. The permit is held while the tool is called, not while
     /// the outcome is delivered.
     async fn try_once(&self, subject: &Subject, permit: OwnedSemaphorePermit) -> After {
-        let admitted = match self.admit(subject, permit).await {
+        let admitted = match Box::pin(self.admit(subject, permit)).await {
             Ok(admitted) => admitted,
             Err(verdict) => return verdict.into(),
         };
-        if let Err(error) = self.replay_if_asked(subject).await {
+        if let Err(error) = Box::pin(self.replay_if_asked(subject)).await {
             return self.unclaimed(subject, &error).into();
         }
-        match self.claim(subject, self.environment.policy.lost).await {
+        match Box::pin(self.claim(subject, self.environment.policy.lost)).await {
             Ok(Claimed { claim: Claim::Suspect, .. }) => {
                 drop(admitted);
                 Box::pin(self.run_alone(subject)).await
@@ -281,13 +281,13 @@ impl<P: Ports> Run<'_, P> {
     async fn replay_if_asked(&self, subject: &Subject) -> Result<(), LedgerError> {
         let Some(epoch) = self.message.replay_of else { return Ok(()) };
         let ledger = &self.environment.ledger;
-        let record = Box::pin(ledger.read(vec![subject.key])).await?.into_iter().next().flatten();
+        let record = ledger.read(vec![subject.key]).await?.into_iter().next().flatten();
         let first_seen = self.message.first_seen;
         if record.is_some_and(|record| held::is_to_run_again(&record, epoch, first_seen)) {
             let replay = Decision::Replay { epoch, payload_hash: subject.job.payload_hash() };
             // Refused only if somebody else was quicker.
             let now = self.environment.clock.now();
-            let _ = Box::pin(ledger.decide(subject.key, replay, now)).await?;
+            let _ = ledger.decide(subject.key, replay, now).await?;
         }
         Ok(())
     }
@@ -360,15 +360,15 @@ impl<P: Ports> Run<'_, P> {
             Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record) => {
                 drop(admitted);
                 let end = self.end_of(&record, token);
-                self.hand_off(subject, &record, end).await.into()
+                Box::pin(self.hand_off(subject, &record, end)).await.into()
             }
             Claim::Misplaced(error) => {
                 drop(admitted);
-                self.reject_job(subject, &error).await.into()
+                Box::pin(self.reject_job(subject, &error)).await.into()
             }
             Claim::Conflict(record) => {
                 drop(admitted);
-                self.reject_conflict(subject, &record).await.into()
+                Box::pin(self.reject_conflict(subject, &record)).await.into()
             }
             Claim::Busy { until } => {
                 let left = until.since(self.environment.clock.now());
@@ -387,7 +387,7 @@ impl<P: Ports> Run<'_, P> {
             self.settled(record);
             return End::Fresh(record);
         }
-        match self.message.receive_count > 1 && record.owes() {
+        match self.came_back() && record.owes() {
             true => End::HandedOff(record),
             false => End::Duplicate(record),
         }
@@ -495,6 +495,11 @@ impl<P: Ports> Run<'_, P> {
             Burial::Taken => Verdict::Finished,
             Burial::LeftToQueue => Verdict::Leave,
         }
+    }
+
+    /// Whether the message was received before.
+    fn came_back(&self) -> bool {
+        self.message.receive_count > 1
     }
 
     fn is_too_old(&self) -> bool {

@@ -12,16 +12,12 @@ use serde_json::Value;
 
 use super::{Api, access::Caller, answer, body::JsonBody, problem::Problem, view::JobView};
 use crate::{
-    clock::UnixMs,
     environment::Ports,
     error::JobError,
     held::{self, NotRunAgain},
     job::{Job, JobId, JobKey},
-    lease::{Attention, Decision, Found, Ledger, Refusal},
+    lease::{Decision, Refusal},
 };
-
-/// The most that are listed, of all namespaces together.
-const MOST_LISTED: usize = 1_000;
 
 /// Jobs that wait for a person.
 #[derive(Serialize)]
@@ -71,14 +67,8 @@ pub(super) async fn list<P: Ports>(
     State(api): State<Api<P>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
-    let ever = UnixMs(i64::MAX);
-    let found = api.environment.ledger.attention(Attention::Held, ever, MOST_LISTED).await?;
-    let truncated = found.len() == MOST_LISTED;
-    let own = |found| match found {
-        Found::Job(record) if record.namespace == caller.namespace => Some(JobView::from(&*record)),
-        Found::Job(_) | Found::Batch(..) => None,
-    };
-    let jobs = found.into_iter().filter_map(own).collect();
+    let listed = held::list(&api.environment.ledger, &caller.namespace).await?;
+    let (jobs, truncated) = (listed.0.iter().map(JobView::from).collect(), listed.1);
     Ok(answer(StatusCode::OK, &HeldJobs { jobs, truncated }))
 }
 

@@ -2,8 +2,7 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use anyhow::{Context, anyhow};
-use aws_smithy_types::error::display::DisplayErrorContext;
+use anyhow::Context;
 
 use super::{
     clients::Clients,
@@ -28,6 +27,9 @@ use crate::{
 /// Time between the end of a batch and that of its leases: Lambda ends an invocation a second after
 /// its batch, and clocks differ by two.
 const LEASE_GRACE: Duration = Duration::from_secs(3);
+
+/// The longest catalog that is read from a bucket.
+const MAX_CATALOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// Ledger in DynamoDB, queue in SQS, tools from the catalog.
 pub struct AwsPorts;
@@ -284,9 +286,6 @@ async fn catalog(
 
 async fn read_object(clients: &Clients, object: &str) -> anyhow::Result<String> {
     let (bucket, key) = object.split_once('/').context("expected s3://BUCKET/KEY")?;
-    let request = clients.s3.get_object().bucket(bucket).key(key);
-    let answer =
-        request.send().await.map_err(|error| anyhow!(DisplayErrorContext(error).to_string()))?;
-    let bytes = answer.body.collect().await?.to_vec();
+    let bytes = clients.objects.get(bucket, key, MAX_CATALOG_BYTES).await?;
     String::from_utf8(bytes).context("expected UTF-8")
 }

@@ -23,7 +23,7 @@ use hyper::{
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
-use super::clients;
+use super::{clients, http::Connections};
 use crate::trace::{Sign, Signature, TraceSettings};
 
 /// The name that X-Ray's signatures bear.
@@ -89,7 +89,8 @@ impl XRay {
     }
 
     async fn provider() -> Option<SharedCredentialsProvider> {
-        let config = clients::config(aws_config::defaults(BehaviorVersion::latest())).await;
+        let loader = aws_config::defaults(BehaviorVersion::latest());
+        let config = clients::config(loader, Connections::default()).await;
         config.credentials_provider()
     }
 }

@@ -65,6 +65,7 @@ impl FileStore {
         source: Source,
     ) -> anyhow::Result<Self> {
         let (path, clock) = (config::database(&source), Clock::system());
+        ensure!(!path.is_dir(), "{}: it is a folder; name a file by --db", path.display());
         let secrets = Secrets::fixed(source)?;
         Ok(Self { database: open(&path, clock.clone())?, clock, secrets })
     }

@@ -5,12 +5,18 @@
 mod connection;
 mod idle;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
     HeaderMap, Request, StatusCode, Uri,
-    body::{Body, Bytes, Incoming},
+    body::{Body, Bytes, Frame, Incoming, SizeHint},
     header::{HOST, HeaderValue},
 };
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +26,7 @@ use self::{
     connection::{Connection, Connector},
     idle::Idle,
 };
+use super::CONNECT_TIMEOUT;
 
 /// One upstream; clones share its connections.
 #[derive(Clone)]
@@ -53,8 +60,13 @@ pub(crate) enum NoAnswer {
 pub(crate) struct Response {
     status: StatusCode,
     headers: HeaderMap,
-    body: Incoming,
+    body: Rest,
     ends: Instant,
+}
+
+/// The rest of an answer, on its connection.
+pub(crate) struct Rest {
+    body: Incoming,
     /// Kept once the body has been read to its end; closed if that never happens.
     connection: Option<Connection>,
     upstream: Upstream,
@@ -69,12 +81,17 @@ impl fmt::Debug for Upstream {
 impl Upstream {
     /// A client of the server in `url`. Nothing is dialled yet.
     pub(crate) fn new(url: &Url) -> Result<Self, String> {
+        Self::connecting_within(CONNECT_TIMEOUT, url)
+    }
+
+    /// The same where connecting may take so long.
+    pub(crate) fn connecting_within(connect: Duration, url: &Url) -> Result<Self, String> {
         let text = |error: hyper::http::Error| error.to_string();
         let (scheme, authority) = (url.scheme(), url.authority());
         let authority = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
         let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/");
         let shared = Shared {
-            connector: Connector::new()?,
+            connector: Connector::new(connect)?,
             origin: origin.build().map_err(text)?,
             host: HeaderValue::from_str(authority).map_err(|error| error.to_string())?,
             idle: Idle::default(),
@@ -90,6 +107,7 @@ impl Upstream {
     ) -> Result<Response, NoAnswer> {
         let ends = Instant::now() + timeout;
         request.headers_mut().insert(HOST, self.shared.host.clone());
+        let mut request = request.map(Box::new);
         while let Some(mut kept) = self.shared.idle.take() {
             let answer = timeout_at(ends, kept.send(request)).await.map_err(|_| NoAnswer::Late)?;
             match answer {
@@ -115,13 +133,13 @@ impl Upstream {
         ends: Instant,
     ) -> Response {
         let (head, body) = answer.into_parts();
+        // Whoever fails is asked anew over another one: that may lead to somebody who does not.
+        let connection = Some(connection).filter(|_| !head.status.is_server_error());
         Response {
             status: head.status,
             headers: head.headers,
-            body,
+            body: Rest { body, connection, upstream: self.clone() },
             ends,
-            connection: Some(connection),
-            upstream: self.clone(),
         }
     }
 }
@@ -140,6 +158,14 @@ impl Response {
         self.body.size_hint().exact()
     }
 
+    /// The answer for whoever bounds the time of its body.
+    pub(crate) fn unbounded(self) -> hyper::Response<Rest> {
+        let mut response = hyper::Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+
     /// The body's next part; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NoAnswer> {
         loop {
@@ -152,22 +178,41 @@ impl Response {
                     }
                 }
                 Some(Err(error)) => return Err(NoAnswer::Broken(error)),
-                None => {
-                    if let Some(read) = self.connection.take() {
-                        idle::keep(&self.upstream.shared, read);
-                    }
-                    return Ok(None);
-                }
+                None => return Ok(None),
             }
         }
+    }
+}
+
+impl Body for Rest {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none()
+            && let Some(read) = self.connection.take()
+        {
+            idle::keep(&self.upstream.shared, read);
+        }
+        Poll::Ready(frame)
+    }
+
+    // Never `is_end_stream`: the end is to be read, so that the connection is kept.
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use mcp_batch_testkit::{Receiver, Reply, wait_until};
+    use tokio::task::JoinSet;
 
-    use super::*;
+    use super::{idle::MOST_IDLE, *};
 
     const TIME: Duration = Duration::from_secs(30);
 
@@ -210,6 +255,34 @@ mod tests {
         read(upstream.send(call(), TIME).await.expect("an answer")).await;
         wait_until("the connection is kept", || upstream.shared.idle.count() == 1).await;
         wait_until("it is closed", || upstream.shared.idle.count() == 0).await;
+    }
+
+    #[tokio::test]
+    async fn of_the_connections_of_many_calls_at_once_few_are_kept() {
+        let server = Receiver::start().await;
+        server.set_default(Reply::status(200).after(Duration::from_millis(300)));
+        let upstream = upstream(&server);
+        let mut calls = JoinSet::new();
+        for _ in 0..MOST_IDLE + 50 {
+            let upstream = upstream.clone();
+            calls.spawn(async move {
+                read(upstream.send(call(), TIME).await.expect("an answer")).await;
+            });
+        }
+        calls.join_all().await;
+        wait_until("some are kept", || upstream.shared.idle.count() == MOST_IDLE).await;
+        assert!(server.connections() > MOST_IDLE, "there were more at once");
+    }
+
+    #[tokio::test]
+    async fn a_failure_has_the_next_call_made_over_another_connection() {
+        let server = Receiver::start().await;
+        server.set_default(Reply::status(500));
+        let upstream = upstream(&server);
+        for _ in 0..2 {
+            read(upstream.send(call(), TIME).await.expect("an answer")).await;
+        }
+        assert_eq!((server.connections(), upstream.shared.idle.count()), (2, 0));
     }
 
     #[tokio::test]

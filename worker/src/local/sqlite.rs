@@ -11,6 +11,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
+use url::Url;
 
 use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
@@ -51,7 +52,7 @@ const PAGE_CACHE_KIB: i64 = 512;
 pub enum OpenError {
     /// SQLite refused it.
     #[error(
-        "{path}: {error}; expected a file that mcp-batch made, or a path where it may make one"
+        "{path}: {error}; expected a file that mcp-batch made, in a folder where it may write, or a path where it may make one"
     )]
     Sqlite {
         /// The file.
@@ -128,9 +129,7 @@ impl Database {
     /// Whatever writes fails.
     pub fn open_to_read(path: &Path, clock: Clock) -> Result<Self, OpenError> {
         let sqlite = |error| OpenError::Sqlite { path: path.to_owned(), error };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        let connection = connect_to_read(path).map_err(sqlite)?;
         if is_foreign(&connection).map_err(sqlite)? {
             return Err(OpenError::Foreign { path: path.to_owned() });
         }
@@ -172,6 +171,31 @@ impl Database {
         self.operations.send(Box::new(pending)).await.map_err(|_| gone)?;
         answer.await.map_err(|_| gone)?
     }
+}
+
+/// A connection that can read. Even that takes files beside the database; where none can be made, and none is there, so that
+/// nobody has it open, it is read as it lies.
+fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let Err(error) = version(&connection) else { return Ok(connection) };
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let as_it_lies = || {
+        let mut url = Url::from_file_path(path.canonicalize().ok()?).ok()?;
+        url.set_query(Some("immutable=1"));
+        Some(url)
+    };
+    match as_it_lies().filter(|_| needs_files(&error) && !Path::new(&log).exists()) {
+        Some(url) => Connection::open_with_flags(url.as_str(), flags | OpenFlags::SQLITE_OPEN_URI),
+        None => Err(error),
+    }
+}
+
+fn needs_files(error: &rusqlite::Error) -> bool {
+    let codes = [ErrorCode::ReadOnly, ErrorCode::CannotOpen];
+    error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 /// Starts the thread that carries out what is asked for.

@@ -86,10 +86,10 @@ impl<P: Ports> Run<'_, P> {
                 CallEnd::Stopped => Self::after_stop(*plan),
             },
         };
-        let saved = self.save(subject, lease, settlement).await;
+        let saved = Box::pin(self.save(subject, lease, settlement)).await;
         drop(permit);
         match saved {
-            Ok(record) => self.after_save(subject, &record, next).await,
+            Ok(record) => Box::pin(self.after_save(subject, &record, next)).await,
             Err(verdict) => verdict.into(),
         }
     }

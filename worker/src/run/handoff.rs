@@ -33,30 +33,38 @@ impl<P: Ports> Run<'_, P> {
             return verdict;
         }
         let is_fresh = matches!(end, End::Fresh(_));
-        if let Err(verdict) = self.fan_in(Some(subject.key), subject.job.batch(), is_fresh).await {
-            return verdict;
-        }
+        let told = match self.fan_in(Some(subject.key), subject.job.batch(), is_fresh).await {
+            Ok(told) => told,
+            Err(verdict) => return verdict,
+        };
+        let end = match end {
+            // The callback of its batch was what it came back for.
+            End::Duplicate(record) if self.came_back() && is_delivery(&told) => {
+                End::HandedOff(record)
+            }
+            end => end,
+        };
         self.ended(Some(subject.key), end, burial)
     }
 
     /// The last job of a batch delivers the batch's callback, with further tries while their pauses
     /// are short. Whoever finds that taken is done if its job has just ended: another message took
-    /// it, and comes back should it be cut off.
+    /// it, and comes back should it be cut off. What became of the callback is answered.
     pub(super) async fn fan_in(
         &self,
         key: Option<JobKey>,
         batch: Option<&Membership>,
         is_fresh: bool,
-    ) -> Result<(), Verdict> {
-        let Some(membership) = batch else { return Ok(()) };
+    ) -> Result<FanIn, Verdict> {
+        let Some(membership) = batch else { return Ok(FanIn::Settled) };
         let batch = BatchKey::of(self.namespace(), membership.id());
         let (what, after) = loop {
             let delivery =
                 deliver_if_over(self.environment.post(), batch, self.delivery_deadline());
             // Boxed: most jobs are in no batch.
             match Box::pin(delivery).await {
-                Ok(FanIn::Settled | FanIn::Sent | FanIn::Dead(_)) => return Ok(()),
-                Ok(FanIn::Taken { .. }) if is_fresh => return Ok(()),
+                Ok(told @ (FanIn::Settled | FanIn::Sent | FanIn::Dead(_))) => return Ok(told),
+                Ok(told @ FanIn::Taken { .. }) if is_fresh => return Ok(told),
                 Ok(FanIn::NotTaken { again_after }) if self.can_pause_here(again_after).await => {}
                 other => break self.untold(other),
             }
@@ -152,4 +160,9 @@ impl<P: Ports> Run<'_, P> {
         let marked = self.environment.ledger.mark(record.key, record.epoch, mark, now).await;
         marked.map_err(|error| self.unnoted(record, &error))
     }
+}
+
+/// Whether the callback of a batch was sent, or given up, by this very try.
+fn is_delivery(told: &FanIn) -> bool {
+    matches!(told, FanIn::Sent | FanIn::Dead(_))
 }

@@ -109,7 +109,7 @@ impl<P: Ports> Run<'_, P> {
         let (ledger, namespace) = (&self.environment.ledger, self.namespace().clone());
         let counted = ledger.reject(namespace, membership.clone(), rejection).await;
         counted.map_err(|error| self.unstored(rejected, &error))?;
-        self.fan_in(rejected.key, Some(membership), self.message.receive_count <= 1).await
+        self.fan_in(rejected.key, Some(membership), !self.came_back()).await.map(drop)
     }
 
     /// Stores what is to be told, and tells it if that is still owed.
@@ -148,7 +148,7 @@ impl<P: Ports> Run<'_, P> {
             repeat: Repeat::Safe,
             supersedes_offline: false,
             lost: Lost::TakeOver,
-            redelivered: self.message.receive_count > 1,
+            redelivered: self.came_back(),
         }
     }
 

@@ -170,3 +170,26 @@ async fn jobs_that_called_nothing_are_none_without_a_known_cost() {
     assert!(table.contains("A lower bound: of calls of 1 job no cost is known."), "{table}");
     assert!(table.contains("≥ $"), "{table}");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_ledger_can_be_looked_at_where_nothing_can_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new();
+    let ledger = folder.path("archive?1").join("mcp-batch.db");
+    fs::create_dir(folder.path("archive?1")).expect("a folder");
+    let sent = folder.command("enqueue").args(["-", "--db", ledger.to_str().expect("text")]);
+    let sent = sent.stdin(summarize("a", "One.").to_string()).finish().await;
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let mode =
+        |mode| fs::set_permissions(folder.path("archive?1"), PermissionsExt::from_mode(mode));
+    // Root may write there all the same.
+    mode(0o555).expect("it is closed");
+    let shown = folder.command("status").args(["a", "--db", ledger.to_str().expect("text")]);
+    let shown = shown.finish().await;
+    mode(0o755).expect("it is opened");
+    assert!(shown.code == Some(0) && shown.stdout.contains("queued"), "{shown:?}");
+    let inside = folder.command("status").args(["a", "--db", "archive?1"]).finish().await;
+    assert!(inside.stderr.contains("archive?1: it is a folder"), "{inside:?}");
+}

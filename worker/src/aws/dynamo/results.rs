@@ -3,7 +3,6 @@
 
 use std::io::Read;
 
-use aws_sdk_s3::{Client, primitives::ByteStream};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -11,9 +10,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{
     MAX_OBJECT_REQUESTS,
     attributes::{Item, Reader, bytes, text, weight},
-    failure::{self, Failure, malformed},
+    failure::{Failure, malformed},
 };
-use crate::lease::{LedgerError, Record, Settlement, State};
+use crate::{
+    aws::objects::Objects,
+    lease::{LedgerError, Record, Settlement, State},
+};
 
 /// What one write unit pays for.
 const WRITE_UNIT: usize = 1024;
@@ -40,7 +42,7 @@ const RESULT_OBJECT: &str = "result_object";
 
 /// Puts results where they belong, and gets them from there.
 pub(super) struct ResultStore {
-    client: Client,
+    objects: Objects,
     bucket: Option<String>,
     permits: Semaphore,
 }
@@ -63,8 +65,8 @@ enum Outside {
 }
 
 impl ResultStore {
-    pub(super) fn new(client: Client, bucket: Option<String>) -> Self {
-        Self { client, bucket, permits: Semaphore::new(MAX_OBJECT_REQUESTS) }
+    pub(super) fn new(objects: Objects, bucket: Option<String>) -> Self {
+        Self { objects, bucket, permits: Semaphore::new(MAX_OBJECT_REQUESTS) }
     }
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
@@ -142,10 +144,9 @@ impl ResultStore {
 
     async fn upload(&self, bucket: &str, key: &str, packed: Vec<u8>) -> Result<(), LedgerError> {
         let _permit = self.permit().await?;
-        let request = self.client.put_object().bucket(bucket).key(key);
-        let request = request.content_type("application/json").content_encoding("zstd");
-        let answer = Box::pin(request.body(ByteStream::from(packed)).send()).await;
-        answer.map(|_| ()).map_err(|error| failure::of_request("PutObject", &error))
+        let headers = [("content-type", "application/json"), ("content-encoding", "zstd")];
+        let put = Box::pin(self.objects.put(bucket, key, packed.into(), &headers)).await;
+        put.map_err(|error| LedgerError(format!("PutObject: {error}")))
     }
 
     async fn download(&self, key: &str) -> Result<Vec<u8>, LedgerError> {
@@ -153,18 +154,8 @@ impl ResultStore {
             return Err(malformed(RESULT_OBJECT, "none, since no bucket is set"));
         };
         let _permit = self.permit().await?;
-        let request = self.client.get_object().bucket(bucket).key(key);
-        let answer = Box::pin(request.send()).await;
-        let answer = answer.map_err(|error| failure::of_request("GetObject", &error))?;
-        let mut body = answer.body;
-        let mut packed = Vec::new();
-        while let Some(part) = body.try_next().await.map_err(LedgerError::of)? {
-            packed.extend_from_slice(&part);
-            if packed.len() > MAX_TEXT {
-                return Err(LedgerError(format!("GetObject: expected {MAX_TEXT} bytes at most")));
-            }
-        }
-        Ok(packed)
+        let got = Box::pin(self.objects.get(bucket, key, MAX_TEXT)).await;
+        got.map_err(|error| LedgerError(format!("GetObject: {error}")))
     }
 }
 

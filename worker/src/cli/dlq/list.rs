@@ -8,7 +8,7 @@ use std::{
 use super::{
     meant::MeantArgs,
     place::{PlaceArgs, at, desk},
-    table::{Columns, as_json, none_meant, remarks, table},
+    table::{Columns, as_json, print},
 };
 use crate::cli::words::counted;
 use crate::dead_letter::{Edits, survey};
@@ -36,20 +36,11 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let survey = at!(args.place.open_to_read().await?, |letters, sweep| {
         survey(&letters, &desk(&sweep), &filter, &edits, limit, |_| {}).await?
     });
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", as_json(&survey))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    match survey.letters() {
-        0 => eprintln!("{}", none_meant(&survey)),
-        letters => {
-            writeln!(out, "{}", table(&survey, &Columns::What))?;
-            writeln!(out, "{}.", counted(letters, "dead letter", "dead letters"))?;
-        }
-    }
-    for remark in remarks(&survey, limit) {
-        writeln!(out, "{remark}")?;
+    match args.json {
+        true => writeln!(io::stdout(), "{}", as_json(&survey))?,
+        false => print(&survey, &Columns::What, limit, |letters| {
+            vec![format!("{}.", counted(letters, "dead letter", "dead letters"))]
+        })?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use super::{
     meant::MeantArgs,
     place::{PlaceArgs, at, desk},
     replay::stop_at_signal,
-    table::{Columns, GOES_ON, as_json, none_meant, remarks, row, table, unseen},
+    table::{Columns, GOES_ON, as_json, print, row, unseen},
 };
 use crate::{
     cli::{SOME_FAILED, responsible::ResponsibleArgs, words::counted},
@@ -62,24 +62,14 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    fn print_found(&self, found: &Survey) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
+    fn print_found(&self, found: &Survey) -> io::Result<()> {
         if self.json {
-            writeln!(out, "{}", as_json(found))?;
-            return Ok(());
+            return writeln!(io::stdout(), "{}", as_json(found));
         }
-        match found.letters() {
-            0 => eprintln!("{}", none_meant(found)),
-            letters => {
-                writeln!(out, "{}", table(found, &Columns::What))?;
-                let letters = counted(letters, "dead letter", "dead letters");
-                writeln!(out, "{letters} would be deleted for good: --yes does it.")?;
-            }
-        }
-        for remark in remarks(found, self.place.limit) {
-            writeln!(out, "{remark}")?;
-        }
-        Ok(())
+        print(found, &Columns::What, self.place.limit, |letters| {
+            let letters = counted(letters, "dead letter", "dead letters");
+            vec![format!("{letters} would be deleted for good: --yes does it.")]
+        })
     }
 
     fn print_done(&self, done: &Purged) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     meant::MeantArgs,
     place::{PlaceArgs, at, desk},
-    table::{Columns, GOES_ON, as_json, none_meant, remarks, row, table, unseen},
+    table::{Columns, GOES_ON, as_json, nothing_of, print, row, unseen},
 };
 use crate::{
     batch::Stop,
@@ -170,31 +170,23 @@ impl Args {
         Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
     }
 
-    fn print_plan(&self, plan: &Survey, edits: &Edits) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
+    fn print_plan(&self, plan: &Survey, edits: &Edits) -> io::Result<()> {
         if self.json {
             let mut told = as_json(plan);
             told["actions"] = actions(plan);
-            writeln!(out, "{told}")?;
-            return Ok(());
+            return writeln!(io::stdout(), "{told}");
         }
-        if plan.letters() == 0 {
-            eprintln!("{}", none_meant(plan));
-        } else {
-            writeln!(out, "{}", table(plan, &Columns::Plan))?;
-            for (action, letters) in actions(plan).as_object().into_iter().flatten() {
+        print(plan, &Columns::Plan, self.place.limit, |_| {
+            let counts = actions(plan);
+            let counts = counts.as_object().into_iter().flatten().map(|(action, letters)| {
                 let (one, many) = meaning(action);
-                writeln!(out, "{}", row(letters.as_u64().unwrap_or_default(), one, many))?;
-            }
-            if !edits.is_empty() {
-                writeln!(out, "Changed in each job that is run: {}.", edits.paths().join(", "))?;
-            }
-            writeln!(out, "Nothing was changed: --apply does it.")?;
-        }
-        for remark in remarks(plan, self.place.limit) {
-            writeln!(out, "{remark}")?;
-        }
-        Ok(())
+                row(letters.as_u64().unwrap_or_default(), one, many)
+            });
+            let changed = (!edits.is_empty())
+                .then(|| format!("Changed in each job that is run: {}.", edits.paths().join(", ")));
+            let nothing = "Nothing was changed: --apply does it.".to_owned();
+            counts.chain(changed).chain([nothing]).collect()
+        })
     }
 
     fn print_done(&self, done: &Replayed) -> io::Result<()> {
@@ -202,7 +194,11 @@ impl Args {
         if self.json {
             return writeln!(out, "{}", serde_json::to_string(done)?);
         }
-        for line in lines(done) {
+        let lines = lines(done);
+        if lines.is_empty() {
+            eprintln!("{}", nothing_of(done.seen));
+        }
+        for line in lines {
             writeln!(out, "{line}")?;
         }
         if let Some(refusal) = &done.refusal {

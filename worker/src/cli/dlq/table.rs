@@ -1,5 +1,7 @@
 //! Groups of dead letters as people read them.
 
+use std::io::{self, Write};
+
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
@@ -21,7 +23,7 @@ pub(super) enum Columns {
 }
 
 /// A table with a row for each group.
-pub(super) fn table(survey: &Survey, columns: &Columns) -> Table {
+fn table(survey: &Survey, columns: &Columns) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -69,7 +71,7 @@ fn age(age: Age) -> String {
 }
 
 /// What the survey saw beside the groups, a line each.
-pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
+fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(survey.is_cut_off.then(|| cut_off(limit)));
     if survey.hidden > 0 {
@@ -86,9 +88,27 @@ pub(super) fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
     remarks
 }
 
-/// What is said where there is nothing.
-pub(super) fn none_meant(survey: &Survey) -> String {
-    match survey.seen {
+/// Prints what was found, and below it what follows from it, unless there is nothing.
+pub(super) fn print(
+    found: &Survey,
+    columns: &Columns,
+    limit: usize,
+    conclusion: impl FnOnce(u64) -> Vec<String>,
+) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match found.letters() {
+        0 => eprintln!("{}", nothing_of(found.seen)),
+        letters => {
+            writeln!(out, "{}", table(found, columns))?;
+            conclusion(letters).iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        }
+    }
+    remarks(found, limit).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// What is said where none of so many letters is meant.
+pub(super) fn nothing_of(seen: usize) -> String {
+    match seen {
         0 => "No dead letters.".to_owned(),
         seen => format!("No dead letters that are meant, of {seen} that were looked at."),
     }

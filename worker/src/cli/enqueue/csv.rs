@@ -131,12 +131,20 @@ pub(super) struct Table<R> {
 impl<R: BufRead> Table<R> {
     /// Reads the names of the columns; one that is asked for and not there is an error.
     pub(super) fn new(reader: R, mapping: &Mapping) -> anyhow::Result<Self> {
-        let mut records = Records::new(reader, mapping.delimiter)?;
+        let mut records = Records::new(reader, mapping.delimiter.unwrap_or(b','))?;
         let Some(names) = records.next()? else {
             bail!("expected a first row with the names of the columns, found an empty file");
         };
         let names = names.cells.context("the row of names")?;
         let names: Vec<_> = names.iter().map(|name| name.trim().to_owned()).collect();
+        if let ([only], None) = (&*names, mapping.delimiter)
+            && only.contains([';', '\t', '|'])
+        {
+            bail!(
+                "the only column is “{only}”; say by --delimiter what stands between the columns, and \
+                 by --delimiter , that it is one"
+            );
+        }
         let column = |wanted: &str| column(&names, wanted);
         let id = mapping.id.as_deref().map(column).transpose()?;
         let metadata = mapping.metadata.iter().map(|name| Ok((name.clone(), column(name)?)));

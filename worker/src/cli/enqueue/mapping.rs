@@ -55,7 +55,8 @@ pub(super) struct Mapping {
     pub(super) input: Map<String, Value>,
     pub(super) id: Option<String>,
     pub(super) metadata: Vec<String>,
-    pub(super) delimiter: u8,
+    /// A comma, if nobody said so.
+    pub(super) delimiter: Option<u8>,
 }
 
 impl Field {
@@ -116,7 +117,7 @@ impl CsvArgs {
             input: self.input.clone().unwrap_or_default(),
             id: self.id_column.clone(),
             metadata: self.metadata.clone(),
-            delimiter: self.delimiter.unwrap_or(b','),
+            delimiter: self.delimiter,
         })
     }
 }

@@ -15,12 +15,8 @@ use crate::{
         words::on_one_line,
         world::{World, WorldArgs},
     },
-    clock::UnixMs,
-    lease::{Attention, Found, Ledger},
+    held::{self, MOST_LISTED},
 };
-
-/// The most that are looked at, of all namespaces together.
-const MOST: usize = 1_000;
 
 /// Lists the jobs that wait for a person, those that were held first first.
 ///
@@ -54,15 +50,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
 /// As a server tells it.
 async fn in_store(store: &impl Store) -> anyhow::Result<Value> {
     let desk = store.desk()?;
-    let found = desk.ledger.attention(Attention::Held, UnixMs(i64::MAX), MOST).await?;
-    let truncated = found.len() == MOST;
-    let own = |found| match found {
-        Found::Job(record) if record.namespace == desk.policy.namespace => {
-            Some(JobView::from(&*record))
-        }
-        Found::Job(_) | Found::Batch(..) => None,
-    };
-    let jobs: Vec<JobView> = found.into_iter().filter_map(own).collect();
+    let (jobs, truncated) = held::list(&desk.ledger, &desk.policy.namespace).await?;
+    let jobs: Vec<JobView> = jobs.iter().map(JobView::from).collect();
     Ok(json!({"jobs": jobs, "truncated": truncated}))
 }
 
@@ -74,7 +63,7 @@ fn print(out: &mut impl Write, told: &Value) -> io::Result<()> {
         writeln!(out, "{}", table(jobs))?;
     }
     if told["truncated"] == true {
-        writeln!(out, "There may be more than the {MOST} that were looked at.")?;
+        writeln!(out, "There may be more than the {MOST_LISTED} that were looked at.")?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! One connection, from its dialling to its end.
 
-use std::{future::Future, io};
+use std::{future::Future, io, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -15,31 +15,37 @@ use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
 use super::{
-    super::{CONNECT_TIMEOUT, KEEPALIVE, config},
+    super::{KEEPALIVE, config},
     NoAnswer,
 };
 
 /// Dials, with TLS where the upstream wants it.
-pub(super) struct Connector(HttpsConnector<HttpConnector>);
+pub(super) struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+}
 
 /// A connection that takes one request after another. It is closed when this is dropped.
-pub(super) struct Connection(http1::SendRequest<Full<Bytes>>);
+pub(super) struct Connection(http1::SendRequest<Boxed>);
+
+/// A connection keeps room for 32 requests, whatever they are: a pointer in each is a kilobyte less.
+pub(super) type Boxed = Box<Full<Bytes>>;
 
 impl Connector {
-    pub(super) fn new() -> Result<Self, String> {
+    pub(super) fn new(timeout: Duration) -> Result<Self, String> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
         let tls = config().map_err(|error| error.to_string())?;
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        Ok(Self(https.enable_http1().wrap_connector(tcp)))
+        Ok(Self { https: https.enable_http1().wrap_connector(tcp), timeout })
     }
 
     /// A new connection, by `ends` at the latest.
     pub(super) async fn connect(&self, to: &Uri, ends: Instant) -> Result<Connection, NoAnswer> {
-        let ends = ends.min(Instant::now() + CONNECT_TIMEOUT);
-        let stream = timeout_at(ends, self.0.clone().call(to.clone())).await;
+        let ends = ends.min(Instant::now() + self.timeout);
+        let stream = timeout_at(ends, self.https.clone().call(to.clone())).await;
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "connecting took too long");
         let stream = stream.map_err(|error| NoAnswer::Unconnected(late(error).into()))?;
         // Each for itself: what a connection without TLS has no need of takes a kilobyte.
@@ -62,8 +68,8 @@ impl Connection {
     /// Sends a request; one of which nothing was written comes back with the error.
     pub(super) fn send(
         &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>> {
+        request: Request<Boxed>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Boxed>>>> {
         self.0.try_send_request(request)
     }
 

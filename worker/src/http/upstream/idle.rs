@@ -6,6 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{super::IDLE_CONNECTION, Shared, connection::Connection};
 
+/// The most of them. When a thousand calls end together, few of their connections are needed again soon,
+/// and each holds 25 KB.
+pub(super) const MOST_IDLE: usize = 128;
+
 /// Unused connections, the one that was used last on top.
 #[derive(Default)]
 pub(super) struct Idle(Mutex<Kept>);
@@ -36,6 +40,9 @@ impl Idle {
 
     fn push(&self, shared: &Arc<Shared>, connection: Connection) {
         let mut kept = self.kept();
+        if kept.connections.len() >= MOST_IDLE {
+            return;
+        }
         kept.connections.push((Instant::now(), connection));
         if !kept.is_swept {
             kept.is_swept = true;

@@ -119,6 +119,9 @@ async fn two_letters_of_one_job_are_one_replay() {
     let ended = rig.apply(&[]).finish().await;
     assert_eq!((ended.code, rig.lying().await, rig.waiting().await), (Some(0), 0, 0));
     assert_eq!(rig.llm.calls(), 1);
+    let nothing = rig.dlq(&["replay", "--apply", "--reason", "again"]).finish().await;
+    let told = (nothing.code, &*nothing.stdout, &*nothing.stderr);
+    assert_eq!(told, (Some(0), "", "No dead letters.\n"));
 }
 
 #[tokio::test]

@@ -90,9 +90,10 @@ async fn a_row_of_more_than_a_megabyte_and_an_endless_quote_are_bounded() {
 async fn what_is_wrong_with_all_of_a_file_is_said_before_anything_is_sent() {
     let folder = Folder::new();
     folder.write("t.csv", "Id,Text,Text\na,One.,Two.\n");
+    folder.write("semicolons.csv", "Id;Text\na;One.\n");
     folder.write("empty.csv", "");
     folder.write("utf16.csv", [0xff, 0xfe, b'I', 0, b'd', 0]);
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["t.csv"], "--tool"),
         (
             &["t.csv", "--tool", "t", "--map", "text=Body"],
@@ -104,6 +105,7 @@ async fn what_is_wrong_with_all_of_a_file_is_said_before_anything_is_sent() {
         ),
         (&["t.csv", "--tool", "t", "--id-column", "ID"], "no column “ID”"),
         (&["t.csv", "--tool", "t", "--map", "a=Id", "--map", "a=Id"], "--map: expected one column"),
+        (&["semicolons.csv", "--tool", "t"], "the only column is “Id;Text”; say by --delimiter"),
         (&["empty.csv", "--tool", "t"], "found an empty file"),
         (&["utf16.csv", "--tool", "t"], "expected UTF-8"),
         (&["none.csv", "--tool", "t"], "none.csv: cannot be read"),

@@ -128,6 +128,12 @@ async fn where_no_terminal_is_what_people_are_told_is_in_lines_of_the_log() {
     let run = folder.command("serve").args(["--offline", "--listen", "127.0.0.1:0"]);
     let running = run.start();
     running.wait_until_it_says("Serving http://").await;
+    let said = running.stderr();
+    let base = said.split("Serving ").nth(1).and_then(|said| said.split(' ').next());
+    // Once it answers, it listens to signals.
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = format!("{}/metrics", base.expect("where it listens"));
+    assert_eq!(client.get(&url).send().await.expect("an answer").status(), 200);
     running.terminate();
     let lines = lines(&running.finish().await.stderr);
     for said in ["The offline model answers, as asked", "Serving http://", "Finishing what runs"] {

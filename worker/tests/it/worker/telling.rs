@@ -5,6 +5,7 @@ use mcp_batch::{
     telemetry::metric::Metric,
 };
 use mcp_batch_testkit::{Receiver, Reply};
+use serde_json::json;
 
 use super::{
     plan,
@@ -35,6 +36,20 @@ async fn a_job_whose_receiver_is_down_at_first_is_counted_when_it_ends_and_once(
 
     rig.work_off(messages, LONG).await;
     assert_eq!(ends(&rig), [1, 0, 0, 1], "another one is");
+}
+
+#[tokio::test]
+async fn a_message_that_comes_back_for_the_callback_of_its_batch_is_no_duplicate() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    receiver.respond_with([Reply::status(503)]);
+    let mut last = job("a", "answer");
+    last["batch"] = json!({"id": "b", "index": 0, "size": 1, "callback": receiver.url("/")});
+    let mut messages = rig.messages(&[last]).await;
+    assert_eq!(rig.work_off(messages.clone(), LONG).await.returned.len(), 1);
+    messages[0].receive_count = 2;
+    rig.let_pass(60);
+    assert_eq!(rig.work_off(messages, LONG).await.finished.len(), 1);
+    assert_eq!((receiver.count(), ends(&rig)), (2, [1, 0, 0, 0]));
 }
 
 #[tokio::test]

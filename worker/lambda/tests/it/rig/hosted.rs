@@ -19,12 +19,13 @@ const ZIP: &str =
 
 /// Creates function and mapping. The mapping begins to poll at once.
 pub(super) async fn deploy(rig: &Rig, timeout: Duration) {
-    let s3 = &rig.aws.clients.s3;
+    let objects = &rig.aws.clients.objects;
     let name = MiniStack::unique("mcp-batch");
     let bucket = MiniStack::unique("code");
-    s3.create_bucket().bucket(&bucket).send().await.expect("a bucket");
-    let object = s3.put_object().bucket(&bucket).key("function.zip").body(zipped().into());
-    object.send().await.expect("the code is stored");
+    // What is put under no key is the bucket itself.
+    objects.put(&bucket, "", Vec::new().into(), &[]).await.expect("a bucket");
+    let stored = objects.put(&bucket, "function.zip", zipped().into(), &[]);
+    stored.await.expect("the code is stored");
 
     let variables: Map<String, Value> =
         rig.variables.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
