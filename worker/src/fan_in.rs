@@ -189,7 +189,7 @@ async fn deliver<L: Ledger>(
         }
         Delivery::Dead(why) => {
             let host = slot.callback.host();
-            tracing::warn!(batch = %batch.id, host, why = why.name(), "a batch's callback was given up");
+            tracing::warn!(batch_id = %batch.id, host, why = why.name(), "a batch's callback was given up");
             FanIn::Dead(why)
         }
     })
@@ -203,7 +203,7 @@ async fn cut_off<L: Ledger>(
     account: Account,
 ) -> Result<FanIn, LedgerError> {
     let (read, members) = (account.members(), batch.counted);
-    tracing::warn!(batch = %batch.id, read, members, "there was no time to read all of a batch");
+    tracing::warn!(batch_id = %batch.id, read, members, "there was no time to read all of a batch");
     let Some(reading) = account.cut_off(may_be_told) else {
         return Ok(FanIn::NoTurn { again_after: takes });
     };

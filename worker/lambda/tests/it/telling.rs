@@ -63,8 +63,28 @@ async fn each_invocation_tells_its_jobs_its_batch_and_its_metrics_once() {
     assert_eq!(metrics[0]["ToolLatency"].as_array().map(Vec::len), Some(2));
     assert_eq!(metrics[1]["Duplicates"], 1.0);
     assert!(metrics[1].get("ColdStart").is_none(), "the process is the same");
-    let batches = lines.iter().filter(|line| line["message"] == "batch worked off");
-    assert_eq!(batches.count(), 2);
+    let of = |message: &str| -> Vec<String> {
+        lines.iter().filter(|line| line["message"] == message).map(golden).collect()
+    };
+    let (ended, batches) = (of("job ended"), of("batch worked off"));
+    assert_eq!((ended.len(), batches.len()), (2, 2), "{lines:#?}");
+    // Field for field what docs/observability.md promises, in this order.
+    let succeeded = ended.iter().find(|line| line.contains(r#""job_id":"a""#)).expect("of a");
+    assert_eq!(succeeded, "A");
+    let failed = ended.iter().find(|line| line.contains(r#""job_id":"b""#)).expect("of b");
+    assert_eq!(failed, "B");
+    assert_eq!(batches[0], "C");
+}
+
+/// A line as it was written, but for what differs each time.
+fn golden(line: &Value) -> String {
+    let mut line = line.clone();
+    for name in ["timestamp", "duration_ms", "request_id", "trace_id"] {
+        if let Some(value) = line.get_mut(name) {
+            *value = "…".into();
+        }
+    }
+    line.to_string()
 }
 
 #[tokio::test]

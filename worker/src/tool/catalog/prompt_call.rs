@@ -31,7 +31,8 @@ impl PromptCall<'_> {
     pub(super) async fn answer(&self) -> Result<Outcome, ToolError> {
         let began = Instant::now();
         let write = |timeout| self.body(None, timeout);
-        let first = self.client.complete(write, self.terms).await?;
+        let first = self.client.complete(write, self.terms).await;
+        let first = first.map_err(|failure| self.asked(failure))?;
         let (usage, misfit) = match self.result(first) {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
@@ -45,11 +46,17 @@ impl PromptCall<'_> {
         let terms = CallTerms { timeout, ..self.terms };
         let write = |timeout| self.body(Some(&misfit), timeout);
         let second = Box::pin(self.client.complete(write, terms)).await;
-        let second =
-            second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
+        let second = second
+            .map_err(|error| ToolError { usage: usage.plus(&error.usage), ..self.asked(error) })?;
         self.result(second)
             .map(|outcome| Outcome { usage: usage.plus(&outcome.usage), ..outcome })
             .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
+    }
+
+    /// No answer has told of which model it was asked.
+    fn asked(&self, mut failure: ToolError) -> ToolError {
+        failure.usage.requested_model.get_or_insert_with(|| self.terms.model.to_owned());
+        failure
     }
 
     /// The request's body, which asks the upstream to give up after `timeout`.
