@@ -99,7 +99,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Forecast(args)) = &args.command {
         return forecast::main(args);
     }
-    args.no_server.check(&args.ledger.source())?;
+    NoServerArgs::check(&args.ledger.source())?;
     let told = match args.ledger.open_to_read().await? {
         OpenLedger::File(desk) => args.spending(&desk.ledger).await?,
         #[cfg(feature = "aws")]

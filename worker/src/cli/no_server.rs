@@ -15,7 +15,7 @@ pub(super) struct NoServerArgs {
 
 impl NoServerArgs {
     /// Whoever has named a server by the variable alone means its jobs, and not those of a file that happens to lie here.
-    pub(super) fn check(&self, source: &Source) -> anyhow::Result<()> {
+    pub(super) fn check(source: &Source) -> anyhow::Result<()> {
         let is_meant = source.get("MCP_BATCH_API_URL").is_some() && !Place::is_named(source);
         ensure!(!is_meant, "MCP_BATCH_API_URL: {}", instead());
         Ok(())

@@ -99,7 +99,7 @@ impl PlaceArgs {
     ) -> anyhow::Result<Place> {
         let source = self.source();
         if self.typed().is_none() {
-            self.no_server.check(&source)?;
+            NoServerArgs::check(&source)?;
         }
         match self.typed().unwrap_or_else(|| ledger::Place::of(&source)) {
             ledger::Place::File => {

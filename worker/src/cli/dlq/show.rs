@@ -61,8 +61,9 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let has =
         |id: &String| found.iter().any(|(job, letter, _)| Some(id) == job.as_ref() || id == letter);
     let missing: Vec<&String> = args.ids.iter().filter(|id| !has(id)).collect();
+    let of = if seen.is_stopped { " among those that were looked at: stopped" } else { "" };
     for id in &missing {
-        eprintln!("{}: no dead letter", on_one_line(id));
+        eprintln!("{}: no dead letter{of}", on_one_line(id));
     }
     Ok(if missing.is_empty() && !seen.is_stopped {
         ExitCode::SUCCESS
