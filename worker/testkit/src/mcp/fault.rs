@@ -14,7 +14,7 @@ use crate::server::{Body, Closed, Visit, lock};
 /// More than any client should read.
 const HUGE: usize = 6 * 1024 * 1024;
 
-const NAMES: [&str; 56] = [
+const NAMES: [&str; 58] = [
     "echo",
     "everything",
     "nothing",
