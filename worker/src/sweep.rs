@@ -99,7 +99,7 @@ pub struct Swept {
 }
 
 /// A job that waits for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HeldJob {
     /// Whose job it is.
     pub namespace: String,
