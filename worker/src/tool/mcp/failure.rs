@@ -267,9 +267,9 @@ fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Verdict {
         Verdict { retry_after, ..Verdict::new(class, code, format!("answered {status}")) }
     };
     match status.as_u16() {
-        401 | 403 => verdict(ErrorClass::Configuration),
-        // Nobody there speaks the protocol: a wrong address, or a proxy that lost its server.
-        300..=399 | 404 | 405 | 410 => verdict(ErrorClass::Configuration),
+        // We are refused, or nobody there speaks the protocol: a wrong address, or a proxy that lost
+        // its server.
+        401 | 403 | 300..=399 | 404 | 405 | 410 => verdict(ErrorClass::Configuration),
         429 => verdict(ErrorClass::Throttled),
         503 if retry_after.is_some() => verdict(ErrorClass::Throttled),
         408 | 500.. => verdict(ErrorClass::Transient).ambiguous(),
