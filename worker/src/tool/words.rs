@@ -36,7 +36,7 @@ fn on_one_line(text: &str) -> impl Iterator<Item = char> {
 }
 
 /// Whether the message repeats a run of a payload, or the whole of a short one.
-fn quotes(message: &str, payloads: &[String]) -> bool {
+pub(super) fn quotes(message: &str, payloads: &[String]) -> bool {
     let chars: Vec<char> = on_one_line(message).collect();
     let message: String = chars.iter().collect();
     payloads.iter().any(|payload| {

@@ -38,11 +38,17 @@ impl PromptCall<'_> {
             Err(misfit) => misfit,
         };
         // One more try with the reason: most models get it right then, in about the same time.
-        let took = began.elapsed();
-        let timeout = self.terms.timeout.saturating_sub(took);
-        if timeout < took.max(LEAST_FOR_ANOTHER) {
+        let least = began.elapsed().max(LEAST_FOR_ANOTHER);
+        let ends = began + self.terms.timeout;
+        let latest = ends.checked_sub(least).filter(|latest| *latest >= Instant::now());
+        let is_in_time = match latest {
+            Some(latest) => Box::pin(self.terms.gates.take_another(latest)).await,
+            None => false,
+        };
+        if !is_in_time {
             return Err(misfit_too_late(usage, &misfit));
         }
+        let timeout = ends.saturating_duration_since(Instant::now());
         let terms = CallTerms { timeout, ..self.terms };
         let write = |timeout| self.body(Some(&misfit), timeout);
         let second = Box::pin(self.client.complete(write, terms)).await;
