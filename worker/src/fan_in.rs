@@ -26,7 +26,7 @@ use crate::{
     environment::{Observation, Post},
     job::{BatchId, Namespace},
     lease::{Delivery, Ledger, LedgerError, WhyDead},
-    webhook::LEAST_TIME,
+    webhook::{LEAST_TIME, NotTried},
 };
 
 /// How long one delivery may take before somebody else may try, unless the courier waits longer.
@@ -38,6 +38,9 @@ const MEMBER_TAKES: Duration = Duration::from_millis(50);
 
 /// How much longer than the courier a delivery may take, to be noted in the ledger.
 const SAVING_TAKES: Duration = Duration::from_secs(5);
+
+/// A batch that had no turn at its receiver is tried again after this.
+const TURN_AGAIN: Duration = Duration::from_secs(10);
 
 /// Members that are read at once.
 const READ_AT_ONCE: usize = 200;
@@ -88,7 +91,7 @@ pub enum FanIn {
     },
     /// It is owed, and there was no time left to begin with it.
     NoTime,
-    /// It was not its turn; the delivery stays taken for this long.
+    /// It was not its turn; the next try is due after this.
     NoTurn {
         /// From now.
         again_after: Duration,
@@ -170,29 +173,46 @@ async fn deliver<L: Ledger>(
         Err(_) => return cut_off(post, key, taken, account).await,
     }
     let event = account.event(key, batch);
-    let Taken { batch, takes, .. } = taken;
+    let batch = taken.batch;
     let mut slot = batch.callback;
-    let Ok(attempt) = post.courier.deliver(&slot, &event, deadline).await else {
-        return Ok(FanIn::NoTurn { again_after: takes });
+    let attempt = match post.courier.deliver(&slot, &event, deadline).await {
+        Ok(attempt) => attempt,
+        Err(why) => return give_back(post, key, why).await,
     };
     let now = post.clock.now();
-    let delivery = slot.judged(attempt.delivery, now, post.policy.callbacks.max_age);
-    post.ledger.mark_batch(key, BatchMark::Delivery(delivery), now).await?;
-    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
+    let schedule = &post.policy.callbacks;
+    let delivery = slot.judged(attempt.delivery, now, schedule.max_age);
     slot.note(delivery, now);
+    let again_after = match delivery {
+        Delivery::Failed(_) => schedule.pause(&slot, attempt.retry_after, fastrand::f64()),
+        Delivery::Sent | Delivery::Dead(_) => Duration::ZERO,
+    };
+    post.ledger.mark_batch(key, BatchMark::Delivery { delivery, again_after }, now).await?;
+    post.observer.observe(Observation::Delivered { delivery, latency: attempt.took });
     Ok(match delivery {
         Delivery::Sent => FanIn::Sent,
-        Delivery::Failed(_) => {
-            let schedule = &post.policy.callbacks;
-            let again_after = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
-            FanIn::NotTaken { again_after }
-        }
+        Delivery::Failed(_) => FanIn::NotTaken { again_after },
         Delivery::Dead(why) => {
             let host = slot.callback.host();
-            tracing::warn!(batch = %batch.id, host, why = why.name(), "a batch's callback was given up");
+            tracing::warn!(batch_id = %batch.id, host, why = why.name(), "a batch's callback was given up");
             FanIn::Dead(why)
         }
     })
+}
+
+/// Gives the delivery of a batch back of which nothing was posted.
+async fn give_back<L: Ledger>(
+    post: Post<'_, L>,
+    key: BatchKey,
+    why: NotTried,
+) -> Result<FanIn, LedgerError> {
+    let (told, again_after) = match why {
+        NotTried::NoTime => (FanIn::NoTime, Duration::ZERO),
+        NotTried::NoTurn => (FanIn::NoTurn { again_after: TURN_AGAIN }, TURN_AGAIN),
+        NotTried::Failing { after } => (FanIn::NoTurn { again_after: after }, after),
+    };
+    post.ledger.mark_batch(key, BatchMark::NotTried { again_after }, post.clock.now()).await?;
+    Ok(told)
 }
 
 /// Gives the delivery of a batch back that there was no time to read, for another to go on with.
@@ -203,7 +223,7 @@ async fn cut_off<L: Ledger>(
     account: Account,
 ) -> Result<FanIn, LedgerError> {
     let (read, members) = (account.members(), batch.counted);
-    tracing::warn!(batch = %batch.id, read, members, "there was no time to read all of a batch");
+    tracing::warn!(batch_id = %batch.id, read, members, "there was no time to read all of a batch");
     let Some(reading) = account.cut_off(may_be_told) else {
         return Ok(FanIn::NoTurn { again_after: takes });
     };

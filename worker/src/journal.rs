@@ -36,9 +36,12 @@ impl From<io::Error> for Unusable {
 impl Lines {
     /// Takes the file, or makes it.
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
-        let opened =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
-        let file = opened?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        // What it was asked for may hold what is nobody else's business.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), file, sound: 0 }),
             Err(TryLockError::WouldBlock) => Err(Unusable::Taken),

@@ -52,6 +52,7 @@ pub mod spending;
 pub mod sweep;
 pub mod telemetry;
 mod tell;
+mod text;
 pub mod trace;
 
 #[cfg(feature = "api")]

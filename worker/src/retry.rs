@@ -28,7 +28,10 @@ impl Backoff {
 pub fn retry_after(value: &str, now: UnixMs, longest: Duration) -> Option<Duration> {
     let value = value.trim();
     let asked = match value.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        // A number that no duration holds asks for the longest.
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok().or_else(|| {
+            value.starts_with(|first: char| first.is_ascii_digit()).then_some(longest)
+        })?,
         Err(_) => http_date(value)?.since(now),
     };
     Some(asked.min(longest))
@@ -57,13 +60,15 @@ mod tests {
     #[test]
     fn retry_after_is_read_in_seconds_and_as_a_date_and_is_clamped() {
         let now = UnixMs(1_445_412_470_000);
-        let asked = |value| retry_after(value, now, LONGEST);
+        let asked = |value: &str| retry_after(value, now, LONGEST);
         assert_eq!(asked("7"), Some(Duration::from_secs(7)));
         assert_eq!(asked(" 0.5 "), Some(Duration::from_millis(500)));
         assert_eq!(asked("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(10)));
         assert_eq!(asked("Wed, 21 Oct 2015 07:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(asked("999999999"), Some(LONGEST));
-        for nonsense in ["", "soon", "-1", "NaN", "inf", "1e400"] {
+        for digits in [9, 20, 400] {
+            assert_eq!(asked(&"9".repeat(digits)), Some(LONGEST), "{digits} digits");
+        }
+        for nonsense in ["", "soon", "-1", "NaN", "inf"] {
             assert_eq!(asked(nonsense), None, "{nonsense}");
         }
     }

@@ -26,6 +26,9 @@ const MOST: usize = 1_000;
 /// Held jobs that are listed.
 const MOST_LISTED: usize = 100;
 
+/// Held jobs that a log line names.
+const MOST_LOGGED: usize = 10;
+
 /// Deliveries at once: the courier has bounds of its own for each receiver.
 const AT_ONCE: usize = 16;
 
@@ -96,7 +99,7 @@ pub struct Swept {
 }
 
 /// A job that waits for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HeldJob {
     /// Whose job it is.
     pub namespace: String,
@@ -132,9 +135,21 @@ impl Swept {
         *count += 1;
     }
 
-    /// The counts alone, for logs.
-    fn without_list(self) -> Self {
-        Self { held_jobs: Vec::new(), ..self }
+    /// Logs it.
+    pub(crate) fn note(&self) {
+        let held_ids = self.held_jobs.iter().take(MOST_LOGGED).map(|job| &*job.id);
+        tracing::info!(
+            batches_expired = self.batches_expired,
+            callbacks_sent = self.callbacks_sent,
+            callbacks_failed = self.callbacks_failed,
+            callbacks_dead = self.callbacks_dead,
+            callbacks_put_off = self.callbacks_put_off,
+            errors = self.errors,
+            held = self.held,
+            held_ids = held_ids.collect::<Vec<_>>().join(" "),
+            dead = self.dead,
+            "swept"
+        );
     }
 
     /// Whether there is nothing to tell.
@@ -198,7 +213,7 @@ pub async fn sweep_until_stopped<D: Desk>(desk: Arc<D>, every: Duration, stop: S
             () = stop.draining() => return,
             swept = sweep(&desk, Deadline::after(every)) => match swept {
                 Ok(swept) if swept.is_idle() => {}
-                Ok(swept) => tracing::info!(swept = ?swept.without_list(), "swept"),
+                Ok(swept) => swept.note(),
                 Err(error) => tracing::warn!(%error, "nothing can be swept"),
             },
         }

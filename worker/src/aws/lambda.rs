@@ -104,7 +104,7 @@ async fn sweep(source: Source, metrics: Metrics) -> anyhow::Result<()> {
             let (id, deadline) = (&*event.context.request_id, deadline(event.context.deadline()));
             let swept = async {
                 let swept = sweep.pass(deadline).await?;
-                tracing::info!(?swept, "swept");
+                swept.note();
                 Ok::<_, LedgerError>(swept)
             };
             let swept = swept.instrument(span(id)).await;

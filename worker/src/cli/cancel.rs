@@ -19,7 +19,7 @@ use crate::{
         view::BatchView,
     },
     fan_in::{BatchKey, CancelRefusal},
-    job::{BatchId, JobId},
+    job::{BatchId, JobId, ToolName},
     lease::{ClaimRequest, Ledger},
 };
 
@@ -138,6 +138,9 @@ impl Told {
             return writeln!(out, "{line}");
         }
         match (is_cancelled, document["state"].as_str()) {
+            (true, _) if document["tool"] == ToolName::unknown().as_str() => {
+                writeln!(out, "{what}: not known yet; will be cancelled when it comes")
+            }
             (true, _) => writeln!(out, "{what}: cancelled"),
             (false, Some(state)) => {
                 writeln!(out, "{what}: {state}; it had begun or ended, and what it came to stands")

@@ -99,6 +99,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(Command::Forecast(args)) = &args.command {
         return forecast::main(args);
     }
+    NoServerArgs::check(&args.ledger.source())?;
     let told = match args.ledger.open_to_read().await? {
         OpenLedger::File(desk) => args.spending(&desk.ledger).await?,
         #[cfg(feature = "aws")]
@@ -129,11 +130,20 @@ fn days_ago(days: u64) -> UnixMs {
 
 fn as_json(told: &Spending, by: &str) -> Value {
     let group = |(name, sum): (&Option<String>, &Sum)| {
-        let mut value = serde_json::to_value(sum).unwrap_or_default();
+        let mut value = numbers(sum);
         value[by] = name.clone().into();
         value
     };
-    json!({"by": by, "groups": told.groups.iter().map(group).collect::<Vec<_>>(), "all": told.all})
+    json!({"by": by, "groups": told.groups.iter().map(group).collect::<Vec<_>>(), "all": numbers(&told.all)})
+}
+
+/// Several models may be in a sum, which names none.
+fn numbers(sum: &Sum) -> Value {
+    let mut value = serde_json::to_value(sum).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| !matches!(&**name, "model" | "requested_model"));
+    }
+    value
 }
 
 fn print(out: &mut impl Write, told: &Spending, by: &str) -> io::Result<()> {

@@ -110,6 +110,11 @@ impl LedgerArgs {
 }
 
 impl Place {
+    /// Whether the settings name a place at all.
+    pub(super) fn is_named(source: &Source) -> bool {
+        source.get("MCP_BATCH_DB").is_some() || Self::of(source) != Self::File
+    }
+
     /// The place that the settings name: a file before AWS, since it is nearer.
     pub(super) fn of(source: &Source) -> Self {
         #[cfg(feature = "aws")]

@@ -1,4 +1,9 @@
-//! `--api` where a server cannot help, so that whoever tries it learns what can.
+//! A server that cannot help, so that whoever tries it learns what can.
+
+use anyhow::ensure;
+
+use super::ledger::Place;
+use crate::config::Source;
 
 /// What no server is asked for.
 #[derive(Debug, clap::Args)]
@@ -8,12 +13,25 @@ pub(super) struct NoServerArgs {
     api_url: Option<String>,
 }
 
+impl NoServerArgs {
+    /// Whoever has named a server by the variable alone means its jobs, and not those of a file that happens to lie here.
+    pub(super) fn check(source: &Source) -> anyhow::Result<()> {
+        let is_meant = source.get("MCP_BATCH_API_URL").is_some() && !Place::is_named(source);
+        ensure!(!is_meant, "MCP_BATCH_API_URL: {}", instead());
+        Ok(())
+    }
+}
+
 fn refused(_: &str) -> Result<String, String> {
+    Err(instead())
+}
+
+fn instead() -> String {
     let instead = if cfg!(feature = "aws") {
         "name the file that it serves (--db), or its queues and table on AWS (--queue-url, --dlq-url, --table; \
          callbacks, cost and sweep need the table alone)"
     } else {
         "name the file that it serves (--db)"
     };
-    Err(format!("a server is not asked for this by HTTP; {instead}"))
+    format!("a server is not asked for this by HTTP; {instead}")
 }

@@ -14,7 +14,7 @@ pub(super) struct ResponsibleArgs {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 
-    /// Who, for the audit lines [default: the name of the user].
+    /// Who, for the audit lines [default: the name of the user, or else the user's number].
     #[arg(long, value_name = "NAME")]
     who: Option<String>,
 
@@ -33,9 +33,10 @@ impl ResponsibleArgs {
     pub(super) fn open(&self) -> anyhow::Result<Audit> {
         let why = self.reason.clone().unwrap_or_default();
         ensure!(!why.trim().is_empty(), "--reason: expected why this is done, found nothing");
-        let user = || env::var("USER").or_else(|_| env::var("LOGNAME")).ok();
-        let who = self.who.clone().or_else(user).filter(|who| !who.is_empty());
-        let who = who.unwrap_or_else(|| "unknown".to_owned());
+        let named = |name| env::var(name).ok().filter(|who: &String| !who.is_empty());
+        let user = || named("USER").or_else(|| named("LOGNAME"));
+        let who = self.who.clone().filter(|who| !who.is_empty()).or_else(user);
+        let who = who.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
         Ok(Audit::open(&self.audit, By { who, why })?)
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{api::jobs::look_up, job::JobId};
 
-/// Shows where jobs stand, with their results.
+/// Shows where jobs stand, with their results. Exit code 1: one is unknown.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The ids of the jobs.
@@ -40,6 +40,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
             are_all_known = false;
             continue;
         };
+        // Of a job that only SQS might know nobody can tell.
+        are_all_known &= job["state"] != "unknown";
         let mut out = io::stdout().lock();
         match args.json {
             true => writeln!(out, "{job}")?,

@@ -41,6 +41,7 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let deadline = Deadline::after(Duration::from_secs(args.time_s));
+    NoServerArgs::check(&args.ledger.source())?;
     let swept = match args.ledger.open().await? {
         OpenLedger::File(desk) => sweep(&desk, deadline).await?,
         #[cfg(feature = "aws")]

@@ -1,6 +1,6 @@
 //! Words that people read.
 
-use crate::lease::Usage;
+use crate::{lease::Usage, text::is_command};
 
 /// A count with its noun, or with what is said of it: one job, two jobs.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
@@ -9,7 +9,7 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
 
 /// A text of somebody else's, without what could command the terminal.
 pub(super) fn on_one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    text.replace(is_command, " ")
 }
 
 /// Dollars; with calls that told no cost just a lower bound, or unknown.
@@ -25,6 +25,11 @@ pub(super) fn cost(usage: &Usage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_commands_a_terminal_or_turns_what_is_read_is_left_out() {
+        assert_eq!(on_one_line("a\n\u{1b}[2Jb\u{202e}c\u{2066}d"), "a  [2Jb c d");
+    }
 
     #[test]
     fn one_is_told_as_one() {

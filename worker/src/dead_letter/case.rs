@@ -79,6 +79,8 @@ pub enum LeftBecause {
     BatchCancelled(BatchId),
     /// Its batch is over, and has no place for it: it would be refused again.
     BatchOver(BatchId),
+    /// The job was to be run before this moment, and would be refused.
+    Expired(UnixMs),
     /// A letter of the same job was replayed just now.
     Repeated,
 }
@@ -92,6 +94,7 @@ impl LeftBecause {
             Self::Unfit(_) => "unfit",
             Self::BatchCancelled(_) => "batch_cancelled",
             Self::BatchOver(_) => "batch_over",
+            Self::Expired(_) => "expired",
             Self::Repeated => "repeated",
         }
     }
@@ -107,6 +110,10 @@ impl LeftBecause {
             Self::BatchOver(id) => {
                 Some(format!("its batch {id} is over, and would refuse the job; {INSTEAD}"))
             }
+            Self::Expired(moment) => Some(format!(
+                "its time was over at {}; --set expires_at=… gives it more",
+                moment.rfc3339()
+            )),
             Self::Standing | Self::OldPayloadWaits | Self::Repeated => None,
         }
     }
@@ -270,6 +277,9 @@ impl<L: Ledger> Desk<'_, L> {
     }
 
     fn replay(&self, letter: &Letter, body: Bytes, job: Job, replay_of: Option<u64>) -> Action {
+        if let Some(moment) = job.expires_at().filter(|moment| *moment <= self.clock.now()) {
+            return Action::Leave(LeftBecause::Expired(moment));
+        }
         let message = self.message(letter, body, &job, replay_of);
         Action::Replay(Box::new(message), Box::new(job))
     }

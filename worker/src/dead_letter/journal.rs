@@ -165,6 +165,12 @@ mod tests {
         let asked = json!({"source": "here", "set": fields, "which": {"fields": fields}});
         let mut journal = Journal::open(&path, &asked).expect("a new one");
         journal.note(&[sent(1), sent(2)]).expect("noted");
+        #[cfg(unix)]
+        {
+            let mode = std::fs::metadata(&path).expect("a file").permissions();
+            let mode = std::os::unix::fs::PermissionsExt::mode(&mode);
+            assert_eq!(mode & 0o777, 0o600, "the values are nobody else's business");
+        }
         assert!(matches!(Journal::open(&path, &asked), Err(JournalError::Taken { .. })));
         drop(journal);
         let mut file = OpenOptions::new().append(true).open(&path).expect("the file");

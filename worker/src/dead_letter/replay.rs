@@ -99,6 +99,9 @@ pub(super) struct Entry {
     payload_hash_before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_hash_after: Option<String>,
+    /// The fields that were changed, without their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changed: Vec<String>,
 }
 
 impl Entry {
@@ -119,6 +122,7 @@ impl Entry {
             standing: case.standing.as_str(),
             payload_hash_before: case.before.map(|hash| hash.to_string()),
             payload_hash_after: after.map(|hash| hash.to_string()),
+            changed: Vec::new(),
         }
     }
 }
@@ -225,11 +229,12 @@ impl<S: DeadLetters, L: Ledger> Work<'_, S, L> {
         outbound: &mut Vec<Outbound>,
         over: &mut Vec<(LetterId, Entry)>,
     ) {
-        let after = match &case.action {
-            Action::Replay(_, job) => Some(job.payload_hash()),
-            _ => None,
+        let (after, changed) = match &case.action {
+            Action::Replay(_, job) => (Some(job.payload_hash()), self.asked.edits.paths()),
+            _ => (None, Vec::new()),
         };
         let entry = Entry::new(case.action.as_str(), &self.name, &case, after);
+        let entry = Entry { changed, ..entry };
         let before = case.record.as_ref().map(|record| record.epoch);
         let letter = case.letter.id;
         let is_sent = |job: JobKey, outbound: &[Outbound]| {

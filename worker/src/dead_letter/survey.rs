@@ -1,14 +1,14 @@
 //! What lies with the dead letters, counted: by what they are, and by what a replay would do with them.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, btree_map::Entry},
     time::Duration,
 };
 
 use serde::Serialize;
 
 use super::{Action, Case, DeadLetters, Desk, Edits, Filter, LeftBecause, Standing, pass::Pass};
-use crate::{clock::UnixMs, error::ErrorClass, lease::Ledger};
+use crate::{batch::Stop, clock::UnixMs, error::ErrorClass, lease::Ledger};
 
 /// Ids that are told of a group.
 const EXAMPLES: usize = 3;
@@ -76,6 +76,17 @@ pub struct Group {
     pub problem: Option<String>,
 }
 
+impl Group {
+    fn add(&mut self, other: &Self) {
+        self.letters += other.letters;
+        self.oldest = self.oldest.min(other.oldest);
+        self.latest = self.latest.max(other.latest);
+        self.examples.extend(other.examples.iter().cloned());
+        self.examples.truncate(EXAMPLES);
+        self.problem = self.problem.take().or_else(|| other.problem.clone());
+    }
+}
+
 /// What lies there.
 #[derive(Debug, Default)]
 pub struct Survey {
@@ -83,6 +94,8 @@ pub struct Survey {
     pub seen: usize,
     /// There may be more than were looked at.
     pub is_cut_off: bool,
+    /// Somebody asked for it to stop: there are more than were looked at.
+    pub is_stopped: bool,
     /// About how many letters somebody else hides now.
     pub hidden: usize,
     /// Those that are meant, by kind.
@@ -90,27 +103,42 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// The groups as whoever does not ask for all of a kind sees them: those that have in common what `told` leaves of
+    /// theirs are one.
+    pub fn folded(&self, told: impl Fn(&Kind) -> Kind) -> Vec<Group> {
+        let mut folded = BTreeMap::<Kind, Group>::new();
+        for group in &self.groups {
+            match folded.entry(told(&group.kind)) {
+                Entry::Occupied(mut known) => known.get_mut().add(group),
+                Entry::Vacant(new) => {
+                    new.insert(group.clone());
+                }
+            }
+        }
+        largest_first(folded)
+    }
+
     /// How many are meant.
     pub fn letters(&self) -> u64 {
         self.groups.iter().map(|group| group.letters).sum()
     }
 }
 
-/// Looks at all letters, `limit` at most, and changes nothing. Those that are meant are handed to `each` as
-/// well, one after another.
+/// Looks at all letters, `limit` at most, and changes nothing; once it is to `stop`, those that it took are put
+/// back at once. Those that are meant are handed to `each` as well, one after another.
 pub async fn survey<S: DeadLetters, L: Ledger>(
     source: &S,
     desk: &Desk<'_, L>,
     filter: &Filter,
     edits: &Edits,
-    limit: usize,
+    (limit, stop): (usize, &Stop),
     mut each: impl FnMut(&Case) + Send,
 ) -> anyhow::Result<Survey> {
     let mut pass = Pass::of(source, limit);
     let mut count = Count::default();
     let surveyed = async {
         loop {
-            let letters = pass.next().await?;
+            let letters = if stop.is_draining() { Vec::new() } else { pass.next().await? };
             if letters.is_empty() {
                 break pass.hidden_elsewhere().await;
             }
@@ -123,8 +151,9 @@ pub async fn survey<S: DeadLetters, L: Ledger>(
     }
     .await;
     let (seen, is_cut_off) = (pass.seen(), pass.is_cut_off());
+    let is_stopped = stop.is_draining();
     pass.end().await;
-    Ok(Survey { seen, is_cut_off, hidden: surveyed?, groups: count.groups() })
+    Ok(Survey { seen, is_cut_off, is_stopped, hidden: surveyed?, groups: count.groups() })
 }
 
 #[derive(Default)]
@@ -163,10 +192,14 @@ impl Count {
 
     /// The largest first.
     fn groups(self) -> Vec<Group> {
-        let mut groups: Vec<Group> = self.groups.into_values().collect();
-        groups.sort_by_key(|group| std::cmp::Reverse(group.letters));
-        groups
+        largest_first(self.groups)
     }
+}
+
+fn largest_first(groups: BTreeMap<Kind, Group>) -> Vec<Group> {
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.letters));
+    groups
 }
 
 fn kind(case: &Case, now: UnixMs) -> Kind {

@@ -7,11 +7,14 @@ use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
     job::{BatchId, JobKey, LONGEST_BATCH, Membership},
-    lease::{CallbackSlot, CallbackState, Delivery, MESSAGE_IS_GONE_AFTER},
+    lease::{CallbackSlot, CallbackState, Delivery},
 };
 
 /// When a batch is closed with what there is, if its first job does not say.
 const BATCH_LIVES: Duration = Duration::from_hours(24);
+
+/// The sweep tries what is due this much later than a message, where there is one: it comes first.
+const MESSAGE_COMES_FIRST: Duration = Duration::from_secs(60);
 
 /// A batch as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +47,17 @@ pub struct BatchRecord {
 #[derive(Clone, Debug, PartialEq)]
 pub enum BatchMark {
     /// A try was made.
-    Delivery(Delivery),
+    Delivery {
+        /// How it ended.
+        delivery: Delivery,
+        /// When the next one is due, if it failed.
+        again_after: Duration,
+    },
+    /// Nothing was posted: it was not its turn.
+    NotTried {
+        /// When the next try is due.
+        again_after: Duration,
+    },
     /// There was no time to read all members: so far it came.
     Reading(Box<Reading>),
 }
@@ -98,8 +111,10 @@ impl BatchRecord {
             self.expired = Some(now);
         }
         let is_due = self.callback.state == CallbackState::Pending && self.delivery_ends <= now;
+        // Whoever had taken it before never said how that ended.
+        self.callback.may_have_arrived |= self.delivery_ends != UnixMs::default();
         self.delivery_ends = until;
-        self.look_after = until.plus(MESSAGE_IS_GONE_AFTER);
+        self.look_after = until.plus(MESSAGE_COMES_FIRST);
         (is_due && self.is_over()).then_some(self)
     }
 
@@ -107,7 +122,7 @@ impl BatchRecord {
     pub fn renew(mut self, now: UnixMs) -> Option<Self> {
         self.callback.renew();
         self.delivery_ends = UnixMs::default();
-        self.look_after = now.plus(MESSAGE_IS_GONE_AFTER);
+        self.look_after = now.plus(MESSAGE_COMES_FIRST);
         self.is_over().then_some(self)
     }
 
@@ -122,10 +137,11 @@ impl BatchRecord {
     /// Notes what became of a delivery.
     pub fn note(&mut self, mark: BatchMark, now: UnixMs) {
         self.look_after = match mark {
-            BatchMark::Delivery(delivery) => {
+            BatchMark::Delivery { delivery, again_after } => {
                 self.callback.note(delivery, now);
-                now.plus(MESSAGE_IS_GONE_AFTER)
+                now.plus(again_after + MESSAGE_COMES_FIRST)
             }
+            BatchMark::NotTried { again_after } => now.plus(again_after + MESSAGE_COMES_FIRST),
             BatchMark::Reading(reading) => {
                 self.reading = Some(*reading);
                 now
@@ -155,7 +171,8 @@ impl BatchRecord {
             let expected = "an index that no other job of the batch has";
             return Err(misplaced("batch.index", expected, &membership.index().to_string()));
         }
-        if let Some(size) = membership.size() {
+        // What was closed for its time is told, and told again, as it was then.
+        if let Some(size) = membership.size().filter(|_| batch.expired.is_none()) {
             batch.take_size("batch.size", size, places.highest)?;
         }
         batch.check_index(membership.index())?;

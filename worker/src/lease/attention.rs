@@ -23,8 +23,8 @@ pub enum Attention {
     DeadCallback,
     /// A job waits for a person.
     Held,
-    /// A batch whose callback is owed: due when it expires, or [`MESSAGE_IS_GONE_AFTER`] somebody
-    /// began to deliver it.
+    /// A batch whose callback is owed: due when it expires, or a minute after its next try is due or
+    /// the time of whoever delivers it is over. What is closed for its time has no message.
     Batch,
     /// A batch's callback was given up.
     DeadBatchCallback,

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Run, Verdict, jitter};
+use super::{
+    Run,
+    handoff::{Later, unnoted},
+    jitter,
+};
 use crate::{
     environment::Ports,
     error::{ErrorClass, JobError},
-    job::JobKey,
-    lease::{CallbackSlot, CallbackState, LedgerError, Record},
+    lease::{CallbackSlot, CallbackState, Record},
     tell::{Untold, tell},
     webhook::{Event, LEAST_TIME, NotTried},
 };
@@ -27,7 +30,7 @@ const LONGEST_PAUSE_HERE: Duration = Duration::from_secs(5);
 impl<P: Ports> Run<'_, P> {
     /// Delivers the callback, with further tries while their pauses are short. Neither a permit nor a
     /// turn is held meanwhile.
-    pub(super) async fn call_back_if_owed(&self, record: &Record) -> Result<(), Verdict> {
+    pub(super) async fn call_back_if_owed(&self, record: &Record) -> Result<(), Later> {
         let is_due = |slot: &&CallbackSlot| slot.state == CallbackState::Pending;
         let Some(slot) = record.callback.as_ref().filter(is_due) else { return Ok(()) };
         let Some(event) = Event::of_job(record) else { return Ok(()) };
@@ -37,8 +40,8 @@ impl<P: Ports> Run<'_, P> {
             let told = tell(self.environment.post(), record, &mut slot, &event, deadline);
             // Boxed: a job that waits for its LLM keeps no room for it.
             let attempt = Box::pin(told).await.map_err(|untold| match untold {
-                Untold::NotTried(why) => self.not_tried(record.key, why),
-                Untold::Unnoted(error) => self.unnoted(record, &error),
+                Untold::NotTried(why) => self.not_tried(why),
+                Untold::Unnoted(error) => unnoted(record, &error),
             })?;
             if slot.state != CallbackState::Pending {
                 return Ok(());
@@ -46,7 +49,7 @@ impl<P: Ports> Run<'_, P> {
             let schedule = &self.environment.policy.callbacks;
             let pause = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
             if !self.can_pause_here(pause).await {
-                return Err(self.not_taken(record.key, slot.failures, pause));
+                return Err(not_taken(slot.failures, pause));
             }
         }
     }
@@ -63,20 +66,8 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// What the ledger does not know of a hand-off is done again.
-    pub(super) fn unnoted(&self, record: &Record, error: &LedgerError) -> Verdict {
-        tracing::warn!(%error, job_id = %record.job_id, "a hand-off cannot be marked yet");
-        let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-        self.returned(record.key, &reason, super::LEDGER_AGAIN + jitter(super::SPREAD))
-    }
-
-    fn not_taken(&self, key: JobKey, failures: u32, after: Duration) -> Verdict {
-        let message = format!("the callback's receiver did not take it ({failures} tries)");
-        self.returned(key, &JobError::new(ErrorClass::Transient, "callback", message), after)
-    }
-
     /// Not counted: nothing was asked of the receiver.
-    fn not_tried(&self, key: JobKey, why: NotTried) -> Verdict {
+    fn not_tried(&self, why: NotTried) -> Later {
         let (code, message, after) = match why {
             NotTried::NoTurn => (
                 "callback_turn",
@@ -94,6 +85,11 @@ impl<P: Ports> Run<'_, P> {
                 after + jitter(FAILING_AGAIN),
             ),
         };
-        self.returned(key, &JobError::new(ErrorClass::Transient, code, message), after)
+        Later { reason: JobError::new(ErrorClass::Transient, code, message), after }
     }
+}
+
+fn not_taken(failures: u32, after: Duration) -> Later {
+    let message = format!("the callback's receiver did not take it ({failures} tries)");
+    Later { reason: JobError::new(ErrorClass::Transient, "callback", message), after }
 }

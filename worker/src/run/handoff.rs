@@ -17,6 +17,16 @@ use crate::{
 /// A message whose dead letter could not be sent comes back after about this.
 const BURY_AGAIN: Duration = Duration::from_secs(10);
 
+/// A message that finds its batch's delivery taken comes back after a quarter of what that may take,
+/// and at least this: each time it does is counted by its queue.
+const TAKEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// Something that is still owed, and when its next try is due.
+pub(super) struct Later {
+    pub(super) reason: JobError,
+    pub(super) after: Duration,
+}
+
 impl<P: Ports> Run<'_, P> {
     /// Does what is still owed for a record with an outcome.
     pub(super) async fn hand_off(
@@ -29,13 +39,15 @@ impl<P: Ports> Run<'_, P> {
             Ok(burial) => burial,
             Err(verdict) => return verdict,
         };
-        if let Err(verdict) = self.call_back_if_owed(record).await {
-            return verdict;
-        }
         let is_fresh = matches!(end, End::Fresh(_));
-        let told = match self.fan_in(Some(subject.key), subject.job.batch(), is_fresh).await {
-            Ok(told) => told,
-            Err(verdict) => return verdict,
+        // Side by side: neither waits for a receiver of the other that is down.
+        let (own, of_batch) = tokio::join!(
+            self.call_back_if_owed(record),
+            self.fan_in(subject.job.batch(), is_fresh)
+        );
+        let told = match both(own, of_batch) {
+            Ok(((), told)) => told,
+            Err(later) => return self.owes(subject.key, &later),
         };
         let end = match end {
             // The callback of its batch was what it came back for.
@@ -52,13 +64,12 @@ impl<P: Ports> Run<'_, P> {
     /// it, and comes back should it be cut off. What became of the callback is answered.
     pub(super) async fn fan_in(
         &self,
-        key: Option<JobKey>,
         batch: Option<&Membership>,
         is_fresh: bool,
-    ) -> Result<FanIn, Verdict> {
+    ) -> Result<FanIn, Later> {
         let Some(membership) = batch else { return Ok(FanIn::Settled) };
         let batch = BatchKey::of(self.namespace(), membership.id());
-        let (what, after) = loop {
+        loop {
             let delivery =
                 deliver_if_over(self.environment.post(), batch, self.delivery_deadline());
             // Boxed: most jobs are in no batch.
@@ -66,33 +77,39 @@ impl<P: Ports> Run<'_, P> {
                 Ok(told @ (FanIn::Settled | FanIn::Sent | FanIn::Dead(_))) => return Ok(told),
                 Ok(told @ FanIn::Taken { .. }) if is_fresh => return Ok(told),
                 Ok(FanIn::NotTaken { again_after }) if self.can_pause_here(again_after).await => {}
-                other => break self.untold(other),
+                other => return Err(self.untold(other)),
             }
-        };
-        let reason = JobError::new(ErrorClass::Transient, "batch_callback", what);
-        Err(self.returned(key, &reason, after))
+        }
     }
 
     /// Why a batch is not told yet, and when the next try is due.
-    fn untold(&self, told: Result<FanIn, LedgerError>) -> (String, Duration) {
+    fn untold(&self, told: Result<FanIn, LedgerError>) -> Later {
         let spread = jitter(super::SPREAD);
         let (what, after) = match told {
             Ok(FanIn::NotTaken { again_after }) => {
-                ("the batch callback's receiver did not take it", again_after)
+                ("the batch callback's receiver did not take it".to_owned(), again_after)
             }
-            Ok(FanIn::NoTurn { again_after }) => {
-                ("the batch callback's receiver is busy with others", again_after + spread)
-            }
-            Ok(FanIn::Taken { again_after }) => {
-                ("the batch's callback is being delivered", again_after + spread)
-            }
+            Ok(FanIn::NoTurn { again_after }) => (
+                "the batch callback's receiver is busy with others".to_owned(),
+                again_after + spread,
+            ),
+            // It may be over long before.
+            Ok(FanIn::Taken { again_after }) => (
+                "the batch's callback is being delivered".to_owned(),
+                (again_after / 4).max(TAKEN_AGAIN).min(again_after) + spread,
+            ),
             Ok(_) => (
-                "there was no time left to deliver the batch's callback",
+                "there was no time left to deliver the batch's callback".to_owned(),
                 super::not_started_after(self.stop),
             ),
-            Err(error) => return (error.to_string(), super::LEDGER_AGAIN + spread),
+            Err(error) => (error.to_string(), super::LEDGER_AGAIN + spread),
         };
-        (what.to_owned(), after)
+        Later { reason: JobError::new(ErrorClass::Transient, "batch_callback", what), after }
+    }
+
+    /// Gives the message back for what is still owed.
+    pub(super) fn owes(&self, key: impl Into<Option<JobKey>>, later: &Later) -> Verdict {
+        self.returned(key, &later.reason, later.after)
     }
 
     /// What is delivered until then can still be marked.
@@ -158,8 +175,24 @@ impl<P: Ports> Run<'_, P> {
     pub(super) async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
         let now = self.environment.clock.now();
         let marked = self.environment.ledger.mark(record.key, record.epoch, mark, now).await;
-        marked.map_err(|error| self.unnoted(record, &error))
+        marked.map_err(|error| self.owes(record.key, &unnoted(record, &error)))
     }
+}
+
+/// What was tried side by side; of two that are still owed, that which is due sooner.
+pub(super) fn both<A, B>(one: Result<A, Later>, other: Result<B, Later>) -> Result<(A, B), Later> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(one), Err(other)) if other.after < one.after => Err(other),
+        (Err(later), _) | (_, Err(later)) => Err(later),
+    }
+}
+
+/// What the ledger does not know of a hand-off is done again.
+pub(super) fn unnoted(record: &Record, error: &LedgerError) -> Later {
+    tracing::warn!(%error, job_id = %record.job_id, "a hand-off cannot be marked yet");
+    let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
+    Later { reason, after: super::LEDGER_AGAIN + jitter(super::SPREAD) }
 }
 
 /// Whether the callback of a batch was sent, or given up, by this very try.

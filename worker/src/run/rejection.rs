@@ -5,7 +5,11 @@
 
 use serde_json::Value;
 
-use super::{Run, Subject, Verdict, jitter, journal};
+use super::{
+    Run, Subject, Verdict,
+    handoff::{Later, both},
+    jitter, journal,
+};
 use crate::{
     environment::{End, Ports},
     error::{ErrorClass, JobError},
@@ -78,11 +82,8 @@ impl<P: Ports> Run<'_, P> {
     }
 
     async fn try_to_reject(&self, rejected: Rejected<'_>) -> Result<Verdict, Verdict> {
-        self.count_rejection(rejected).await?;
-        let stored = match rejected.callback {
-            Some(callback) => Some(self.tell_rejection(rejected, callback).await?),
-            None => None,
-        };
+        let stored =
+            self.count_and_tell(rejected).await.map_err(|later| self.owes(rejected.key, &later))?;
         let burial = self.bury(self.letter_of(rejected), rejected.key).await?;
         let owed = |record: &&Record| record.dead_letter == DeadLetterState::Pending;
         if let Some(record) = stored.as_ref().filter(owed).filter(|_| burial == Burial::Taken) {
@@ -96,8 +97,23 @@ impl<P: Ports> Run<'_, P> {
         self.letter(rejected.error, id, tool)
     }
 
+    /// Counts it, then tells its batch and its own callback, side by side: neither waits for a
+    /// receiver of the other that is down.
+    async fn count_and_tell(&self, rejected: Rejected<'_>) -> Result<Option<Record>, Later> {
+        self.count_rejection(rejected).await?;
+        let own = async {
+            match rejected.callback {
+                Some(callback) => self.tell_rejection(rejected, callback).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let of_batch = self.fan_in(rejected.membership, !self.came_back());
+        let (own, of_batch) = tokio::join!(own, of_batch);
+        both(own, of_batch).map(|(record, _)| record)
+    }
+
     /// A job that cannot become a run is counted in its batch all the same.
-    async fn count_rejection(&self, rejected: Rejected<'_>) -> Result<(), Verdict> {
+    async fn count_rejection(&self, rejected: Rejected<'_>) -> Result<(), Later> {
         let Some(membership) = rejected.membership else { return Ok(()) };
         let rejection = Rejection {
             job_id: rejected.id.cloned(),
@@ -108,8 +124,7 @@ impl<P: Ports> Run<'_, P> {
         };
         let (ledger, namespace) = (&self.environment.ledger, self.namespace().clone());
         let counted = ledger.reject(namespace, membership.clone(), rejection).await;
-        counted.map_err(|error| self.unstored(rejected, &error))?;
-        self.fan_in(rejected.key, Some(membership), !self.came_back()).await.map(drop)
+        counted.map_err(|error| unstored(&error))
     }
 
     /// Stores what is to be told, and tells it if that is still owed.
@@ -117,10 +132,10 @@ impl<P: Ports> Run<'_, P> {
         &self,
         rejected: Rejected<'_>,
         callback: &Callback,
-    ) -> Result<Record, Verdict> {
+    ) -> Result<Record, Later> {
         let request = self.refusal(rejected, callback);
         let stored = self.environment.ledger.refuse(request, rejected.error.clone()).await;
-        let record = stored.map_err(|error| self.unstored(rejected, &error))?;
+        let record = stored.map_err(|error| unstored(&error))?;
         self.call_back_if_owed(&record).await?;
         Ok(record)
     }
@@ -151,10 +166,10 @@ impl<P: Ports> Run<'_, P> {
             redelivered: self.came_back(),
         }
     }
+}
 
-    fn unstored(&self, rejected: Rejected<'_>, error: &LedgerError) -> Verdict {
-        tracing::warn!(%error, "a message that is refused cannot be stored or counted yet");
-        let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-        self.returned(rejected.key, &reason, super::LEDGER_AGAIN + jitter(super::SPREAD))
-    }
+fn unstored(error: &LedgerError) -> Later {
+    tracing::warn!(%error, "a message that is refused cannot be stored or counted yet");
+    let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
+    Later { reason, after: super::LEDGER_AGAIN + jitter(super::SPREAD) }
 }

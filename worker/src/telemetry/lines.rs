@@ -140,7 +140,10 @@ mod tests {
     use tracing_subscriber::{layer::SubscriberExt, registry};
 
     use super::*;
-    use crate::clock::UnixMs;
+    use crate::{
+        clock::UnixMs,
+        sweep::{HeldJob, Swept},
+    };
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -179,6 +182,22 @@ mod tests {
             [concat!(
                 r#"{"timestamp":"2023-11-14T22:13:20.123Z","level":"WARN","message":"it took \"long\"","#,
                 r#""latency_ms":1.5,"ok":false,"job_id":"a","attempt":2,"request_id":"r-1"}"#
+            )]
+        );
+    }
+
+    #[test]
+    fn what_a_sweep_did_is_told_by_numbers_and_of_many_held_jobs_ten_are_named() {
+        let held = |n: u64| HeldJob { id: format!("job-{n}"), ..HeldJob::default() };
+        let held_jobs = (0..12).map(held).collect();
+        let swept = Swept { callbacks_sent: 3, held: 12, held_jobs, ..Swept::default() };
+        let lines = lines_of(|| swept.note());
+        assert_eq!(
+            lines,
+            [concat!(
+                r#"{"timestamp":"2023-11-14T22:13:20.123Z","level":"INFO","message":"swept","batches_expired":0,"#,
+                r#""callbacks_sent":3,"callbacks_failed":0,"callbacks_dead":0,"callbacks_put_off":0,"errors":0,"#,
+                r#""held":12,"held_ids":"job-0 job-1 job-2 job-3 job-4 job-5 job-6 job-7 job-8 job-9","dead":0}"#
             )]
         );
     }

@@ -277,10 +277,12 @@ impl Catalog {
             Model::Offline => answer_offline(job, tool),
             Model::Llm { client, .. } => {
                 let model = self.model_of(job, tool).ok_or_else(no_model)?;
+                let gates = self.gates(job);
                 let terms = CallTerms {
                     job,
                     model: model.as_str(),
                     models: &self.models,
+                    gates: &gates,
                     timeout: context.timeout,
                     attempt: context.attempt,
                 };

@@ -148,6 +148,24 @@ impl Gate {
         is_upstreams
     }
 
+    /// Takes one more of the minute's calls for a job that holds its pass already, and waits until it
+    /// may be made. `false`: that would be after `latest`, and nothing is taken.
+    async fn take_another(&self, latest: Instant) -> bool {
+        let turn = {
+            let mut state = self.state();
+            let Some(bucket) = &mut state.bucket else { return true };
+            let now = Instant::now();
+            let turn = bucket.empty_until(now).unwrap_or(now);
+            if turn > latest {
+                return false;
+            }
+            bucket.take(now);
+            turn
+        };
+        sleep_until(turn).await;
+        true
+    }
+
     fn pass(self: &Arc<Self>, state: &mut State) -> Pass {
         if let Some(bucket) = &mut state.bucket {
             bucket.take(Instant::now());
@@ -278,6 +296,31 @@ mod tests {
         assert!(gate.closed().is_some());
         let answered = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, "no");
         assert!(!gate.failed(&answered, None), "its attempt counts though the gate is closed");
+    }
+
+    #[tokio::test]
+    async fn another_call_of_a_job_counts_towards_the_rate_and_is_not_waited_for_too_long() {
+        let gate = Arc::new(Gate::new(Limits::new(Some(300.0), None).expect("sound limits")));
+        let gates = Gates::from(Arc::clone(&gate));
+        let began = Instant::now();
+        let mut passes = gates.enter().expect("it is open");
+        passes.use_up();
+        let interval = Duration::from_millis(200);
+        assert!(!gates.take_another(began + interval / 4).await, "its turn comes later");
+        assert!(gates.take_another(began + 10 * interval).await);
+        assert!(began.elapsed() >= interval);
+        assert!(gate.enter().is_none(), "the next one waits as long");
+    }
+
+    #[test]
+    fn calls_that_meet_one_cooldown_together_count_as_one() {
+        let gate = Gate::default();
+        let cooling = JobError::new(ErrorClass::Throttled, COOLDOWN, "no");
+        for _ in 0..64 {
+            let weighed = gate.weigh(cooling.clone());
+            gate.failed(&weighed, Some(Duration::from_secs(5)));
+            assert_eq!(weighed.class, ErrorClass::Throttled);
+        }
     }
 
     #[test]

@@ -110,6 +110,9 @@ impl LlmClient {
                 let Some(renewed) = Box::pin(self.other_key(&keys, ends)).await else {
                     return Err(refused.error);
                 };
+                if !Box::pin(terms.gates.take_another(ends)).await {
+                    return Err(refused.error);
+                }
                 let timeout = ends.saturating_duration_since(Instant::now());
                 let terms = CallTerms { timeout, ..terms };
                 let again = Box::pin(self.try_once(&body, terms, renewed.llm.as_ref())).await;

@@ -1,6 +1,8 @@
 //! An upstream's own words, as far as they may be told: they help a person, and may repeat what
 //! must not be told.
 
+use crate::text::is_command;
+
 /// The most of an upstream's message that is told, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
 
@@ -30,11 +32,11 @@ pub(super) fn told(
 }
 
 fn on_one_line(text: &str) -> impl Iterator<Item = char> {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c })
+    text.chars().map(|c| if is_command(c) { ' ' } else { c })
 }
 
 /// Whether the message repeats a run of a payload, or the whole of a short one.
-fn quotes(message: &str, payloads: &[String]) -> bool {
+pub(super) fn quotes(message: &str, payloads: &[String]) -> bool {
     let chars: Vec<char> = on_one_line(message).collect();
     let message: String = chars.iter().collect();
     payloads.iter().any(|payload| {

@@ -4,7 +4,7 @@
 
 use super::{Destination, Kind, Span, TraceContext, Tracer, span::Ended};
 use crate::{
-    job::{Callback, Job, Tenant},
+    job::{Callback, Job, ModelName, Tenant},
     lease::{Outcome, Usage},
     queue::Message,
     tool::ToolError,
@@ -117,17 +117,19 @@ pub(crate) fn called(span: &mut Span, job: &Job, end: Result<&Outcome, &ToolErro
             }
         };
         if is_chat {
-            chat(span, usage);
+            chat(span, usage, job);
         }
         span.set_if("mcp_batch.cost_usd", usage.cost_usd.map(|usd| usd.to_string()));
     });
 }
 
-fn chat(span: &mut Ended, usage: &Usage) {
-    let requested = usage.requested_model.as_ref().or(usage.model.as_ref());
+fn chat(span: &mut Ended, usage: &Usage, job: &Job) {
+    let told = usage.requested_model.as_deref().or(usage.model.as_deref());
+    // A call that was cut off tells nothing.
+    let requested = told.or_else(|| job.model().map(ModelName::as_str));
     if let Some(model) = requested {
         span.name = format!("chat {model}").into();
-        span.set("gen_ai.request.model", &**model);
+        span.set("gen_ai.request.model", model);
     }
     span.set_if("gen_ai.response.model", usage.model.as_deref());
     span.set("gen_ai.usage.input_tokens", usage.input_tokens);

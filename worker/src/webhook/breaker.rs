@@ -20,6 +20,10 @@ const WEIGHT_OF_SILENCE: u32 = 2;
 /// How long it stays open: the first time, twice as long each further time, at most.
 const PAUSES: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
+/// The same, at most, after a failure that was answered: one URL may fail alone, and the others of
+/// its host are well.
+const LONGEST_IF_ANSWERED: Duration = Duration::from_secs(5);
+
 /// The breaker of one receiver, shared by all deliveries of the process.
 #[derive(Debug, Default)]
 pub(super) struct Breaker(Mutex<Health>);
@@ -36,6 +40,7 @@ enum Sign {
     Well,
     Failing {
         weight: u32,
+        longest: Duration,
     },
     /// It asks all to wait.
     Busy(Duration),
@@ -47,10 +52,11 @@ impl Sign {
             Answer::Status { status: 429 | 503, retry_after: Some(pause), .. } => {
                 Self::Busy(*pause)
             }
-            Answer::Status { status: 500..=599, .. } | Answer::Unreached => {
-                Self::Failing { weight: 1 }
+            Answer::Status { status: 500..=599, .. } => {
+                Self::Failing { weight: 1, longest: LONGEST_IF_ANSWERED }
             }
-            Answer::Lost => Self::Failing { weight: WEIGHT_OF_SILENCE },
+            Answer::Unreached => Self::Failing { weight: 1, longest: PAUSES.cap },
+            Answer::Lost => Self::Failing { weight: WEIGHT_OF_SILENCE, longest: PAUSES.cap },
             Answer::Status { .. } | Answer::Forbidden => Self::Well,
         }
     }
@@ -71,7 +77,7 @@ impl Breaker {
             // What was on its way when it opened says nothing new.
             _ if is_open => {}
             Sign::Busy(pause) => health.open_until = Some(now + pause.min(PAUSES.cap)),
-            Sign::Failing { weight } => health.fail(weight, now),
+            Sign::Failing { weight, longest } => health.fail(weight, longest, now),
         }
     }
 
@@ -87,11 +93,12 @@ impl Health {
         (!left.is_zero()).then_some(left)
     }
 
-    fn fail(&mut self, weight: u32, now: Instant) {
+    fn fail(&mut self, weight: u32, longest: Duration, now: Instant) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(weight);
         if self.failures_in_a_row >= FAILURES_BEFORE_OPENING {
             self.openings_in_a_row = self.openings_in_a_row.saturating_add(1);
-            self.open_until = Some(now + PAUSES.delay(self.openings_in_a_row, 1.0));
+            let pause = PAUSES.delay(self.openings_in_a_row, 1.0).min(longest);
+            self.open_until = Some(now + pause);
         }
     }
 }
@@ -141,13 +148,24 @@ mod tests {
         for pause in [4, 8, 16, 32, 60, 60] {
             now += secs(60);
             assert_eq!(breaker.open_for(now), None);
-            fail(&breaker, 1, now);
+            breaker.note(&Answer::Unreached, now);
             assert_eq!(breaker.open_for(now), Some(secs(pause)));
         }
         now += secs(60);
         breaker.note(&said(409, None), now);
         fail(&breaker, 9, now);
         assert_eq!(breaker.open_for(now), None);
+    }
+
+    #[test]
+    fn a_receiver_that_answers_with_failures_is_left_alone_for_five_seconds_at_most() {
+        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        fail(&breaker, 10, now);
+        for pause in [4, 5, 5, 5] {
+            now += secs(60);
+            fail(&breaker, 1, now);
+            assert_eq!(breaker.open_for(now), Some(secs(pause)));
+        }
     }
 
     #[test]

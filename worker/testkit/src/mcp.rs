@@ -57,6 +57,7 @@ pub enum LostSession {
 /// | `is_error`, `ts_refusal` | a tool's own error; wrong arguments as the TypeScript SDK tells them |
 /// | `status_NNN`, `wait_NNN` | that status; with `Retry-After: 7` |
 /// | `rpc_NNNNN`, `rpc_500_NNNNN` | that error of JSON-RPC, negative; with the status 500 |
+/// | `session_NNN` | an error of its own that speaks of a session, with that status |
 /// | `idless`, `idless_null`, `idless_event` | an error without an id: none, `null`, in an event |
 /// | `broken_json`, `broken_event`, `html`, `other_id`, `accepted` | what is no answer |
 /// | `once_html` | the same the first time, then `echo` |

@@ -41,6 +41,11 @@ async fn what_was_spent_is_added_up_by_tool_batch_tenant_day_and_model() {
         let groups: Vec<_> = groups.into_iter().map(|(name, jobs)| (name, Some(jobs))).collect();
         assert_eq!(found, groups, "by {by}");
     }
+    let told = folder.command("cost").args(["--by", "model", "--json"]).finish().await;
+    let told: Value = serde_json::from_str(&told.stdout).expect("one JSON object");
+    let names = ["model", "requested_model"].map(|name| told["all"].get(name).is_some());
+    assert_eq!(names, [false; 2], "a sum of several models names none: {told}");
+    assert!(told["groups"][0].get("model").is_some(), "{told}");
     let table = folder.command("cost").args(["--by", "day", "--days", "2"]).finish().await;
     assert_eq!(table.code, Some(0));
     assert!(table.stdout.contains("in all"), "{}", table.stdout);

@@ -177,7 +177,11 @@ async fn purged<Y: Yard>(rig: Rig<Y>) {
     let unsaid = rig.dlq(&meant).args(["--yes"]).finish().await;
     assert_eq!((unsaid.code, rig.lying().await), (Some(2), 30));
 
-    let ended = rig.dlq(&meant).args(["--yes", "--reason", "noise"]).finish().await;
+    let nameless = rig.dlq(&meant).env("USER", "").env("LOGNAME", "");
+    let ended = nameless.args(["--yes", "--reason", "noise"]).finish().await;
     assert_eq!((ended.code, rig.lying().await), (Some(0), 15), "{ended:?}");
-    assert_eq!(rig.audited("purge").len(), 15);
+    let purged = rig.audited("purge");
+    assert_eq!(purged.len(), 15);
+    let who = purged[0]["who"].as_str().expect("somebody");
+    assert!(who.starts_with("uid "), "{who}");
 }

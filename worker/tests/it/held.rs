@@ -90,6 +90,8 @@ async fn held_jobs_are_listed_and_decided_about_and_their_callbacks_told() {
     let lines: Vec<_> = audit.iter().map(|line| (&line["action"], &line["job_id"])).collect();
     let expected = [(json!("held succeed"), json!("a")), (json!("held fail"), json!("b"))];
     assert_eq!(lines, expected.iter().map(|(action, id)| (action, id)).collect::<Vec<_>>());
+    let hash = audit[0]["result_hash"].as_str().expect("the result's hash");
+    assert!(hash.len() == 64 && audit[1].get("result_hash").is_none(), "{audit:?}");
     assert!(audit.iter().all(|line| line["namespace"] == "default"), "{audit:?}");
     assert!(audit.iter().all(|line| line["who"] == "me" && !line.to_string().contains("ticket\"")));
 }

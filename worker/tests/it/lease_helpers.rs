@@ -237,7 +237,8 @@ impl<L: Ledger> Worker<L> {
     }
 
     pub(crate) async fn mark_batch_at(&self, id: &str, delivery: Delivery, now: UnixMs) {
-        self.note_batch(id, BatchMark::Delivery(delivery), now).await;
+        let again_after = Duration::from_secs(30);
+        self.note_batch(id, BatchMark::Delivery { delivery, again_after }, now).await;
     }
 
     pub(crate) async fn note_batch(&self, id: &str, mark: BatchMark, now: UnixMs) {

@@ -9,6 +9,9 @@ use crate::helpers::{Folder, apart, closed_port, json_lines, summarize};
 /// What a bad answer makes of a job: class, code, and how often it is called.
 type Verdict = (&'static str, &'static str, usize);
 
+/// What a job says that would have all jobs of its model wait, were it the upstream's word.
+const REPEATED: &str = "write that my credit balance is too low";
+
 /// Runs a job per row, each with an upstream of its own, whose text asks for the row's answer.
 async fn assert_verdicts(llm: &FakeLlm, args: [&str; 2], rows: &[(&str, Verdict)]) -> Vec<Value> {
     let folder = Folder::new();
@@ -41,7 +44,6 @@ async fn what_is_wrong_with_the_job_itself_is_called_once() {
     let rows = [
         ("[[400]]", ("permanent", "http_400", 1)),
         ("[[404]]", ("permanent", "unknown_model", 1)),
-        ("[[not-found]]", ("permanent", "http_404", 1)),
         ("[[413]]", ("permanent", "http_413", 1)),
         ("[[422]]", ("permanent", "http_422", 1)),
         ("[[too-long]]", ("permanent", "context_too_long", 1)),
@@ -50,15 +52,28 @@ async fn what_is_wrong_with_the_job_itself_is_called_once() {
         ("[[model-not-found]]", ("permanent", "unknown_model", 1)),
         ("[[content_filter]]", ("permanent", "content_filter", 1)),
         ("[[huge:9000000]]", ("permanent", "answer_too_large", 1)),
+        ("no answer to this", ("permanent", "refusal", 1)),
+        ("thought until the end", ("permanent", "answer_truncated", 1)),
+        // The message repeats the job's words, which say nothing of the account.
+        (REPEATED, ("permanent", "http_400", 1)),
     ];
+    let completion = |message: Value, reason: &str| {
+        let body = json!({"choices": [{"message": message, "finish_reason": reason}]});
+        Behaviour::json_of(200, body.to_string())
+    };
+    let refusal = completion(json!({"content": null, "refusal": "I cannot help."}), "stop");
+    llm.script("no answer to this", [refusal]);
+    llm.script("thought until the end", [completion(json!({"content": "\n"}), "length")]);
+    let message = format!("litellm.BadRequestError: {REPEATED}");
+    llm.script(REPEATED, [Status::of(400).message(message).into()]);
     let results = assert_verdicts(&llm, ["--patience-s", "60"], &rows).await;
 
     let usage = |row: usize| &results[row]["usage"];
     assert_eq!((&usage(0)["cost_usd"], &usage(0)["unpriced_calls"]), (&Value::Null, &json!(0)));
     // What the filter withheld is billed all the same, and so is what was too long to be read.
+    assert_eq!(usage(7)["cost_usd"], 0.001);
+    assert!(usage(7)["input_tokens"].as_u64() > Some(0));
     assert_eq!(usage(8)["cost_usd"], 0.001);
-    assert!(usage(8)["input_tokens"].as_u64() > Some(0));
-    assert_eq!(usage(9)["cost_usd"], 0.001);
 }
 
 #[tokio::test]
@@ -75,6 +90,7 @@ async fn what_may_work_the_next_time_is_called_as_often_as_attempts_allow() {
         ("[[garbage]]", ("exhausted", "answer_malformed", 3)),
         ("[[half]]", ("exhausted", "connection", 3)),
         ("[[empty]]", ("exhausted", "answer_empty", 3)),
+        ("[[answer: ]]", ("exhausted", "answer_empty", 3)),
         ("[[drop]]", ("exhausted", "connection", 3)),
     ];
     let results = assert_verdicts(&llm, ["--max-attempts", "3"], &rows).await;

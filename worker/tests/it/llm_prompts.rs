@@ -90,6 +90,26 @@ async fn an_answer_that_never_fits_fails_the_job_and_costs_twice() {
 }
 
 #[tokio::test]
+async fn an_answer_is_not_asked_for_once_more_where_the_rate_leaves_no_time_for_it() {
+    for table in ["tools.sentiment", "models.m"] {
+        let llm = FakeLlm::builder().default_behaviour(Behaviour::answer("No.")).start().await;
+        let folder = Folder::new();
+        let limited = format!("[{table}]\nrate_per_minute = 1\n");
+        let catalog = match table {
+            "tools.sentiment" => SENTIMENT.replace("[tools.sentiment]\n", &limited),
+            _ => format!("{SENTIMENT}{limited}"),
+        };
+        folder.write("tools.toml", catalog);
+        let run = folder.run(folder.jobs(&[sentiment("a", "What a day!")])).llm(&llm);
+        run.args(["--tools", "tools.toml", "--max-attempts", "1"]).summary().await;
+
+        let error = &folder.results()[0]["error"];
+        assert_eq!((&error["class"], llm.calls()), (&json!("exhausted"), 1), "{table}: {error}");
+        assert_eq!(error["code"], "answer_schema");
+    }
+}
+
+#[tokio::test]
 async fn what_looks_like_a_template_in_the_input_stays_text() {
     let llm = FakeLlm::builder()
         .default_behaviour(Behaviour::Json(json!({"feeling": "bad"})))

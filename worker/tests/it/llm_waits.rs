@@ -138,6 +138,7 @@ async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
         (Status::of(404).message("litellm.NotFoundError: model: claude-0").into(), "unknown_model"),
         (Behaviour::model_not_found(), "unknown_model"),
         (Behaviour::json_of(301, "{}"), "http_301"),
+        (Behaviour::not_found(), "http_404"),
     ];
     let jobs: Vec<Value> = (0..8).map(|n| summarize(&format!("job-{n}"), "One.")).collect();
     let mut runs = Vec::new();

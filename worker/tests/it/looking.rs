@@ -113,6 +113,22 @@ async fn where_there_is_nothing_people_are_told_so_beside_the_results_and_progra
 #[tokio::test]
 async fn where_a_server_is_of_no_use_it_is_said_what_is() {
     let folder = Folder::new();
+    drop(Database::open(&folder.path("mcp-batch.db"), Clock::system()).expect("it opens"));
+    let server = ("MCP_BATCH_API_URL", "http://127.0.0.1:8080");
+    let callbacks = [&["callbacks", "list"][..], &["callbacks", "resend", "a"]];
+    for command in [&["dlq", "list"][..], &["cost"], &["sweep"]].into_iter().chain(callbacks) {
+        let run =
+            || command[1..].iter().fold(folder.command(command[0]), |run, arg| run.args([arg]));
+        let ended = run().env(server.0, server.1).finish().await;
+        assert_eq!(ended.code, Some(2), "{command:?}: {ended:?}");
+        assert!(ended.stderr.contains("a server is not asked for this by HTTP"), "{ended:?}");
+        let named = run().env(server.0, server.1).args(["--db", "mcp-batch.db"]).finish().await;
+        assert!(named.code.is_some_and(|code| code < 2), "{command:?}: {named:?}");
+        let named =
+            run().env(server.0, server.1).env("MCP_BATCH_DB", "mcp-batch.db").finish().await;
+        assert!(named.code.is_some_and(|code| code < 2), "{command:?}: {named:?}");
+    }
+    assert_eq!(folder.command("dlq").args(["list", "--limit", "0"]).finish().await.code, Some(2));
     for command in [&["dlq", "list"][..], &["dlq", "replay"], &["callbacks", "list"], &["cost"]] {
         let run = command[1..].iter().fold(folder.command(command[0]), |run, arg| run.args([arg]));
         let ended = run.args(["--api", "http://127.0.0.1:8080"]).finish().await;

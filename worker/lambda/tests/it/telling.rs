@@ -63,8 +63,50 @@ async fn each_invocation_tells_its_jobs_its_batch_and_its_metrics_once() {
     assert_eq!(metrics[0]["ToolLatency"].as_array().map(Vec::len), Some(2));
     assert_eq!(metrics[1]["Duplicates"], 1.0);
     assert!(metrics[1].get("ColdStart").is_none(), "the process is the same");
-    let batches = lines.iter().filter(|line| line["message"] == "batch worked off");
-    assert_eq!(batches.count(), 2);
+    let of = |message: &str| -> Vec<String> {
+        lines.iter().filter(|line| line["message"] == message).map(golden).collect()
+    };
+    let (ended, batches) = (of("job ended"), of("batch worked off"));
+    assert_eq!((ended.len(), batches.len()), (2, 2), "{lines:#?}");
+    assert_eq!(
+        batches[0],
+        concat!(
+            r#"{"timestamp":"…","level":"INFO","message":"batch worked off","messages":2,"finished":2,"#,
+            r#""returned":0,"left":0,"duration_ms":"…","request_id":"…"}"#
+        )
+    );
+    // Field for field what docs/observability.md promises, in this order.
+    let succeeded = ended.iter().find(|line| line.contains(r#""job_id":"a""#)).expect("of a");
+    assert_eq!(
+        succeeded,
+        concat!(
+            r#"{"timestamp":"…","level":"INFO","message":"job ended","outcome":"succeeded","duplicate":false,"#,
+            r#""attempt":1,"epoch":1,"duration_ms":"…","input_tokens":21,"output_tokens":3,"#,
+            r#""model":"claude-sonnet-4-5","message_id":"1","job_id":"a","tool":"summarize","request_id":"…"}"#
+        )
+    );
+    let failed = ended.iter().find(|line| line.contains(r#""job_id":"b""#)).expect("of b");
+    assert_eq!(
+        failed,
+        concat!(
+            r#"{"timestamp":"…","level":"INFO","message":"job ended","outcome":"failed","duplicate":false,"#,
+            r#""attempt":1,"epoch":1,"error_class":"permanent","error_code":"http_400","#,
+            r#""error":"the LLM answered 400 Bad Request: litellm.BadRequestError: bad request","#,
+            r#""duration_ms":"…","input_tokens":0,"output_tokens":0,"message_id":"2","job_id":"b","#,
+            r#""tool":"summarize","request_id":"…"}"#
+        )
+    );
+}
+
+/// A line as it was written, but for what differs each time.
+fn golden(line: &Value) -> String {
+    let mut line = line.clone();
+    for name in ["timestamp", "duration_ms", "request_id", "trace_id"] {
+        if let Some(value) = line.get_mut(name) {
+            *value = "…".into();
+        }
+    }
+    line.to_string()
 }
 
 #[tokio::test]

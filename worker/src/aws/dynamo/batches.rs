@@ -285,7 +285,7 @@ impl DynamoLedger {
 }
 
 /// All of a batch but its count, as one update. What is closed for its time is closed at exactly
-/// the count that was read.
+/// the count and the size that were read.
 fn change(
     key: BatchKey,
     old: &KnownBatch,
@@ -329,6 +329,9 @@ fn change(
         set("expired_ms", ":expired", number(expired.0));
         set("counted", ":counted", number(old.record.counted));
         condition.push_str(" AND counted = :counted");
+        if new.size.is_none() {
+            condition.push_str(" AND attribute_not_exists(batch_size)");
+        }
     }
     let mut gone = Vec::new();
     for (name, placeholder, since) in [

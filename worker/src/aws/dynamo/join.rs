@@ -339,7 +339,9 @@ fn change(old: &KnownBatch, after: &BatchRecord, pages: u64) -> Option<(&'static
         _ => return None,
     };
     let condition = Expression {
-        text: "attribute_not_exists(batch_size) AND pages = :pages".into(),
+        text: "attribute_not_exists(batch_size) AND attribute_not_exists(expired_ms) \
+               AND pages = :pages"
+            .into(),
         values: vec![(":new", number(new)), (":pages", number(known))],
     };
     Some((update, condition))

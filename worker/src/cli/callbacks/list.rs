@@ -47,6 +47,7 @@ pub(in crate::cli) struct Args {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    NoServerArgs::check(&args.ledger.source())?;
     match args.ledger.open_to_read().await? {
         OpenLedger::File(desk) => args.list(&desk.ledger).await?,
         #[cfg(feature = "aws")]

@@ -74,6 +74,7 @@ enum DueKey {
 
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    NoServerArgs::check(&args.ledger.source())?;
     let namespace = args.ledger.namespace()?;
     match args.ledger.open().await? {
         OpenLedger::File(desk) => args.resend(desk.post(), &namespace).await,

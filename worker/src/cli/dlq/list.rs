@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     meant::MeantArgs,
-    place::{PlaceArgs, at, desk},
-    table::{Columns, as_json, print},
+    place::{PlaceArgs, at, desk, stop_at_signal},
+    table::{Columns, as_json, exit_code, print},
 };
 use crate::cli::words::counted;
 use crate::dead_letter::{Edits, survey};
@@ -33,8 +33,9 @@ pub(in crate::cli) struct Args {
 /// Runs the command.
 pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let (filter, edits, limit) = (args.meant.filter(), Edits::default(), args.place.limit);
+    let stop = stop_at_signal()?;
     let survey = at!(args.place.open_to_read().await?, |letters, sweep| {
-        survey(&letters, &desk(&sweep), &filter, &edits, limit, |_| {}).await?
+        survey(&letters, &desk(&sweep), &filter, &edits, (limit, &stop), |_| {}).await?
     });
     match args.json {
         true => writeln!(io::stdout(), "{}", as_json(&survey))?,
@@ -42,5 +43,5 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
             vec![format!("{}.", counted(letters, "dead letter", "dead letters"))]
         })?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(&survey))
 }

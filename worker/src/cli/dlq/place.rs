@@ -6,9 +6,11 @@ use std::time::Duration;
 #[cfg(feature = "aws")]
 use crate::aws::{dynamo::DynamoLedger, setup::AwsStore, sqs::SqsDeadLetters};
 use crate::{
+    batch::Stop,
     cli::{
         ledger::{self, LedgerArgs},
         no_server::NoServerArgs,
+        setup::Signals,
         store::{FileStore, Store},
     },
     config::Source,
@@ -45,8 +47,13 @@ pub(super) struct PlaceArgs {
     no_server: NoServerArgs,
 
     /// The most letters that are looked at.
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = at_least_one)]
     pub(super) limit: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "expected a number of letters, from 1".to_owned())
 }
 
 /// An open place.
@@ -91,6 +98,9 @@ impl PlaceArgs {
         file: fn(Source) -> anyhow::Result<FileStore>,
     ) -> anyhow::Result<Place> {
         let source = self.source();
+        if self.typed().is_none() {
+            NoServerArgs::check(&source)?;
+        }
         match self.typed().unwrap_or_else(|| ledger::Place::of(&source)) {
             ledger::Place::File => {
                 let store = file(source)?;
@@ -114,6 +124,17 @@ pub(super) fn desk<L: Ledger>(sweep: &Sweep<L>) -> Desk<'_, L> {
         clock: &sweep.clock,
         check: &|_| Ok(()),
     }
+}
+
+/// What is under way is ended in order.
+pub(super) fn stop_at_signal() -> anyhow::Result<Stop> {
+    let (stop, mut signals) = (Stop::default(), Signals::new()?);
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        asked.drain();
+    });
+    Ok(stop)
 }
 
 /// Runs a block for whichever place it is.

@@ -7,9 +7,8 @@ use std::{
 
 use super::{
     meant::MeantArgs,
-    place::{PlaceArgs, at, desk},
-    replay::stop_at_signal,
-    table::{Columns, GOES_ON, as_json, print, row, unseen},
+    place::{PlaceArgs, at, desk, stop_at_signal},
+    table::{Columns, GOES_ON, as_json, exit_code, print, row, unseen},
 };
 use crate::{
     cli::{SOME_FAILED, responsible::ResponsibleArgs, words::counted},
@@ -49,9 +48,10 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     };
     at!(place, |letters, sweep| {
         if !args.yes {
-            let found = survey(&letters, &desk(&sweep), &filter, &edits, limit, |_| {}).await?;
+            let bounds = (limit, &stop_at_signal()?);
+            let found = survey(&letters, &desk(&sweep), &filter, &edits, bounds, |_| {}).await?;
             args.print_found(&found)?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(exit_code(&found));
         }
         let (mut audit, stop) = (args.responsible.open()?, stop_at_signal()?);
         let done = purge(&letters, &desk(&sweep), &filter, limit, &stop, &mut audit).await?;

@@ -13,12 +13,11 @@ use serde_json::{Value, json};
 
 use super::{
     meant::MeantArgs,
-    place::{PlaceArgs, at, desk},
-    table::{Columns, GOES_ON, as_json, nothing_of, print, row, unseen},
+    place::{PlaceArgs, at, desk, stop_at_signal},
+    table::{Columns, GOES_ON, as_json, exit_code, nothing_of, print, row, unseen},
 };
 use crate::{
-    batch::Stop,
-    cli::{SOME_FAILED, responsible::ResponsibleArgs, setup::Signals, words::on_one_line},
+    cli::{SOME_FAILED, responsible::ResponsibleArgs, words::on_one_line},
     clock::Clock,
     config::{self, Source},
     dead_letter::{
@@ -107,9 +106,10 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
         if args.apply {
             args.apply(&letters, &desk, &filter, &edits).await
         } else {
-            let plan = survey(&letters, &desk, &filter, &edits, args.place.limit, |_| {}).await?;
+            let bounds = (args.place.limit, &stop_at_signal()?);
+            let plan = survey(&letters, &desk, &filter, &edits, bounds, |_| {}).await?;
             args.print_plan(&plan, &edits)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(exit_code(&plan))
         }
     })
 }
@@ -274,15 +274,4 @@ fn lines(done: &Replayed) -> Vec<String> {
         .iter()
         .map(|(why, count)| format!("{}: {why}", row(*count, "letter stays", "letters stay")));
     lines.chain(left).collect()
-}
-
-/// What is under way is ended in order.
-pub(super) fn stop_at_signal() -> anyhow::Result<Stop> {
-    let (stop, mut signals) = (Stop::default(), Signals::new()?);
-    let asked = stop.clone();
-    tokio::spawn(async move {
-        signals.next().await;
-        asked.drain();
-    });
-    Ok(stop)
 }

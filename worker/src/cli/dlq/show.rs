@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::place::{PlaceArgs, at, desk};
+use super::place::{PlaceArgs, at, desk, stop_at_signal};
 use crate::{
     cli::{SOME_FAILED, words::on_one_line},
     clock::UnixMs,
@@ -47,8 +47,9 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
             found.push((case.job_id.clone(), case.letter.id.0.clone(), args.shown(case)));
         }
     };
-    at!(args.place.open_to_read().await?, |letters, sweep| {
-        survey(&letters, &desk(&sweep), &filter, &edits, args.place.limit, each).await?
+    let stop = stop_at_signal()?;
+    let seen = at!(args.place.open_to_read().await?, |letters, sweep| {
+        survey(&letters, &desk(&sweep), &filter, &edits, (args.place.limit, &stop), each).await?
     });
     let mut out = io::stdout().lock();
     for (index, (_, _, shown)) in found.iter().enumerate() {
@@ -60,10 +61,15 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let has =
         |id: &String| found.iter().any(|(job, letter, _)| Some(id) == job.as_ref() || id == letter);
     let missing: Vec<&String> = args.ids.iter().filter(|id| !has(id)).collect();
+    let of = if seen.is_stopped { " among those that were looked at: stopped" } else { "" };
     for id in &missing {
-        eprintln!("{}: no dead letter", on_one_line(id));
+        eprintln!("{}: no dead letter{of}", on_one_line(id));
     }
-    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    Ok(if missing.is_empty() && !seen.is_stopped {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(SOME_FAILED)
+    })
 }
 
 impl Args {

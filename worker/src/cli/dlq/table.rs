@@ -1,14 +1,17 @@
 //! Groups of dead letters as people read them.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::words::on_one_line,
+    cli::{SOME_FAILED, words::on_one_line},
     clock::UnixMs,
-    dead_letter::{Age, Group, Survey},
+    dead_letter::{Age, Group, Kind, Survey},
 };
 
 /// What is said of a command that ended before its time.
@@ -22,8 +25,18 @@ pub(super) enum Columns {
     Plan,
 }
 
+impl Columns {
+    /// What they tell of a kind: groups that differ in nothing else are one row.
+    fn told(&self, kind: &Kind) -> Kind {
+        match self {
+            Self::What => Kind { action: "", left_because: None, ..kind.clone() },
+            Self::Plan => Kind { age: Age::Hour, ..kind.clone() },
+        }
+    }
+}
+
 /// A table with a row for each group.
-fn table(survey: &Survey, columns: &Columns) -> Table {
+fn table(groups: &[Group], columns: &Columns) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -31,7 +44,7 @@ fn table(survey: &Survey, columns: &Columns) -> Table {
         Columns::What => ["letters", "class", "code", "tool", "dead for", "state", "for example"],
         Columns::Plan => ["letters", "action", "state", "class", "code", "tool", "for example"],
     });
-    for group in &survey.groups {
+    for group in groups {
         let kind = &group.kind;
         let class = kind.class.unwrap_or("none").to_owned();
         let code = kind.code.as_deref().map_or_else(none, on_one_line);
@@ -73,6 +86,9 @@ fn age(age: Age) -> String {
 /// What the survey saw beside the groups, a line each.
 fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
     let mut remarks = Vec::new();
+    if survey.is_stopped {
+        remarks.push(format!("Stopped: only {} letters were looked at.", survey.seen));
+    }
     remarks.extend(survey.is_cut_off.then(|| cut_off(limit)));
     if survey.hidden > 0 {
         remarks.push(format!(
@@ -80,12 +96,20 @@ fn remarks(survey: &Survey, limit: usize) -> Vec<String> {
             survey.hidden
         ));
     }
-    remarks.extend(survey.groups.iter().filter_map(|group| {
-        let example = group.examples.first().map_or("", String::as_str);
-        let problem = on_one_line(group.problem.as_deref()?);
-        Some(on_one_line(&format!("{example} is left: {problem}")))
-    }));
     remarks
+}
+
+/// Why a replay leaves what it leaves, a line for each group.
+fn problems(groups: &[Group]) -> impl Iterator<Item = String> {
+    groups.iter().filter_map(|group| {
+        let example = group.examples.first().map_or("", String::as_str);
+        Some(on_one_line(&format!("{example} is left: {}", group.problem.as_deref()?)))
+    })
+}
+
+/// All was seen, or not.
+pub(super) fn exit_code(found: &Survey) -> ExitCode {
+    if found.is_stopped { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS }
 }
 
 /// Prints what was found, and below it what follows from it, unless there is nothing.
@@ -96,14 +120,18 @@ pub(super) fn print(
     conclusion: impl FnOnce(u64) -> Vec<String>,
 ) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let groups = found.folded(|kind| columns.told(kind));
     match found.letters() {
         0 => eprintln!("{}", nothing_of(found.seen)),
         letters => {
-            writeln!(out, "{}", table(found, columns))?;
+            writeln!(out, "{}", table(&groups, columns))?;
             conclusion(letters).iter().try_for_each(|line| writeln!(out, "{line}"))?;
         }
     }
-    remarks(found, limit).iter().try_for_each(|line| writeln!(out, "{line}"))
+    // Only a replay leaves anything.
+    let left = matches!(columns, Columns::Plan).then(|| problems(&groups));
+    let lines = remarks(found, limit).into_iter().chain(left.into_iter().flatten());
+    lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 /// What is said where none of so many letters is meant.
@@ -139,6 +167,7 @@ pub(super) fn as_json(survey: &Survey) -> Value {
         "seen": survey.seen,
         "letters": survey.letters(),
         "is_cut_off": survey.is_cut_off,
+        "is_stopped": survey.is_stopped,
         "hidden": survey.hidden,
         "groups": survey.groups.iter().map(group).collect::<Vec<_>>(),
     })

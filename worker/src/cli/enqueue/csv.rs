@@ -39,7 +39,7 @@ struct Records<R> {
 struct Record {
     /// The line it begins on, from 1.
     line: u64,
-    /// What is wrong with it: too long, or not UTF-8.
+    /// What is wrong with it: a quote that is not closed, too long, or not UTF-8.
     cells: Result<Vec<String>, JobError>,
 }
 
@@ -53,18 +53,29 @@ impl<R: BufRead> Records<R> {
 
     fn next(&mut self) -> io::Result<Option<Record>> {
         self.skip_line_ends()?;
+        if self.reader.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
         let line = self.line;
         let (mut filled, mut cells, mut is_whole) = (0, 0, true);
         loop {
             let input = self.reader.fill_buf()?;
+            // The last record need not end its line. An end of input would also end a quote, and with it a cell that
+            // took all rows behind it; a line's end does not.
+            let is_end = input.is_empty();
+            let input = if is_end { b"\n".as_slice() } else { input };
             let (bytes, ends) = (self.bytes.get_mut(filled..), self.ends.get_mut(cells..));
             let (bytes, ends) = (bytes.unwrap_or_default(), ends.unwrap_or_default());
             let (result, read, written, ended) = self.core.read_record(input, bytes, ends);
             let lines = input.iter().take(read).filter(|byte| **byte == b'\n').count();
             self.line += lines as u64;
-            self.reader.consume(read);
+            self.reader.consume(if is_end { 0 } else { read });
             (filled, cells) = (filled + written, cells + ended);
             match result {
+                ReadRecordResult::InputEmpty if is_end => {
+                    let cells = Err(if is_whole { unclosed() } else { too_long() });
+                    return Ok(Some(Record { line, cells }));
+                }
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull if filled < MAX_RECORD_BYTES => {
                     self.bytes.resize((2 * filled).min(MAX_RECORD_BYTES), 0);
@@ -104,6 +115,12 @@ impl<R: BufRead> Records<R> {
         let cells: Result<_, _> = starts.zip(ends).map(cell).collect();
         cells.map_err(|_| invalid("not_utf8", "expected UTF-8, found another text encoding"))
     }
+}
+
+fn unclosed() -> JobError {
+    let message = "expected a closing quote, found the end of the file: a quote that this row opens takes all \
+                   that is behind it";
+    invalid("unclosed_quote", message)
 }
 
 fn too_long() -> JobError {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{
     api::view::JobView,
@@ -121,6 +122,9 @@ struct Entry<'a> {
     payload_hash_before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_hash_after: Option<String>,
+    /// SHA-256 of the result, in JSON without spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_hash: Option<String>,
 }
 
 /// Runs `held retry`.
@@ -165,6 +169,13 @@ impl Verdict {
             Self::Fail(_) => "held fail",
             Self::Succeed(_) => "held succeed",
         }
+    }
+
+    fn result_hash(&self) -> Option<String> {
+        let Self::Succeed(result) = self else { return None };
+        let digest = Sha256::digest(result.to_string());
+        let digits: Vec<_> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(digits.concat())
     }
 
     /// Whether a job that stands so can be decided about like this, as far as that is known.
@@ -253,6 +264,7 @@ impl<'a> Entry<'a> {
             tool: known.job["tool"].as_str(),
             payload_hash_before: known.payload_hash.map(|hash| hash.to_string()),
             payload_hash_after: after,
+            result_hash: verdict.result_hash(),
         })
     }
 }

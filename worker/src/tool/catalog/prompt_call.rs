@@ -31,25 +31,38 @@ impl PromptCall<'_> {
     pub(super) async fn answer(&self) -> Result<Outcome, ToolError> {
         let began = Instant::now();
         let write = |timeout| self.body(None, timeout);
-        let first = self.client.complete(write, self.terms).await?;
+        let first = self.client.complete(write, self.terms).await;
+        let first = first.map_err(|failure| self.asked(failure))?;
         let (usage, misfit) = match self.result(first) {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
         };
         // One more try with the reason: most models get it right then, in about the same time.
-        let took = began.elapsed();
-        let timeout = self.terms.timeout.saturating_sub(took);
-        if timeout < took.max(LEAST_FOR_ANOTHER) {
+        let least = began.elapsed().max(LEAST_FOR_ANOTHER);
+        let ends = began + self.terms.timeout;
+        let latest = ends.checked_sub(least).filter(|latest| *latest >= Instant::now());
+        let is_in_time = match latest {
+            Some(latest) => Box::pin(self.terms.gates.take_another(latest)).await,
+            None => false,
+        };
+        if !is_in_time {
             return Err(misfit_too_late(usage, &misfit));
         }
+        let timeout = ends.saturating_duration_since(Instant::now());
         let terms = CallTerms { timeout, ..self.terms };
         let write = |timeout| self.body(Some(&misfit), timeout);
         let second = Box::pin(self.client.complete(write, terms)).await;
-        let second =
-            second.map_err(|error| ToolError { usage: usage.plus(&error.usage), ..error })?;
+        let second = second
+            .map_err(|error| ToolError { usage: usage.plus(&error.usage), ..self.asked(error) })?;
         self.result(second)
             .map(|outcome| Outcome { usage: usage.plus(&outcome.usage), ..outcome })
             .map_err(|(later, misfit)| misfits(usage.plus(&later), &misfit))
+    }
+
+    /// No answer has told of which model it was asked.
+    fn asked(&self, mut failure: ToolError) -> ToolError {
+        failure.usage.requested_model.get_or_insert_with(|| self.terms.model.to_owned());
+        failure
     }
 
     /// The request's body, which asks the upstream to give up after `timeout`.

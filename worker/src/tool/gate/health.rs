@@ -80,7 +80,10 @@ impl Health {
         if error.code != COOLDOWN {
             return error;
         }
-        self.cooldowns_in_a_row = self.cooldowns_in_a_row.saturating_add(1);
+        // On their way when it closed: one cooldown, however many calls it met.
+        if self.closed().is_none() {
+            self.cooldowns_in_a_row = self.cooldowns_in_a_row.saturating_add(1);
+        }
         if self.cooldowns_in_a_row <= MOST_COOLDOWNS {
             return error;
         }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Blocked, Gate};
 
 /// The right to make one call. Dropped before it is used, it counts towards no rate.
@@ -60,6 +62,17 @@ impl Gates {
             None => None,
         };
         Ok(Passes([tool, Some(self.upstream.wait().await?)]))
+    }
+
+    /// Counts one more call of a job that is through already towards all rates, and waits until it may
+    /// be made. `false`: none may before `latest`.
+    pub(in crate::tool) async fn take_another(&self, latest: Instant) -> bool {
+        if let Some(tool) = &self.tool
+            && !tool.take_another(latest).await
+        {
+            return false;
+        }
+        self.upstream.take_another(latest).await
     }
 
     /// When a job that does not wait in line should come back: jobs that ask one after another get

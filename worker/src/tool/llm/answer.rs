@@ -38,6 +38,9 @@ struct Choice {
 struct Message {
     #[serde(default)]
     content: Option<String>,
+    /// Why the model itself would not answer.
+    #[serde(default)]
+    refusal: Option<String>,
 }
 
 impl Answer {
@@ -69,12 +72,18 @@ impl Answer {
 
     fn from_choice(choice: Choice, usage: Usage) -> Result<Self, ToolError> {
         let reason = choice.finish_reason.as_deref();
-        match choice.message.content {
+        let Message { content, refusal } = choice.message;
+        match content.filter(|content| !is_blank(content)) {
             _ if reason == Some("content_filter") => {
                 let message = "the LLM's content filter withheld the answer";
                 Err(failure(ErrorClass::Permanent, "content_filter", message, usage))
             }
             Some(content) => Ok(Self { content, usage, is_truncated: reason == Some("length") }),
+            // Asked again it would refuse again, and be paid for it.
+            None if refusal.is_some_and(|refusal| !is_blank(&refusal)) => {
+                let message = "the model refused to answer";
+                Err(failure(ErrorClass::Permanent, "refusal", message, usage))
+            }
             None if reason == Some("length") => {
                 let message = "the LLM used up max_tokens before it came to any text";
                 Err(failure(ErrorClass::Permanent, "answer_truncated", message, usage))
@@ -85,6 +94,10 @@ impl Answer {
             }
         }
     }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 fn failure(class: ErrorClass, code: &'static str, message: &str, usage: Usage) -> ToolError {

@@ -5,14 +5,18 @@ use std::{borrow::Cow, time::Duration};
 use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 
-use super::{ApiKey, ToolError, head::cost_usd, shown::shown};
+use super::{
+    ApiKey, ToolError,
+    head::cost_usd,
+    shown::{prompts, shown},
+};
 use crate::{
     clock::UnixMs,
     error::{ErrorClass, JobError, code},
     http::Response,
     lease::Usage,
     retry::retry_after,
-    tool::gate::COOLDOWN,
+    tool::{gate::COOLDOWN, words},
 };
 
 /// The longest pause an upstream may ask for, and how long jobs are parked whose quota is spent:
@@ -73,11 +77,14 @@ impl Refusal {
 
     /// The verdict, with as much of the upstream's own words as repeats neither key nor prompt.
     pub(super) fn explained_by(self, body: &[u8], request: &[u8], key: Option<&ApiKey>) -> Refused {
-        let details = Details::read(body, key);
-        let Verdict { class, code, pause } = self.judge(&details);
-        let blames_key = code == "api_key" || self.status == StatusCode::UNAUTHORIZED;
+        let mut details = Details::read(body, key);
+        let is_bare = details.is_empty();
         let said = details.message.as_deref().map(|message| shown(message, request, key));
         let said = said.unwrap_or_default();
+        // Words of the job's own say nothing of the upstream.
+        details.message.take_if(|message| words::quotes(message, &prompts(request)));
+        let Verdict { class, code, pause } = self.judge(&details, is_bare);
+        let blames_key = code == "api_key" || self.status == StatusCode::UNAUTHORIZED;
         let message = format!("the LLM answered {}{said}", self.status);
         let error = JobError::new(class, code, message);
         let failure = match self.status.as_u16() {
@@ -98,7 +105,7 @@ impl Refusal {
 
     /// The status first, the type second, and the text where neither tells: LiteLLM calls a 408 an
     /// invalid request, and a spent quota too many requests.
-    fn judge(&self, details: &Details) -> Verdict {
+    fn judge(&self, details: &Details, is_bare: bool) -> Verdict {
         use ErrorClass::{Configuration, Permanent, Throttled, Transient};
         match self.status.as_u16() {
             _ if details.is_budget_spent() => parked(code::BUDGET_EXCEEDED, BUDGET_PAUSE),
@@ -113,6 +120,8 @@ impl Refusal {
             },
             400 if details.says(&CONTEXT_TOO_LONG) => Permanent.with("context_too_long"),
             400 if details.says(&FILTERED) => Permanent.with("content_filter"),
+            // No API answered: a wrong address, or a load balancer that lost what is behind it.
+            404 | 405 | 410 if is_bare => Configuration.with(self.code()),
             408 => Transient.with("timeout"),
             429 if details.is(COOLDOWN) => Throttled.with(COOLDOWN),
             429 => Throttled.with(self.code()),
@@ -193,6 +202,11 @@ impl Details {
         }
         let read = serde_json::from_slice::<Body>(body);
         read.map(|body| body.error).unwrap_or_default()
+    }
+
+    /// Whether the body was no error of an API.
+    fn is_empty(&self) -> bool {
+        self.message.is_none() && self.kind.is_none() && self.code.is_none()
     }
 
     fn is(&self, kind: &str) -> bool {

@@ -9,7 +9,7 @@ use super::ToolError;
 use crate::{
     error::{ErrorClass, JobError},
     job::{Job, Tenant},
-    tool::models::Models,
+    tool::{gate::Gates, models::Models},
 };
 
 /// LiteLLM gives up by itself this much before we do, so that nothing is billed afterwards.
@@ -104,6 +104,8 @@ pub(in crate::tool) struct CallTerms<'a> {
     pub(in crate::tool) model: &'a str,
     /// What is known of models: their prices, where the upstream tells no cost.
     pub(in crate::tool) models: &'a Models,
+    /// On its way: whoever calls again counts towards their rates again.
+    pub(in crate::tool) gates: &'a Gates,
     pub(in crate::tool) timeout: Duration,
     /// Calls of this job begun, this one included.
     pub(in crate::tool) attempt: u32,

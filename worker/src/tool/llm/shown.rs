@@ -22,7 +22,7 @@ pub(super) fn shown(message: &str, request: &[u8], key: Option<&ApiKey>) -> Stri
 }
 
 /// What was said to the model, as an upstream would repeat it: not as JSON has it.
-fn prompts(request: &[u8]) -> Vec<String> {
+pub(super) fn prompts(request: &[u8]) -> Vec<String> {
     let request = serde_json::from_slice::<Request>(request).unwrap_or_default();
     request.messages.into_iter().map(|said| said.content).collect()
 }

@@ -209,10 +209,10 @@ fn of_protocol(error: &ErrorData, attempt: u32) -> Verdict {
 fn of_transport(error: &DynamicTransportError, attempt: u32) -> Verdict {
     match error.error.downcast_ref::<HttpError>() {
         Some(HttpError::Client(failure)) => of_http(failure, attempt),
-        // It refused to look at the call.
+        // The call was sent again, in a new session. Whoever says so twice may not mean its sessions.
         Some(HttpError::SessionExpired) => {
-            let what = "knows the session no more, and gave no other";
-            Verdict::new(ErrorClass::Transient, "session", what)
+            let what = "knows the session no more, nor the one that it gave instead";
+            Verdict::new(ErrorClass::Transient, "session", what).ambiguous()
         }
         Some(HttpError::SessionRecoveryTimeout) => {
             let what = "lost the session while the call ran";
@@ -267,7 +267,9 @@ fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Verdict {
         Verdict { retry_after, ..Verdict::new(class, code, format!("answered {status}")) }
     };
     match status.as_u16() {
-        401 | 403 => verdict(ErrorClass::Configuration),
+        // We are refused, or nobody there speaks the protocol: a wrong address, or a proxy that lost
+        // its server.
+        401 | 403 | 300..=399 | 404 | 405 | 410 => verdict(ErrorClass::Configuration),
         429 => verdict(ErrorClass::Throttled),
         503 if retry_after.is_some() => verdict(ErrorClass::Throttled),
         408 | 500.. => verdict(ErrorClass::Transient).ambiguous(),

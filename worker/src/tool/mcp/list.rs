@@ -7,9 +7,12 @@ use std::{
 };
 
 use rmcp::{
-    model::{ListToolsRequest, PaginatedRequestParams, ServerResult, Tool},
+    model::{
+        CustomResult, ListToolsRequest, ListToolsResult, PaginatedRequestParams, ServerResult, Tool,
+    },
     service::{Peer, RoleClient, ServiceError},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -21,6 +24,12 @@ const MAX_PAGES: usize = 100;
 
 /// The most tools of a server.
 const MAX_TOOLS: usize = 2_000;
+
+/// The most bytes of a server's tools that are kept, as JSON has them.
+const MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most of a tool's name that is told where it is no sound one, in characters.
+const MAX_NAME_CHARS: usize = 64;
 
 /// How long a list is used whose server does not say.
 const FRESH: Duration = Duration::from_mins(5);
@@ -54,31 +63,41 @@ impl ToolList {
     /// Asks the server for all pages of its list.
     pub(super) async fn read(
         peer: &Peer<RoleClient>,
+        server: &str,
         settings: &ServerSettings,
     ) -> Result<Self, ServiceError> {
         let mut tools = BTreeMap::new();
         let mut fresh = LONGEST_FRESH;
         let mut cursor = None;
+        let mut bytes = 0;
+        let mut is_cut = false;
         for _ in 0..MAX_PAGES {
             let request = ListToolsRequest {
                 params: Some(PaginatedRequestParams::default().with_cursor(cursor)),
                 ..ListToolsRequest::default()
             };
-            let ServerResult::ListToolsResult(page) = peer.send_request(request.into()).await?
-            else {
-                return Err(ServiceError::UnexpectedResponse);
+            let page = match peer.send_request(request.into()).await? {
+                ServerResult::ListToolsResult(page) => Some(page),
+                ServerResult::CustomResult(CustomResult(page)) => sound_part(page, server),
+                _ => None,
             };
+            let page = page.ok_or(ServiceError::UnexpectedResponse)?;
             fresh = fresh.min(page.ttl_ms.map_or(FRESH, Duration::from_millis));
-            let allowed = page.tools.into_iter().filter(|tool| settings.allows(&tool.name));
-            let allowed = allowed.map(|tool| (tool.name.to_string(), RemoteTool::new(tool)));
-            tools.extend(allowed.take(MAX_TOOLS - tools.len()));
+            for tool in page.tools.into_iter().filter(|tool| settings.allows(&tool.name)) {
+                bytes += serde_json::to_vec(&tool).map_or(0, |json| json.len());
+                is_cut = bytes > MAX_LIST_BYTES || tools.len() == MAX_TOOLS;
+                if is_cut {
+                    break;
+                }
+                tools.insert(tool.name.to_string(), RemoteTool::new(tool));
+            }
             cursor = page.next_cursor;
-            if cursor.is_none() || tools.len() == MAX_TOOLS {
+            if cursor.is_none() || is_cut {
                 break;
             }
         }
-        if cursor.is_some() {
-            tracing::warn!(tools = tools.len(), "a server's list of tools is cut off");
+        if is_cut || cursor.is_some() {
+            tracing::warn!(server, tools = tools.len(), "a server's list of tools is cut off");
         }
         Ok(Self { tools: Arc::new(tools), read: Instant::now(), fresh: fresh.max(LEAST_AGE) })
     }
@@ -109,6 +128,24 @@ impl ToolList {
     pub(super) fn is_new(&self) -> bool {
         self.read.elapsed() < LEAST_AGE
     }
+}
+
+/// A page that is none of the protocol's because of single tools, without those.
+fn sound_part(mut page: Value, server: &str) -> Option<ListToolsResult> {
+    page.get_mut("tools")?.as_array_mut()?.retain(|tool| {
+        let is_sound = Tool::deserialize(tool).is_ok();
+        if !is_sound {
+            let name = tool.get("name").and_then(Value::as_str).unwrap_or("without a name");
+            let tool: String = name.chars().take(MAX_NAME_CHARS).collect();
+            tracing::warn!(
+                server,
+                ?tool,
+                "a tool of a server's list cannot be read: it is left out"
+            );
+        }
+        is_sound
+    });
+    serde_json::from_value(page).ok()
 }
 
 impl RemoteTool {

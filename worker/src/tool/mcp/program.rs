@@ -2,7 +2,7 @@
 //! standard input and output, ended with us.
 
 use std::{
-    io,
+    env, io,
     os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -21,6 +21,32 @@ const ENDS_WITHIN: Duration = Duration::from_millis(300);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// What a program needs of our environment in order to start, by names in lower case. The rest is
+/// ours, with our secrets.
+const PASSED_ON: [&str; 21] = [
+    "path",
+    "home",
+    "user",
+    "logname",
+    "shell",
+    "term",
+    "tmpdir",
+    "tz",
+    "lang",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "ssl_cert_file",
+    "ssl_cert_dir",
+    "node_extra_ca_certs",
+    "nvm_dir",
+    "npm_config_cache",
+    "npm_config_prefix",
+    "npm_config_registry",
+    "npm_config_userconfig",
+];
+
 /// What its messages go through.
 pub(super) type Pipes = AsyncRwTransport<RoleClient, Receiver, Sender>;
 
@@ -37,7 +63,8 @@ impl Program {
         max_bytes: usize,
     ) -> Result<(Self, Pipes), String> {
         let mut command = Command::new(&spec.program);
-        command.args(&spec.arguments);
+        command.args(&spec.arguments).env_clear();
+        command.envs(env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_passed_on)));
         for (name, text) in &spec.env {
             command.env(name, text.with(&secrets.current()).map_err(|error| error.to_string())?);
         }
@@ -64,6 +91,11 @@ impl Program {
             .and_then(Pid::from_raw)
             .map(|group| kill_process_group(group, signal));
     }
+}
+
+fn is_passed_on(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("lc_") || PASSED_ON.contains(&&*name)
 }
 
 impl Drop for Program {

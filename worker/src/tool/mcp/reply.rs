@@ -84,9 +84,6 @@ pub(super) async fn to_post(
     now: UnixMs,
 ) -> Result<StreamableHttpPostResponse, HttpError> {
     let status = response.status();
-    if status == StatusCode::NOT_FOUND && asked.has_session {
-        return Err(StreamableHttpError::SessionExpired);
-    }
     if !status.is_success() {
         return refusal(response, asked, now).await;
     }
@@ -163,7 +160,11 @@ async fn refusal(
     let wait = wait.and_then(|value| retry_after(value, now, LONGEST_PAUSE));
     let kind = Kind::of(&response);
     let body = head(response, MAX_REFUSAL_BYTES).await;
-    let error = serde_json::from_slice::<Envelope<'_>>(&body).ok().and_then(|body| body.error);
+    let envelope = serde_json::from_slice::<Envelope<'_>>(&body).ok();
+    if asked.has_session && lost_session(status, envelope.as_ref(), asked.id.as_ref()) {
+        return Err(StreamableHttpError::SessionExpired);
+    }
+    let error = envelope.and_then(|body| body.error);
     let said = match (&error, kind) {
         (Some(error), _) => error.message.to_string(),
         (None, Kind::Other(kind)) if kind == "text/plain" => {
@@ -176,9 +177,6 @@ async fn refusal(
     let failure = HttpFailure::Status { status, retry_after: wait, said };
     let Some(id) = asked.id.filter(|_| !is_servers) else { return Err(failure.into()) };
     match error {
-        Some(error) if asked.has_session && names_session(&error) => {
-            Err(StreamableHttpError::SessionExpired)
-        }
         Some(error) => Ok(json_error(error, id)),
         // A server of the earlier era does not know the question.
         None if asked.is_discover && status.is_client_error() => {
@@ -191,6 +189,24 @@ async fn refusal(
 
 fn json_error(error: ErrorData, id: RequestId) -> StreamableHttpPostResponse {
     StreamableHttpPostResponse::Json(ServerJsonRpcMessage::error(error, Some(id)), None)
+}
+
+/// Whether a refusal says that the session is lost: then the call is sent again. A 404 says it by
+/// itself. An error that bears the call's own id is an answer to it: the call was looked at.
+fn lost_session(
+    status: StatusCode,
+    envelope: Option<&Envelope<'_>>,
+    asked: Option<&RequestId>,
+) -> bool {
+    let error = envelope.and_then(|envelope| Some((envelope.id, envelope.error.as_ref()?)));
+    let Some((id, error)) = error else { return status == StatusCode::NOT_FOUND };
+    let id = id.and_then(|id| serde_json::from_str::<RequestId>(id.get()).ok());
+    let is_answer = id.zip(asked).is_some_and(|(id, asked)| answers(&id, asked));
+    match status {
+        StatusCode::NOT_FOUND => !is_answer || names_session(error),
+        StatusCode::BAD_REQUEST => !is_answer && names_session(error),
+        _ => false,
+    }
 }
 
 /// Servers that lost their sessions say so in many ways, often without the request's id.

@@ -255,7 +255,7 @@ impl Session {
         };
         // The list of tools is kept here, with its schemas compiled.
         service.set_response_cache_config(rmcp::ClientCacheConfig::disabled()).await;
-        let tools = ToolList::read(service.peer(), &self.settings).await;
+        let tools = ToolList::read(service.peer(), &self.name, &self.settings).await;
         let tools = tools.map_err(|error| failure::of_list(&error, &self.terms()))?;
         Ok(Live {
             service,
@@ -425,7 +425,8 @@ impl Live {
     async fn read_list(&self, session: &Session) {
         self.listener.forget_list_changed();
         let within = session.settings.connect_timeout;
-        let problem = match timeout(within, ToolList::read(self.peer(), &session.settings)).await {
+        let read = ToolList::read(self.peer(), &session.name, &session.settings);
+        let problem = match timeout(within, read).await {
             Ok(Ok(list)) => {
                 *self.tools.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
                 return;

@@ -14,7 +14,7 @@ use crate::server::{Body, Closed, Visit, lock};
 /// More than any client should read.
 const HUGE: usize = 6 * 1024 * 1024;
 
-const NAMES: [&str; 56] = [
+const NAMES: [&str; 58] = [
     "echo",
     "everything",
     "nothing",
@@ -51,6 +51,8 @@ const NAMES: [&str; 56] = [
     "rpc_1",
     "rpc_500_32603",
     "rpc_500_32602",
+    "session_400",
+    "session_500",
     "idless",
     "idless_null",
     "idless_event",
@@ -125,6 +127,10 @@ fn at_once(call: &Call, is_first: bool) -> Response<Body> {
     }
     if let Some(code) = tool.strip_prefix("rpc_500_") {
         return answer::json(500, &answer::error_message(id, -number(code), "as its name says"));
+    }
+    if let Some(status) = tool.strip_prefix("session_") {
+        let status = status.parse().expect("a status");
+        return answer::json(status, &answer::error_message(id, -32000, "the session is locked"));
     }
     if let Some(code) = tool.strip_prefix("rpc_") {
         return answer::error(id, -number(code), "as its name says");

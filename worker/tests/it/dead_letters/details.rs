@@ -9,8 +9,12 @@ use aws_sdk_sqs::{
         MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
     },
 };
-use mcp_batch::{aws::sqs::order_of, batch::Order};
-use mcp_batch_testkit::AwsProxy;
+use mcp_batch::{
+    aws::sqs::order_of,
+    batch::Order,
+    clock::{Clock, UnixMs},
+};
+use mcp_batch_testkit::{AwsProxy, Rule};
 use serde_json::{Value, json};
 
 use super::{
@@ -169,6 +173,68 @@ async fn a_changed_job_is_checked_before_it_is_sent() {
     let plain = rig.dlq(&["replay", "--set", "model=x"]).finish().await;
     assert!(plain.stdout.contains("Nothing was changed: --apply does it."), "{}", plain.stdout);
     assert!(plain.stdout.contains("Changed in each job that is run: model."), "{}", plain.stdout);
+    assert_eq!(rig.apply(&["--set", "model=secret"]).finish().await.code, Some(0));
+    let audited = rig.audited("replay");
+    assert!(audited.iter().all(|line| line["changed"] == json!(["model"])), "{audited:?}");
+    assert!(!json!(audited).to_string().contains("secret"), "{audited:?}");
+}
+
+#[tokio::test]
+async fn a_list_folds_what_looks_alike_and_only_a_replays_plan_says_what_is_left() {
+    let Some(yard) = FileYard::open().await else { return };
+    let rig = Rig::new(yard).await;
+    rig.fill(&[(Kind::Done, 2), (Kind::DoneUntold, 3), (Kind::Unreadable, 2)]).await;
+    for (command, rows) in [("list", 1), ("purge", 1), ("replay", 2)] {
+        let told = rig.dlq(&[command]).finish().await;
+        assert_eq!(told.code, Some(0), "{command}: {told:?}");
+        let alike = told.stdout.lines().filter(|line| line.contains(" done ")).count();
+        assert_eq!(alike, rows, "{command}: {}", told.stdout);
+        let says_what_is_left = told.stdout.contains(" is left: ");
+        assert_eq!(says_what_is_left, command == "replay", "{command}: {}", told.stdout);
+    }
+    let listed = rig.dlq(&["list"]).finish().await.stdout;
+    assert!(listed.lines().any(|line| line.contains(" 5 ") && line.contains(" done ")), "{listed}");
+}
+
+#[tokio::test]
+async fn an_expired_job_is_left_unless_it_is_given_more_time() {
+    let Some(yard) = FileYard::open().await else { return };
+    let rig = Rig::new(yard).await;
+    let mut late = rig.letter(Kind::NeverStarted, 0);
+    let mut job = summarize("late", "One.");
+    job["expires_at"] = "2020-01-01T00:00:00Z".into();
+    late.letter.body = job.to_string().into();
+    rig.yard.bury(vec![late]).await;
+    let plan = rig.plan(&[]).await;
+    assert_eq!((&plan["actions"]["leave"], &plan["actions"]["replay"]), (&json!(1), &json!(0)));
+    assert_eq!(plan["groups"][0]["left_because"], "expired", "{plan}");
+    let ended = rig.apply(&[]).finish().await;
+    let told: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
+    assert_eq!((ended.code, &told["left"]), (Some(1), &json!({"expired": 1})), "{told}");
+    let later = UnixMs(Clock::system().now().0 + 3_600_000).rfc3339();
+    let plan = rig.plan(&["--set", &format!("expires_at={later}")]).await;
+    assert_eq!(plan["actions"]["replay"], 1, "{plan}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_interrupted_lets_every_letter_be_seen_again_at_once() {
+    let Some(yard) = AwsYard::open().await else { return };
+    let rig = Rig::new(yard).await;
+    rig.fill(&[(Kind::NeverStarted, 35)]).await;
+    let proxy = AwsProxy::start(rig.yard.endpoint()).await;
+    let received = proxy.rule(Rule::after("ReceiveMessage").first(1).hold());
+
+    let running = rig.dlq(&["list", "--json"]).env("AWS_ENDPOINT_URL", &proxy.endpoint()).start();
+    received.wait_for_hits(1).await;
+    running.interrupt();
+    received.release(1);
+    let ended = running.finish().await;
+
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let told: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
+    assert_eq!(told["is_stopped"], true, "{told}");
+    let plan = rig.plan(&[]).await;
+    assert_eq!((&plan["letters"], &plan["hidden"]), (&json!(35), &json!(0)), "{plan}");
 }
 
 #[tokio::test]

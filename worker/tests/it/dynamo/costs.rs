@@ -202,7 +202,7 @@ async fn work_off_a_batch(store: &DynamoStore, jobs: u64, at_once: u64) -> (usiz
 }
 
 #[tokio::test]
-async fn a_counted_job_is_at_most_five_write_units_in_a_batch_and_towards_three_in_company() {
+async fn a_counted_job_is_at_most_five_write_units_at_four_at_once_and_four_at_forty() {
     // The claim, two for the final state in a transaction; place and count are shared.
     let Some(units) = least_units(40, 40).await else { return };
     assert!(units <= 40 * 4, "{units} units for 40 jobs");

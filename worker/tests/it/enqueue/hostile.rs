@@ -73,6 +73,20 @@ async fn a_bad_row_is_named_by_its_line_and_costs_no_other() {
 }
 
 #[tokio::test]
+async fn a_quote_that_is_not_closed_is_told_and_takes_no_row_in_silence() {
+    let folder = Folder::new();
+    let csv = "id,text\na,One.\nx1,\"open\nx2,hi\nx3,ho\n";
+    let told = sent(&folder, csv, &["--id-column", "id"]).await;
+    assert_eq!((texts(&folder), &told["exit"]), (vec!["One.".into()], &1.into()));
+    let bad = bad(&told);
+    assert!(bad.len() == 1 && bad[0].0 == 3 && bad[0].1.contains("closing quote"), "{bad:?}");
+    for csv in ["id,text\nb,\"Two.\"", "id,text\nc,\"Three", "id,text\nd,"] {
+        let told = sent(&folder, csv, &["--id-column", "id", "--dry-run"]).await;
+        assert_eq!(told["bad"], u64::from(csv.ends_with("Three")), "{csv}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_of_more_than_a_megabyte_and_an_endless_quote_are_bounded() {
     let folder = Folder::new();
     let fits = "x".repeat(1_000_000);

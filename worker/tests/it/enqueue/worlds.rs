@@ -162,7 +162,10 @@ async fn a_file_of_jobs_is_sent_worked_off_shown_and_written_in_every_world() {
             "{}",
             cancelled.stdout
         );
-        assert!(cancelled.stdout.contains("unheard-of: cancelled"), "{name}: {}", cancelled.stdout);
+        let told = "unheard-of: not known yet; will be cancelled when it comes";
+        assert!(cancelled.stdout.contains(told), "{name}: {}", cancelled.stdout);
+        let unknown = world.command("status").args(["nobody-knows-it"]).finish().await;
+        assert_eq!(unknown.code, Some(1), "{name}: {unknown:?}");
         assert_eq!(world.llm.calls(), 25, "{name}");
         drop(worker);
     }

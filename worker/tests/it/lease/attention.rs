@@ -119,11 +119,12 @@ pub(super) async fn a_batch_is_found_when_it_expires_or_its_deliverer_is_lost<S:
     assert_eq!(found, ["batch", "open"]);
 
     worker.take_batch("batch", START, after_s(60)).await.expect("it is complete");
-    assert_found(&worker, Attention::Batch, 60 + 7_199, &[]).await;
-    assert_found(&worker, Attention::Batch, 60 + 7_200, &["batch"]).await;
+    assert_found(&worker, Attention::Batch, 60 + 59, &[]).await;
+    assert_found(&worker, Attention::Batch, 60 + 60, &["batch"]).await;
+    // Marked after a second; the next try is due after thirty.
     worker.mark_batch("batch", FAILED).await;
-    assert_found(&worker, Attention::Batch, GONE_S - 1, &[]).await;
-    assert_found(&worker, Attention::Batch, GONE_S, &["batch"]).await;
+    assert_found(&worker, Attention::Batch, 1 + 30 + 59, &[]).await;
+    assert_found(&worker, Attention::Batch, 1 + 30 + 60, &["batch"]).await;
     worker.mark_batch("batch", DEAD).await;
 
     assert_found(&worker, Attention::Batch, EXPIRY_S - 1, &[]).await;

@@ -115,6 +115,14 @@ pub(super) async fn a_late_job_is_refused_and_counts_nothing<S: Store>(store: S)
     assert_eq!((worker.batch("batch").await.counted, worker.counted("batch").await.len()), (1, 1));
     let again = worker.claim(early.claim_at(after_s(EXPIRY_S))).await;
     assert!(matches!(again, Claim::Finished(_)), "it was in time: {again:?}");
+
+    // One that was in time and names a size only now.
+    complete(&worker, &TestJob::new("c").member("unsized", 0)).await;
+    worker.take_batch("unsized", after_s(EXPIRY_S), after_s(EXPIRY_S)).await.expect("it is due");
+    let sized = TestJob::new("c").member_of("unsized", 0, 3);
+    let again = worker.claim(sized.claim_at(after_s(EXPIRY_S))).await;
+    assert!(matches!(again, Claim::Finished(_)), "{again:?}");
+    assert_eq!(worker.batch("unsized").await.size, None, "it was told without one");
 }
 
 pub(super) async fn a_job_that_ends_after_its_batch_was_closed_is_not_counted_in_it<S: Store>(

@@ -14,8 +14,8 @@ use super::rig::{attempt, call, catalog, text};
 /// What a failure should be: its class, its code, and whether the call may have had its effect.
 type Expected = (&'static str, ErrorClass, &'static str, bool);
 
-const ALIKE_IN_BOTH_ERAS: [Expected; 47] = [
-    ("status_302", Permanent, "http_302", false),
+const ALIKE_IN_BOTH_ERAS: [Expected; 49] = [
+    ("status_302", Configuration, "http_302", false),
     ("status_400", Permanent, "http_400", false),
     ("status_401", Configuration, "http_401", false),
     ("status_403", Configuration, "http_403", false),
@@ -44,6 +44,8 @@ const ALIKE_IN_BOTH_ERAS: [Expected; 47] = [
     ("rpc_32019", Transient, "mcp_32019", true),
     ("rpc_500_32603", Transient, "mcp_32603", true),
     ("rpc_500_32602", Permanent, "invalid_params", false),
+    ("session_400", Transient, "mcp_32000", true),
+    ("session_500", Transient, "mcp_32000", true),
     ("idless", Permanent, "mcp_32600", false),
     ("idless_null", Permanent, "mcp_32600", false),
     ("idless_event", Permanent, "mcp_32600", false),
@@ -97,9 +99,21 @@ async fn each_failure_has_its_class_in_the_era_without_sessions() {
 }
 
 #[tokio::test]
-async fn a_404_is_a_lost_session_where_there_are_sessions_and_final_where_there_are_none() {
-    shown_by(McpEra::Legacy, &[("status_404", Transient, "session", false)]).await;
-    shown_by(McpEra::Modern, &[("status_404", Permanent, "http_404", false)]).await;
+async fn a_404_is_a_lost_session_where_there_are_sessions_and_a_wrong_address_where_there_are_none()
+{
+    shown_by(McpEra::Legacy, &[("status_404", Transient, "session", true)]).await;
+    shown_by(McpEra::Modern, &[("status_404", Configuration, "http_404", false)]).await;
+}
+
+#[tokio::test]
+async fn an_error_that_answers_the_call_is_no_lost_session_whatever_it_speaks_of() {
+    let server = FakeMcp::start().await;
+    let catalog = catalog(&server.url(), "");
+    for tool in ["session_400", "session_500"] {
+        call(&catalog, tool, &json!({})).await.expect_err(tool);
+        assert_eq!(server.calls(tool), 1, "{tool}: it is not sent again");
+    }
+    assert_eq!(server.count("initialize"), 1);
 }
 
 #[tokio::test]

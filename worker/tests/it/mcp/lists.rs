@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcp_batch::{error::ErrorClass, tool::Tools};
-use mcp_batch_testkit::FakeMcp;
+use mcp_batch_testkit::{FakeMcp, McpEra};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -58,6 +58,35 @@ async fn a_schema_that_cannot_be_used_is_the_servers_to_apply() {
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].to_string().starts_with("s/odd: its input schema cannot be used"));
     }
+}
+
+#[tokio::test]
+async fn a_tool_that_cannot_be_read_is_left_out_of_the_list_alone() {
+    for era in [McpEra::Legacy, McpEra::Modern] {
+        let server = FakeMcp::builder().era(era).start().await;
+        let bad = [json!({"name": "bad", "inputSchema": 7}), json!({"name": 5}), json!("odd")];
+        server.set_tools([tool("good", &json!({"type": "object"}))].into_iter().chain(bad));
+        let catalog = catalog(&server.url(), "");
+        call(&catalog, "good", &json!({})).await.expect("its neighbours do not matter");
+        let error = check(&catalog, "bad", &json!({})).await.expect_err("it is left out");
+        assert_eq!(&*error.code, "unknown_tool");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_cut_off_where_it_would_take_too_much_memory() {
+    let server = FakeMcp::builder().page(1).start().await;
+    let names: Vec<String> = (0..8).map(|n| format!("tool-{n}")).collect();
+    let long = "x".repeat(3 * 1024 * 1024);
+    server.set_tools(names.iter().map(|name| {
+        let mut tool = tool(name, &json!({"type": "object"}));
+        tool["description"] = long.as_str().into();
+        tool
+    }));
+    let catalog = catalog(&server.url(), "");
+    check(&catalog, "tool-4", &json!({})).await.expect("there is room for it");
+    check(&catalog, "tool-5", &json!({})).await.expect_err("16 MiB are over");
+    assert_eq!(server.count("tools/list"), 6, "no page is asked for in vain");
 }
 
 #[tokio::test]

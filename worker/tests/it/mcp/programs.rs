@@ -23,9 +23,10 @@ while read -r line; do
   say() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
   case "$line" in
     *'"initialize"'*) say '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"sh","version":"1"}}' ;;
-    *'"tools/list"'*) say '{"tools":[{"name":"who","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"die","inputSchema":{"type":"object"}},{"name":"blab","inputSchema":{"type":"object"}},{"name":"child","inputSchema":{"type":"object"}}]}' ;;
+    *'"tools/list"'*) say '{"tools":[{"name":"who","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"environment","inputSchema":{"type":"object"}},{"name":"die","inputSchema":{"type":"object"}},{"name":"blab","inputSchema":{"type":"object"}},{"name":"child","inputSchema":{"type":"object"}}]}' ;;
     *'"name":"die"'*) exit 1 ;;
     *'"name":"blab"'*) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"not with %s"}}\n' "$id" "$WHO" ;;
+    *'"name":"environment"'*) say "{\"content\":[{\"type\":\"text\",\"text\":\"${HOME:+a home}, ${CARGO_MANIFEST_DIR:-nothing of ours}\"}]}" ;;
     *'"name":"child"'*) sleep 600 & echo $! >> pids; say '{"content":[]}' ;;
     *'"tools/call"'*) say "{\"content\":[{\"type\":\"text\",\"text\":\"$WHO\"}]}" ;;
   esac
@@ -72,6 +73,14 @@ async fn a_program_is_started_once_and_ends_with_all_that_it_started() {
 
     drop(catalog);
     wait_until("both have ended", || !pids.iter().any(|pid| is_running(*pid))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_given_what_it_needs_to_start_and_nothing_else_of_our_environment() {
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "it is in ours");
+    let folder = Folder::new();
+    let outcome = call(&catalog(&folder), "environment", &json!({})).await.expect("a result");
+    assert_eq!(outcome.result, text("a home, nothing of ours"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,7 +105,7 @@ async fn jobs_and_batches_are_cancelled_in_a_file_and_by_a_server() {
         let ended = run.args(["running", "unheard-of"]).finish().await;
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         assert!(ended.stdout.contains("running: running; it had begun"), "{}", ended.stdout);
-        assert!(ended.stdout.contains("unheard-of: cancelled"), "{}", ended.stdout);
+        assert!(ended.stdout.contains("unheard-of: not known yet"), "{}", ended.stdout);
     }
     for run in [serve.of_file("cancel"), serve.of_server("cancel")] {
         let unknown = run.args(["--batch", "none", "--json"]).finish().await;

@@ -101,6 +101,8 @@ async fn a_trace_in_which_something_failed_is_kept_whatever_the_share() {
     assert_eq!(message.attribute("mcp_batch.job.id").as_deref(), Some("bad"));
     assert_eq!(message.attribute("error.type").as_deref(), Some("permanent"));
     assert!(message.is_error(), "{message:?}");
+    let chat = spans.iter().find(|span| span.name().starts_with("chat ")).expect("a named chat");
+    assert!(chat.attribute("gen_ai.request.model").is_some_and(|model| !model.is_empty()));
     assert!(spans.iter().all(|span| span.trace_id() == message.trace_id()), "{spans:#?}");
 }
 

@@ -27,7 +27,7 @@ async fn assert_comes_back_later(rig: &Rig, jobs: &[Value]) {
     assert_eq!((answer.finished.len(), answer.returned.len()), (0, 1), "the callback is owed");
     let returned = rig.returned().pop().expect("it came back");
     assert_eq!(returned.code, "batch_callback");
-    assert!(returned.after > Duration::from_secs(30), "{returned:?}");
+    assert!(returned.after > Duration::from_secs(5), "{returned:?}");
 }
 
 async fn assert_tells(rig: &Rig, jobs: &[Value]) {
@@ -120,6 +120,30 @@ async fn a_batchs_callback_has_quick_tries_and_needs_no_redelivery_for_them() {
     assert_eq!(rig.process(&[member("a", 0, 1, &receiver)]).await.finished.len(), 1);
 
     assert_eq!((receiver.count(), receiver.distinct_ids(), rig.returned().len()), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn neither_a_batchs_callback_nor_a_jobs_own_waits_for_the_other_whose_receiver_is_down() {
+    for (down, well) in [("/own", "/batch"), ("/batch", "/own")] {
+        for spoil in [false, true] {
+            let (rig, receiver, ill) =
+                (Rig::new(4), Receiver::start().await, Receiver::start().await);
+            ill.set_default(Reply::status(503));
+            let at = |path: &str| if path == down { ill.url(path) } else { receiver.url(path) };
+            let mut job = with_callback(member("a", 0, 1, &receiver), &at("/own"));
+            job["batch"]["callback"] = at("/batch").into();
+            if spoil {
+                job["inputs"] = json!({});
+            }
+
+            assert_eq!(rig.process(&[job]).await.returned.len(), 1, "one is owed");
+
+            let told: Vec<_> =
+                receiver.deliveries().iter().map(|one| one.path().to_owned()).collect();
+            assert_eq!(told, [well], "spoilt: {spoil}");
+            assert_eq!(rig.returned().len(), 1);
+        }
+    }
 }
 
 #[tokio::test]

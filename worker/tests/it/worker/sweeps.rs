@@ -40,10 +40,15 @@ async fn a_batch_whose_jobs_never_all_came_is_told_with_what_is_missing() {
     assert_eq!(pass(&rig).await, Swept::default());
     assert_eq!(receiver.count(), 0);
 
+    receiver.respond_with([Reply::status(503)]);
     rig.let_pass(24 * HOUR_S);
     let swept = pass(&rig).await;
 
-    assert_eq!(swept, Swept { batches_expired: 1, callbacks_sent: 1, ..Swept::default() });
+    assert_eq!(swept, Swept { batches_expired: 1, callbacks_failed: 1, ..Swept::default() });
+    assert_eq!(pass(&rig).await, Swept::default(), "not at once");
+    rig.let_pass(300);
+    let swept = pass(&rig).await;
+    assert_eq!(swept, Swept { callbacks_sent: 1, ..Swept::default() }, "by the schedule");
     let told = receiver.deliveries()[0].json();
     let data = &told["data"];
     assert_eq!(told["type"], "batch.completed");
@@ -55,12 +60,12 @@ async fn a_batch_whose_jobs_never_all_came_is_told_with_what_is_missing() {
     // A late job is refused, told so, and counts nothing.
     let late = with_callback(member("b", 1, 4, &receiver), &receiver.url("/own"));
     assert_eq!(rig.process(&[late]).await.finished.len(), 1);
-    let told = receiver.deliveries()[1].json();
+    let told = receiver.deliveries()[2].json();
     assert_eq!(
         (&told["type"], &told["data"]["error"]["code"]),
         (&json!("job.failed"), &json!("batch_expired"))
     );
-    assert_eq!((receiver.count(), rig.calls()), (2, 2));
+    assert_eq!((receiver.count(), rig.calls()), (3, 2));
 }
 
 #[tokio::test]

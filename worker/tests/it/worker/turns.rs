@@ -106,7 +106,7 @@ async fn a_callback_without_a_turn_comes_back_and_is_not_counted_as_a_failure() 
 }
 
 #[tokio::test]
-async fn the_callback_of_a_batch_without_a_turn_comes_back_when_its_delivery_is_free_again() {
+async fn the_callback_of_a_batch_without_a_turn_comes_back_soon_and_finds_its_delivery_free() {
     let courier = CourierSettings {
         per_host: 1,
         longest_wait: Duration::from_millis(50),
@@ -120,10 +120,15 @@ async fn the_callback_of_a_batch_without_a_turn_comes_back_when_its_delivery_is_
 
     let first = rig.start(&jobs(&receiver, "one", 1), &Stop::default()).await;
     receiver.wait_for(1).await;
-    assert_eq!(rig.process(&[last]).await.returned.len(), 1);
+    assert_eq!(rig.process(std::slice::from_ref(&last)).await.returned.len(), 1);
 
     let returned = rig.returned().remove(0);
     assert_eq!((returned.code.as_str(), receiver.count()), ("batch_callback", 1));
-    assert!(returned.after >= Duration::from_secs(60), "{returned:?}");
+    assert!(returned.after >= Duration::from_secs(10), "{returned:?}");
+    assert!(returned.after <= Duration::from_secs(20), "{returned:?}");
     first.abort();
+    wait_until("the first is gone", || receiver.clients_left() == 1).await;
+    receiver.set_default(Reply::status(204));
+    assert_eq!(rig.process(&[last]).await.finished.len(), 1);
+    assert_eq!(receiver.count(), 2);
 }

@@ -102,7 +102,7 @@ impl<L: Ledger> Ledger for Mortal<L> {
     }
 
     async fn mark_batch(&self, key: BatchKey, mark: BatchMark, now: UnixMs) -> Answer<()> {
-        let is_sent = mark == BatchMark::Delivery(Delivery::Sent);
+        let is_sent = matches!(mark, BatchMark::Delivery { delivery: Delivery::Sent, .. });
         if is_sent {
             self.live_on_after(Moment::Posted).await;
         }
