@@ -159,6 +159,7 @@ impl Response {
     }
 
     /// The answer for whoever bounds the time of its body.
+    #[cfg(feature = "aws")]
     pub(crate) fn unbounded(self) -> hyper::Response<Rest> {
         let mut response = hyper::Response::new(self.body);
         *response.status_mut() = self.status;
