@@ -19,10 +19,13 @@ use aws_sigv4::{
     },
     sign::v4::SigningParams,
 };
-use aws_types::service_config::ServiceConfigKey;
+use aws_types::{app_name::AppName, service_config::ServiceConfigKey};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Method, Request, StatusCode};
+use hyper::{
+    Method, Request, StatusCode,
+    header::{HeaderValue, USER_AGENT},
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{sleep, timeout};
 
@@ -61,6 +64,8 @@ struct Shared {
     region: Option<String>,
     credentials: Option<SharedCredentialsProvider>,
     kept: Mutex<Option<Credentials>>,
+    /// Who asks: with the name of the application, as AWS's own clients tell it.
+    agent: HeaderValue,
 }
 
 /// One request, as often as it is tried.
@@ -86,6 +91,7 @@ impl Objects {
             region: config.region().map(ToString::to_string),
             credentials: config.credentials_provider(),
             kept: Mutex::default(),
+            agent: agent(config.app_name().map(AppName::as_ref)),
         }))
     }
 
@@ -161,11 +167,12 @@ impl Shared {
         *request.method_mut() = asked.method.clone();
         *request.uri_mut() = asked.url.parse().map_err(Failed::forever)?;
         for (name, value) in asked.headers {
-            request.headers_mut().insert(*name, hyper::header::HeaderValue::from_static(value));
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
         }
         let credentials = self.credentials().await?;
         let region = self.region().map_err(Failed::forever)?;
         signed(&mut request, &asked.body, credentials, region, SystemTime::now())?;
+        request.headers_mut().insert(USER_AGENT, self.agent.clone());
         let answer = self.connections.send(request, CONNECT_TIMEOUT, ATTEMPT_TIMEOUT).await;
         let response = answer.map_err(Failed::for_now)?;
         match response.status() {
@@ -204,6 +211,12 @@ impl Failed {
         }
         Self { error: ObjectError(text), may_pass: true }
     }
+}
+
+fn agent(app: Option<&str>) -> HeaderValue {
+    let own = concat!("mcp-batch/", env!("CARGO_PKG_VERSION"));
+    let named = app.and_then(|app| HeaderValue::from_str(&format!("{own} app/{app}")).ok());
+    named.unwrap_or(HeaderValue::from_static(own))
 }
 
 /// An endpoint of one's own, for S3 or for all services.
@@ -285,7 +298,15 @@ mod tests {
             region: Some(region.to_owned()),
             credentials: None,
             kept: Mutex::default(),
+            agent: agent(None),
         }
+    }
+
+    #[test]
+    fn who_asks_is_told_with_the_name_of_the_application() {
+        assert_eq!(agent(None), concat!("mcp-batch/", env!("CARGO_PKG_VERSION")));
+        let named = agent(Some("jobs-worker"));
+        assert!(named.to_str().is_ok_and(|agent| agent.ends_with(" app/jobs-worker")));
     }
 
     /// "Authenticating Requests: Using the Authorization Header", S3's API reference.
