@@ -25,8 +25,9 @@ use super::{
     commit::{Committed, TAKES},
     item::{self, Pending, VERSION, put_pending, put_places},
     patience::Patience,
-    resume, tell,
+    resume,
     table::{Expression, Table, Written},
+    tell,
 };
 use crate::{
     fan_in::{BatchKey, Place},

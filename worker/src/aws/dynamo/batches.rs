@@ -119,7 +119,8 @@ impl DynamoLedger {
             match known {
                 Some(known) if closed == known.record => return Ok(Ok(closed)),
                 Some(known) if self.save_batch(key, &known, &closed).await? => {
-                    // What was counted meanwhile may have completed it.
+                    // What was counted meanwhile may have completed it, and did not know the size.
+                    self.due_if_complete(key, now).await?;
                     let batch = self.look_at_batch(key).await?;
                     return Ok(Ok(batch.map_or(closed, |batch| batch.record)));
                 }

@@ -51,7 +51,8 @@ pub(super) async fn count(
         }
         let is_its_place = place.is_some_and(|place| {
             let is_holder = |job| item::pk(job) == job_pk;
-            matches!(place.holder, Holder::Job(job) if is_holder(job)) && place.counted_end.is_none()
+            matches!(place.holder, Holder::Job(job) if is_holder(job))
+                && place.counted_end.is_none()
         });
         let Some(known) = known.filter(|_| is_its_place) else { return Ok(Count::Gone) };
         if known.alone.has(index) {
@@ -153,4 +154,3 @@ fn waiting_job(place: &Taken) -> Option<String> {
         _ => None,
     }
 }
-
