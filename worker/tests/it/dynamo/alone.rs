@@ -1,7 +1,7 @@
 //! Jobs that end alone in their batch: their end and their count are two writes, and whatever comes
 //! between them, each is counted once.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use mcp_batch::{
     fan_in::{Member, MemberKind},
@@ -178,7 +178,7 @@ async fn a_count_that_arrives_once_more_in_the_end_counts_nothing() {
         end(&worker, &job(index, jobs + 1)).await;
     }
 
-    let arrived = send_all_again(&store, &[proxy]).await;
+    let arrived = send_all_again(&store, slice::from_ref(&proxy)).await;
 
     assert_eq!(arrived, jobs);
     assert_counted(&worker, jobs).await;
