@@ -17,8 +17,11 @@ use crate::{
 
 const AT_ONCE: usize = 4;
 
-/// Far longer than any invocation here takes.
-const LONG: Duration = Duration::from_secs(120);
+/// Longer than any invocation here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Longer than any call here takes.
+const LLM_TIMEOUT_S: &str = "20";
 
 /// Three jobs to whose calls the LLM behaves so.
 fn three(rig: &Rig, of: &str, behaviour: &Behaviour) -> String {
@@ -49,7 +52,7 @@ fn requests(rig: &Rig) -> BTreeMap<String, BTreeSet<String>> {
 
 #[tokio::test]
 async fn batches_that_begin_and_end_across_each_other_each_answer_for_their_own() {
-    let setup = Setup::default().managed(AT_ONCE).env("MCP_BATCH_LLM_TIMEOUT_S", "60");
+    let setup = Setup::default().managed(AT_ONCE).env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT_S);
     let Some(rig) = setup.start().await else { return };
     poll(&rig, AT_ONCE).await;
     let (a, c) = (three(&rig, "a", &Behaviour::Hold), three(&rig, "c", &Behaviour::Hold));
@@ -91,7 +94,7 @@ async fn batches_that_begin_and_end_across_each_other_each_answer_for_their_own(
 async fn all_batches_of_a_process_are_under_one_bound() {
     const BOUND: usize = 2;
     let setup = Setup::default().managed(AT_ONCE).env("MCP_BATCH_CONCURRENCY", BOUND.to_string());
-    let setup = setup.env("MCP_BATCH_LLM_TIMEOUT_S", "60");
+    let setup = setup.env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT_S);
     let Some(rig) = setup.start().await else { return };
     let batches = ["a", "b", "c"].map(|of| three(&rig, of, &Behaviour::Hold));
     let [a, b, c] = batches.each_ref().map(|batch| rig.lambda.invoke(batch, LONG));
@@ -119,7 +122,7 @@ timeout_s = 6
 description = "Says a prompt as it stands."
 user = "{{ text }}"
 input_schema = {}
-timeout_s = 60
+timeout_s = 40
 "#;
 
 #[tokio::test]
