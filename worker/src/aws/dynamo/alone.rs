@@ -102,20 +102,17 @@ impl Alone {
 
     /// The write that counts one more, by which those leave that were told to their jobs' items.
     pub(super) fn joined_by(&self, index: u64, told: &BTreeSet<u64>) -> (String, Expression) {
-        let (update, Expression { text, mut values }) = match told.is_empty() {
-            true => {
-                let mut round = self.is_round();
-                round.values.push((":set", set_of(iter::once(&index))));
-                ("ADD alone :set", round)
-            }
-            false => {
-                let mut unchanged = self.is_unchanged();
-                let left = self.indexes.difference(told);
-                unchanged.values.push((":set", set_of(left.chain(iter::once(&index)))));
-                unchanged.values.push((":told", number(told.len() as u64)));
-                unchanged.values.push((":one", number(1)));
-                ("SET alone = :set ADD counted :told, alone_round :one", unchanged)
-            }
+        let (update, Expression { text, mut values }) = if told.is_empty() {
+            let mut round = self.is_round();
+            round.values.push((":set", set_of(iter::once(&index))));
+            ("ADD alone :set", round)
+        } else {
+            let mut unchanged = self.is_unchanged();
+            let left = self.indexes.difference(told);
+            unchanged.values.push((":set", set_of(left.chain(iter::once(&index)))));
+            unchanged.values.push((":told", number(told.len() as u64)));
+            unchanged.values.push((":one", number(1)));
+            ("SET alone = :set ADD counted :told, alone_round :one", unchanged)
         };
         values.push((":highest", number(index)));
         (update.to_owned(), Expression { text: format!("{TAKES} AND {text}").into(), values })

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::{
     DynamoLedger,
     attributes::{PK, Reader},
@@ -114,13 +116,11 @@ impl DynamoLedger {
     /// Counts what of a batch has ended without being counted, since it is about to be closed: for as
     /// long as there is time, from the first place on.
     pub(super) async fn resume_batch(&self, key: BatchKey) -> Result<(), LedgerError> {
-        match tokio::time::timeout(LOOKING_TAKES, self.resume_members(key)).await {
-            Ok(resumed) => resumed,
-            Err(_) => {
-                tracing::warn!(batch = ?key, "there was no time to look for jobs that ended uncounted");
-                Ok(())
-            }
-        }
+        let resumed = timeout(LOOKING_TAKES, self.resume_members(key)).await;
+        resumed.unwrap_or_else(|_| {
+            tracing::warn!(batch = ?key, "there was no time to look for jobs that ended uncounted");
+            Ok(())
+        })
     }
 
     async fn resume_members(&self, key: BatchKey) -> Result<(), LedgerError> {
