@@ -26,8 +26,8 @@ variable "api_throttle_rate" {
   nullable    = false
 
   validation {
-    condition     = var.api_throttle_rate > 0
-    error_message = "api_throttle_rate: write more than 0."
+    condition     = var.api_throttle_rate > 0 && var.api_throttle_rate <= 1000000
+    error_message = "api_throttle_rate: write more than 0, and at most 1000000."
   }
 }
 
@@ -38,8 +38,8 @@ variable "api_throttle_burst" {
   nullable    = false
 
   validation {
-    condition     = var.api_throttle_burst >= 1 && floor(var.api_throttle_burst) == var.api_throttle_burst
-    error_message = "api_throttle_burst: write a whole number, at least 1."
+    condition     = var.api_throttle_burst >= 1 && var.api_throttle_burst <= 1000000 && floor(var.api_throttle_burst) == var.api_throttle_burst
+    error_message = "api_throttle_burst: write a whole number from 1 to 1000000."
   }
 }
 
@@ -50,8 +50,8 @@ variable "api_provisioned_concurrency" {
   nullable    = false
 
   validation {
-    condition     = var.api_provisioned_concurrency >= 0 && floor(var.api_provisioned_concurrency) == var.api_provisioned_concurrency
-    error_message = "api_provisioned_concurrency: write a whole number, 0 or more."
+    condition     = var.api_provisioned_concurrency >= 0 && var.api_provisioned_concurrency <= 1000 && floor(var.api_provisioned_concurrency) == var.api_provisioned_concurrency
+    error_message = "api_provisioned_concurrency: write a whole number from 0 to 1000."
   }
 }
 
