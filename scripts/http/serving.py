@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 60
 
 @functools.cache
 def binaries():
-    """The folder of the debug binaries, or what MCP_BATCH_BINARIES names."""
+    """Where the binaries are."""
     built = subprocess.run([ROOT / "scripts" / "binaries"], stdout=subprocess.PIPE, text=True, check=True)
     return pathlib.Path(built.stdout.strip())
 
