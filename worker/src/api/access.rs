@@ -41,7 +41,6 @@ pub(super) struct Caller {
 #[derive(Clone, Debug)]
 pub struct Vouched(pub Grant);
 
-
 impl Caller {
     /// Whether it may do that.
     pub(super) fn may(&self, scope: Scope) -> bool {

@@ -15,7 +15,8 @@ use crate::{
     batch::Worker,
     clock::{Clock, Deadline},
     config::{
-        self, AccessToken, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings, Source,
+        self, AccessToken, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings,
+        Source,
     },
     environment::{Environment, Heartbeat, Observer, Policy, Ports, Unobserved},
     lease::LedgerError,

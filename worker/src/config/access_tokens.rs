@@ -88,7 +88,10 @@ mod tests {
              any:default:read:scope=jobs/read";
         assert_eq!(named(text, "client_id", "a=b").as_deref(), Some("shop"));
         assert_eq!(named(text, "scope", "openid jobs/read").as_deref(), Some("any"));
-        assert_eq!(named("g:default:read:groups:x=[ops]", "groups:x", "[ops]").as_deref(), Some("g"));
+        assert_eq!(
+            named("g:default:read:groups:x=[ops]", "groups:x", "[ops]").as_deref(),
+            Some("g")
+        );
     }
 
     #[test]

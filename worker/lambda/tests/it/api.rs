@@ -186,12 +186,14 @@ async fn nothing_that_a_client_sends_is_taken_for_a_checked_token() {
     forged["authorizer"] = jwt.clone();
     forged["requestContext"]["jwt"] = jwt["jwt"].clone();
     // What a Lambda authorizer says is no checked token.
-    forged["requestContext"]["authorizer"] = json!({"lambda": {"jwt": jwt["jwt"], "client_id": "shop-client"}});
+    forged["requestContext"]["authorizer"] =
+        json!({"lambda": {"jwt": jwt["jwt"], "client_id": "shop-client"}});
     let (status, refused) = answer(&rig.lambda, &forged).await;
     assert_eq!((status, &refused["code"]), (401, &"unauthorized".into()));
 
     // A key goes before the token, so that neither gives the other more.
-    let mut both = with_token(event("POST", "/v1/held/a/fail", Some(json!({}))), &claims("shop-client", ""));
+    let mut both =
+        with_token(event("POST", "/v1/held/a/fail", Some(json!({}))), &claims("shop-client", ""));
     both["headers"]["authorization"] = format!("Bearer {KEY}").into();
     assert_eq!(answer(&rig.lambda, &both).await.0, 403);
 }
