@@ -147,11 +147,11 @@ async fn a_token_that_api_gateway_has_checked_is_as_good_as_a_key() {
     let tokens = "shop:shop:enqueue:client_id=shop-client any:other:read:scope=jobs/read";
     let setup = Setup::default().env("MCP_BATCH_ROLE", "api").env("MCP_BATCH_API_TOKENS", tokens);
     let Some(rig) = setup.start().await else { return };
-    let send = || event("POST", "/v1/jobs", Some(job("a", "One.")));
+    let enqueue = || event("POST", "/v1/jobs", Some(job("a", "One.")));
     let look = || event("GET", "/v1/jobs/a", None);
 
     let shop = claims("shop-client", "openid jobs/read");
-    let (status, sent) = answer(&rig.lambda, &with_token(send(), &shop)).await;
+    let (status, sent) = answer(&rig.lambda, &with_token(enqueue(), &shop)).await;
     assert_eq!((status, &sent["accepted"]), (202, &1.into()), "{sent}");
     let (status, refused) = answer(&rig.lambda, &with_token(look(), &shop)).await;
     assert_eq!((status, &refused["code"]), (403, &"forbidden".into()), "its entry comes first");
@@ -159,12 +159,13 @@ async fn a_token_that_api_gateway_has_checked_is_as_good_as_a_key() {
     let reader = claims("reader", "openid jobs/read");
     let (status, told) = answer(&rig.lambda, &with_token(look(), &reader)).await;
     assert_eq!((status, &told["state"]), (200, &"unknown".into()), "another namespace: {told}");
-    let (status, _) = answer(&rig.lambda, &with_token(send(), &reader)).await;
+    let (status, _) = answer(&rig.lambda, &with_token(enqueue(), &reader)).await;
     assert_eq!(status, 403);
 
-    let (status, refused) = answer(&rig.lambda, &with_token(send(), &claims("x", "openid"))).await;
+    let (status, refused) =
+        answer(&rig.lambda, &with_token(enqueue(), &claims("x", "openid"))).await;
     assert_eq!((status, &refused["code"]), (401, &"unauthorized".into()));
-    assert_eq!(answer(&rig.lambda, &send()).await.0, 401, "there is no such key");
+    assert_eq!(answer(&rig.lambda, &enqueue()).await.0, 401, "there is no such key");
 }
 
 #[tokio::test]
