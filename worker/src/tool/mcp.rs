@@ -127,8 +127,9 @@ impl McpServer {
             names[MAX_NAMES] = "…";
         }
         let known = names.join(", ");
+        let cut_off = list.cut_off().map(|why| format!("; {why}")).unwrap_or_default();
         let message = format!(
-            "tool: expected a tool of the MCP server {} ({known}), found “{tool}”",
+            "tool: expected a tool of the MCP server {} ({known}{cut_off}), found “{tool}”",
             self.name
         );
         JobError::new(ErrorClass::Invalid, "unknown_tool", message).at("tool")
@@ -204,16 +205,19 @@ impl McpServer {
         Ok(live.tools().iter().map(|tool| self.listing(tool)).collect())
     }
 
-    /// What the catalog says of tools that the server does not have, if its list is known.
-    pub(super) fn misnamed(&self) -> Vec<Problem> {
+    /// What is wrong with the server's list, if it is known: it is cut off, or lacks tools that the
+    /// catalog names.
+    pub(super) fn problems(&self) -> Vec<Problem> {
         let Some(live) = self.session.present() else { return Vec::new() };
         let list = live.tools();
+        let cut_off =
+            list.cut_off().map(|problem| Problem { part: self.name.to_string(), problem });
         let unknown = self.settings.named_tools().filter(|name| list.get(name).is_none());
-        let problem = |name: &str| Problem {
+        let misnamed = unknown.map(|name| Problem {
             part: format!("{}/{name}", self.name),
             problem: "the catalog names this tool, and the server does not list it".to_owned(),
-        };
-        unknown.map(problem).collect()
+        });
+        cut_off.into_iter().chain(misnamed).collect()
     }
 
     fn listing(&self, known: &RemoteTool) -> ToolListing {

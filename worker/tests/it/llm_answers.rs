@@ -77,6 +77,35 @@ async fn what_is_wrong_with_the_job_itself_is_called_once() {
 }
 
 #[tokio::test]
+async fn an_upstreams_words_are_told_in_whatever_shape_they_come() {
+    let llm = FakeLlm::start().await;
+    let repeated = "the most private text there is, which nobody must read";
+    let plain = Behaviour::Raw { status: 418, content_type: "text/plain", body: "no tea".into() };
+    let rows = [
+        ("a", Behaviour::json_of(418, r#"{"error": "no tea"}"#), ": no tea"),
+        ("b", Behaviour::json_of(418, r#"{"detail": "no tea"}"#), ": no tea"),
+        ("c", Behaviour::json_of(418, r#"{"message": "no tea"}"#), ": no tea"),
+        ("d", plain, ": no tea"),
+        ("e", Behaviour::json_of(418, format!(r#"{{"error": "{}"}}"#, "x".repeat(9_000))), "xxx"),
+        ("f", Behaviour::json_of(418, format!(r#"{{"detail": "{repeated}"}}"#)), "is left out)"),
+        ("g", Behaviour::bad_gateway_html(), "502 Bad Gateway"),
+    ];
+    let folder = Folder::new();
+    for (id, behaviour, _) in &rows {
+        llm.script(&format!("{id}: {repeated}"), vec![behaviour.clone(); 3]);
+    }
+    let jobs = rows.each_ref().map(|(id, ..)| apart(id, &format!("{id}: {repeated}")));
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--max-attempts", "1"]);
+    run.summary().await;
+
+    for (result, (id, _, told)) in folder.results().iter().zip(&rows) {
+        let message = result["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(told) && message.len() < 500, "{id}: {message}");
+        assert!(!message.contains("private") && !message.contains("html"), "{id}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn what_may_work_the_next_time_is_called_as_often_as_attempts_allow() {
     let llm = FakeLlm::start().await;
     let rows = [

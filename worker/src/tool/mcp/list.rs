@@ -47,6 +47,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct ToolList {
     tools: Arc<BTreeMap<String, RemoteTool>>,
+    /// The server lists more than is kept.
+    is_cut: bool,
     read: Instant,
     fresh: Duration,
 }
@@ -96,15 +98,29 @@ impl ToolList {
                 break;
             }
         }
-        if is_cut || cursor.is_some() {
+        let is_cut = is_cut || cursor.is_some();
+        if is_cut {
             tracing::warn!(server, tools = tools.len(), "a server's list of tools is cut off");
         }
-        Ok(Self { tools: Arc::new(tools), read: Instant::now(), fresh: fresh.max(LEAST_AGE) })
+        let fresh = fresh.max(LEAST_AGE);
+        Ok(Self { tools: Arc::new(tools), is_cut, read: Instant::now(), fresh })
     }
 
     /// The same list, to be used although it is old.
     pub(super) fn used_a_while_longer(&self) -> Self {
-        Self { tools: Arc::clone(&self.tools), read: Instant::now(), fresh: AFTER_FAILURE }
+        let tools = Arc::clone(&self.tools);
+        Self { tools, is_cut: self.is_cut, read: Instant::now(), fresh: AFTER_FAILURE }
+    }
+
+    /// Says so if the server lists more than is kept.
+    pub(super) fn cut_off(&self) -> Option<String> {
+        self.is_cut.then(|| {
+            format!(
+                "its list of tools is too long and was cut off after {}: jobs cannot call the \
+                 others (allow, of the server in the catalog, keeps out what nobody needs)",
+                self.tools.len()
+            )
+        })
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&RemoteTool> {

@@ -14,7 +14,7 @@ use crate::server::{Body, Closed, Visit, lock};
 /// More than any client should read.
 const HUGE: usize = 6 * 1024 * 1024;
 
-const NAMES: [&str; 58] = [
+const NAMES: [&str; 60] = [
     "echo",
     "everything",
     "nothing",
@@ -26,8 +26,10 @@ const NAMES: [&str; 58] = [
     "status_401",
     "status_403",
     "status_404",
+    "status_405",
     "status_408",
     "status_409",
+    "status_410",
     "status_413",
     "status_418",
     "status_425",
