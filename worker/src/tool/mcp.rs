@@ -15,6 +15,7 @@ mod reply;
 mod result;
 mod session;
 mod settings;
+mod unfolded;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -31,7 +32,9 @@ use self::{
     session::{Live, Session, Way},
     settings::{Place, ServerSettings},
 };
-use super::{CallContext, CallPlan, Gate, Gates, Problem, ToolError, listing::ToolListing, schema};
+use super::{
+    CallContext, CallPlan, Gate, Gates, Problem, ToolError, listing::ToolListing, schema, words,
+};
 use crate::{
     clock::Clock,
     error::{ErrorClass, JobError},
@@ -43,6 +46,9 @@ use crate::{
 
 /// The most names of tools that an error tells.
 const MAX_NAMES: usize = 20;
+
+/// The most of each of them, in characters: a server may name them as it likes.
+const MAX_NAME_CHARS: usize = 64;
 
 /// One server of the catalog.
 pub(super) struct McpServer {
@@ -122,9 +128,10 @@ impl McpServer {
     }
 
     fn unknown(&self, tool: &str, list: &ToolList) -> JobError {
-        let mut names: Vec<&str> = list.names().take(MAX_NAMES + 1).collect();
+        let told = |name| words::on_one_line(name).take(MAX_NAME_CHARS).collect::<String>();
+        let mut names: Vec<String> = list.names().take(MAX_NAMES + 1).map(told).collect();
         if names.len() > MAX_NAMES {
-            names[MAX_NAMES] = "…";
+            names[MAX_NAMES] = "…".to_owned();
         }
         let known = names.join(", ");
         let cut_off = list.cut_off().map(|why| format!("; {why}")).unwrap_or_default();
