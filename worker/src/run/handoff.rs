@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Run, Subject, Verdict, jitter};
+use super::{LEDGER_AGAIN, Run, SPREAD, Subject, Verdict, jitter};
 use crate::{
     clock::Deadline,
     environment::{End, Observation, Ports},
@@ -84,7 +84,7 @@ impl<P: Ports> Run<'_, P> {
 
     /// Why a batch is not told yet, and when the next try is due.
     fn untold(&self, told: Result<FanIn, LedgerError>) -> Later {
-        let spread = jitter(super::SPREAD);
+        let spread = jitter(SPREAD);
         let (what, after) = match told {
             Ok(FanIn::NotTaken { again_after }) => {
                 ("the batch callback's receiver did not take it".to_owned(), again_after)
@@ -102,7 +102,7 @@ impl<P: Ports> Run<'_, P> {
                 "there was no time left to deliver the batch's callback".to_owned(),
                 super::not_started_after(self.stop),
             ),
-            Err(error) => (error.to_string(), super::LEDGER_AGAIN + spread),
+            Err(error) => (error.to_string(), LEDGER_AGAIN + spread),
         };
         Later { reason: JobError::new(ErrorClass::Transient, "batch_callback", what), after }
     }
@@ -192,7 +192,7 @@ pub(super) fn both<A, B>(one: Result<A, Later>, other: Result<B, Later>) -> Resu
 pub(super) fn unnoted(record: &Record, error: &LedgerError) -> Later {
     tracing::warn!(%error, job_id = %record.job_id, "a hand-off cannot be marked yet");
     let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-    Later { reason, after: super::LEDGER_AGAIN + jitter(super::SPREAD) }
+    Later { reason, after: LEDGER_AGAIN + jitter(SPREAD) }
 }
 
 /// Whether the callback of a batch was sent, or given up, by this very try.

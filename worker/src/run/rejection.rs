@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Run, Subject, Verdict,
+    LEDGER_AGAIN, Run, SPREAD, Subject, Verdict,
     handoff::{Later, both},
     jitter, journal,
 };
@@ -171,5 +171,5 @@ impl<P: Ports> Run<'_, P> {
 fn unstored(error: &LedgerError) -> Later {
     tracing::warn!(%error, "a message that is refused cannot be stored or counted yet");
     let reason = JobError::new(ErrorClass::Transient, "ledger", error.to_string());
-    Later { reason, after: super::LEDGER_AGAIN + jitter(super::SPREAD) }
+    Later { reason, after: LEDGER_AGAIN + jitter(SPREAD) }
 }

@@ -2,78 +2,31 @@
 //! sent waits for the next time, as far as there is room; a collector that fails is left alone for a
 //! while, and longer each time. So nothing that is done for jobs ever waits for it long.
 
+mod health;
+mod post;
+mod settings;
+
 use std::{
     collections::VecDeque,
-    fmt,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use http_body_util::Full;
-use hyper::{
-    HeaderMap, Request,
-    body::Bytes,
-    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
-};
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
-use url::Url;
 
-use super::{
-    otlp::{self, Resource},
-    span::Ended,
-};
-use crate::{
-    batch::Stop,
-    clock::Clock,
-    http::Upstream,
-    retry::{Backoff, retry_after},
-};
+pub use self::settings::{ExportSettings, Sign, Signature};
+use self::{health::Health, post::NotSent};
+use super::span::Ended;
+use crate::{batch::Stop, http::Upstream};
 
 /// The most spans of one POST.
 const MAX_BATCH: usize = 512;
 
-/// The most of an answer that is read: then the connection can be used again.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
 /// In less than this no POST is begun: its failure would say nothing of the collector.
 const LEAST_TIME: Duration = Duration::from_millis(50);
-
-/// How long a collector that fails is left alone.
-const REST: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(300) };
-
-/// A signature's headers, or why there are none now.
-pub type Signature<'a> = Pin<Box<dyn Future<Output = Result<HeaderMap, String>> + Send + 'a>>;
-
-/// Signs exports for a collector that wants to know who sends them.
-pub trait Sign: fmt::Debug + Send + Sync + 'static {
-    /// The headers that prove who posts this body there.
-    fn sign<'a>(&'a self, endpoint: &'a Url, body: &'a [u8]) -> Signature<'a>;
-}
-
-/// Where spans go to.
-#[derive(Clone, Debug)]
-pub struct ExportSettings {
-    /// The whole URL, path included.
-    pub endpoint: Url,
-    /// What is sent along; values may be secret.
-    pub headers: HeaderMap,
-    /// Exports are to be signed for X-Ray of this region.
-    pub sign_for: Option<String>,
-    /// Who does that.
-    pub signer: Option<Arc<dyn Sign>>,
-    /// How long one POST may take.
-    pub timeout: Duration,
-    /// Spans that may wait; what comes beyond is dropped.
-    pub max_waiting: usize,
-    /// How often what waits is sent, by a process that goes on.
-    pub every: Duration,
-    /// Who tells.
-    pub resource: Vec<(String, String)>,
-}
 
 /// Sends spans to one collector.
 pub(super) struct Exporter {
@@ -88,32 +41,6 @@ pub(super) struct Exporter {
 struct Waiting {
     spans: VecDeque<Ended>,
     dropped: u64,
-}
-
-/// What the last tries tell of the next one.
-#[derive(Default)]
-struct Health {
-    failures: u32,
-    rests_until: Option<Instant>,
-}
-
-/// Why spans were not taken.
-struct NotSent {
-    why: String,
-    /// The same may be taken another time.
-    may_pass: bool,
-    /// When, if it was said.
-    after: Option<Duration>,
-}
-
-impl NotSent {
-    fn passing(why: &impl ToString) -> Self {
-        Self { why: why.to_string(), may_pass: true, after: None }
-    }
-
-    fn lasting(why: &impl ToString) -> Self {
-        Self { may_pass: false, ..Self::passing(why) }
-    }
 }
 
 impl Exporter {
@@ -217,50 +144,6 @@ impl Exporter {
         }
     }
 
-    async fn send(&self, spans: &[Ended], time: Duration) -> Result<(), NotSent> {
-        let sent = timeout(time, self.post(spans, time)).await;
-        sent.map_err(|_| NotSent::passing(&"there was no answer in time"))?
-    }
-
-    async fn post(&self, spans: &[Ended], time: Duration) -> Result<(), NotSent> {
-        let request = self.request(spans).await?;
-        let sent = self.upstream.send(request, time).await;
-        let mut answer = sent.map_err(|error| NotSent::passing(&error))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut read = 0;
-        while let Some(part) = answer.chunk().await.map_err(|error| NotSent::passing(&error))? {
-            read += part.len();
-            if read > MAX_ANSWER_BYTES {
-                break;
-            }
-        }
-        let why = format!("it answered {}", status.as_u16());
-        match status.as_u16() {
-            _ if status.is_success() => Ok(()),
-            // "OTLP/HTTP Response", "Retryable Response Codes".
-            429 | 502..=504 => Err(NotSent { after: asked(&headers), ..NotSent::passing(&why) }),
-            _ => Err(NotSent::lasting(&why)),
-        }
-    }
-
-    async fn request(&self, spans: &[Ended]) -> Result<Request<Full<Bytes>>, NotSent> {
-        let ExportSettings { endpoint, headers, signer, resource, .. } = &self.settings;
-        let resource: &Resource = resource;
-        let body = Bytes::from(otlp::body(resource, spans));
-        let mut request = Request::post(path(endpoint))
-            .body(Full::new(body.clone()))
-            .map_err(|error| NotSent::lasting(&error))?;
-        request.headers_mut().extend(headers.clone());
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json);
-        if let Some(signer) = signer {
-            let signature =
-                signer.sign(endpoint, &body).await.map_err(|error| NotSent::passing(&error))?;
-            request.headers_mut().extend(signature);
-        }
-        Ok(request)
-    }
-
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,41 +153,9 @@ impl Exporter {
     }
 }
 
-impl Health {
-    fn rests(&self) -> bool {
-        self.rests_until.is_some_and(|until| Instant::now() < until)
-    }
-
-    /// How many tries had failed before this one.
-    fn note(&mut self, sent: &Result<(), NotSent>) -> u32 {
-        let before = self.failures;
-        match sent {
-            Ok(()) => *self = Self::default(),
-            Err(error) => {
-                self.failures = before.saturating_add(1);
-                let rest = error.after.unwrap_or_default().max(REST.delay(self.failures, 1.0));
-                self.rests_until = Some(Instant::now() + rest);
-            }
-        }
-        before
-    }
-}
-
-/// The pause that a collector asks for.
-fn asked(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    retry_after(value, Clock::system().now(), REST.cap)
-}
-
-fn path(url: &Url) -> String {
-    match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use hyper::HeaderMap;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
@@ -432,21 +283,5 @@ mod tests {
         }
         let came = collector.await.expect("it ends");
         assert_eq!(came, [vec!["a"], vec!["a", "b"], vec!["c"]]);
-    }
-
-    #[test]
-    fn a_collector_is_left_alone_longer_each_time_and_as_long_as_it_asks() {
-        let mut health = Health::default();
-        let mut rest = |after| {
-            let before = Instant::now();
-            let failed = NotSent { after, ..NotSent::passing(&"it is down") };
-            health.note(&Err(failed));
-            (health.rests_until.expect("it rests") - before).as_secs()
-        };
-        let rests: Vec<_> = (0..8).map(|_| rest(None)).collect();
-        assert_eq!(rests, [5, 10, 20, 40, 80, 160, 300, 300]);
-        let mut health = Health::default();
-        health.note(&Err(NotSent { after: Some(AMPLE), ..NotSent::passing(&"429") }));
-        assert!(health.rests_until.expect("it rests") > Instant::now() + AMPLE / 2);
     }
 }

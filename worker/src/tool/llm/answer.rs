@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{CallTerms, Text, ToolError, head::Head, tokens::Tokens};
+use super::{CallTerms, ToolError, head::Head, tokens::Tokens};
 use crate::{
     error::{ErrorClass, JobError},
+    http::Beginning,
     lease::Usage,
     tool::gate::ANSWER_EMPTY,
 };
@@ -46,16 +47,16 @@ struct Message {
 impl Answer {
     /// Reads the body of a 200.
     pub(super) fn parse(
-        text: &Text,
+        body: &Beginning,
         head: &Head,
         terms: &CallTerms<'_>,
     ) -> Result<Self, ToolError> {
-        if text.is_cut {
+        if body.is_cut {
             let usage = head.usage_of_lost_answer(terms);
             let message = "the LLM's answer is longer than 8 MiB";
             return Err(failure(ErrorClass::Permanent, "answer_too_large", message, usage));
         }
-        let Ok(body) = serde_json::from_slice::<Body>(&text.head) else {
+        let Ok(body) = serde_json::from_slice::<Body>(&body.bytes) else {
             let usage = head.usage_of_lost_answer(terms);
             let message = "the LLM's answer is not a chat completion in JSON";
             let failure = failure(ErrorClass::Transient, "answer_malformed", message, usage);
