@@ -131,7 +131,7 @@ impl McpServer {
         let told = |name| words::on_one_line(name).take(MAX_NAME_CHARS).collect::<String>();
         let mut names: Vec<String> = list.names().take(MAX_NAMES + 1).map(told).collect();
         if names.len() > MAX_NAMES {
-            names[MAX_NAMES] = "…".to_owned();
+            "…".clone_into(&mut names[MAX_NAMES]);
         }
         let known = names.join(", ");
         let cut_off = list.cut_off().map(|why| format!("; {why}")).unwrap_or_default();

@@ -92,7 +92,7 @@ async fn an_upstreams_words_are_told_in_whatever_shape_they_come() {
     ];
     let folder = Folder::new();
     for (id, behaviour, _) in &rows {
-        llm.script(&format!("{id}: {repeated}"), vec![behaviour.clone(); 3]);
+        llm.script(format!("{id}: {repeated}"), vec![behaviour.clone(); 3]);
     }
     let jobs = rows.each_ref().map(|(id, ..)| apart(id, &format!("{id}: {repeated}")));
     let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--max-attempts", "1"]);

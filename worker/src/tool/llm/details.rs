@@ -28,7 +28,7 @@ pub(super) struct Details {
     pub(super) is_apis: bool,
 }
 
-/// One place of a request that FastAPI refuses.
+/// One place of a request that `FastAPI` refuses.
 #[derive(Deserialize)]
 struct Misfit {
     #[serde(default)]
@@ -74,7 +74,7 @@ impl Details {
         Self { is_apis: true, ..Self::deserialize(error).unwrap_or_default() }
     }
 
-    /// FastAPI's: a text, or the places that do not fit. What stood there is not told.
+    /// `FastAPI`'s: a text, or the places that do not fit. What stood there is not told.
     fn of_detail(detail: Value) -> Self {
         let Value::Array(_) = detail else {
             return match detail {
