@@ -14,7 +14,10 @@ use super::{
 use crate::{
     batch::Worker,
     clock::{Clock, Deadline},
-    config::{self, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings, Source},
+    config::{
+        self, AccessToken, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings,
+        Source,
+    },
     environment::{Environment, Heartbeat, Observer, Policy, Ports, Unobserved},
     lease::LedgerError,
     secret::Secrets,
@@ -114,14 +117,16 @@ impl AwsWorker {
     }
 
     /// What the HTTP face behind API Gateway needs to know: there API Gateway limits how often it is
-    /// asked. Without keys it could answer nobody.
-    pub fn api_settings(&self) -> anyhow::Result<ApiSettings> {
+    /// asked. Without keys and tokens it could answer nobody.
+    pub fn api_settings(&self) -> anyhow::Result<(ApiSettings, Vec<AccessToken>)> {
         let keys = self.secrets.current();
+        let tokens = config::access_tokens(keys.source())?;
         anyhow::ensure!(
-            !keys.access.is_empty(),
+            !keys.access.is_empty() || !tokens.is_empty(),
             "MCP_BATCH_API_KEYS: expected entries name:namespace:scope+scope:key, found nothing"
         );
-        Ok(ApiSettings { rate_per_second: None, ..config::api(keys.source())? })
+        let settings = ApiSettings { rate_per_second: None, ..config::api(keys.source())? };
+        Ok((settings, tokens))
     }
 
     /// Jobs at once.

@@ -190,6 +190,42 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
+/// The names of variables in a text, however they are set off.
+fn mentioned(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.split(move |c| !is_part(c)).filter(|word| {
+        let is_ours = word.starts_with("MCP_BATCH_") || word.starts_with("OTEL_");
+        is_ours && !word.ends_with('_')
+    })
+}
+
+/// What a function has no use for: the settings of one machine, and of commands.
+const NOT_OF_A_FUNCTION: [&str; 7] = [
+    "MCP_BATCH_API_KEY",
+    "MCP_BATCH_API_KEY_FILE",
+    "MCP_BATCH_API_RATE_PER_SECOND",
+    "MCP_BATCH_API_URL",
+    "MCP_BATCH_DB",
+    "MCP_BATCH_LISTEN",
+    "MCP_BATCH_VISIBILITY_TIMEOUT_S",
+];
+
+#[test]
+fn terraform_can_set_every_setting_of_the_documentation_and_no_other() {
+    let file = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+        fs::read_to_string(path).expect(name)
+    };
+    let pages = ["settings", "callbacks", "observability", "api"];
+    let pages = pages.map(|page| file(&format!("docs/{page}.md"))).concat();
+    let settings = file("terraform/settings.tf");
+    let documented: BTreeSet<_> = mentioned(&pages).collect();
+    let known: BTreeSet<_> = mentioned(&settings).chain(NOT_OF_A_FUNCTION).collect();
+    assert!(documented.len() > 50, "{documented:?}");
+    let differ: Vec<_> = documented.symmetric_difference(&known).collect();
+    assert!(differ.is_empty(), "terraform/settings.tf or the documentation lacks {differ:?}");
+}
+
 #[test]
 fn the_documentation_names_every_variable_that_is_read() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
