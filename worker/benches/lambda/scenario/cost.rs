@@ -30,8 +30,10 @@ pub(super) async fn small(binary: &Path) -> anyhow::Result<Vec<Row>> {
 
 pub(super) async fn few(binary: &Path) -> anyhow::Result<Vec<Row>> {
     let mut stage = Stage::start(binary, Setup::instant(100)).await;
-    let Cost { cpu_ms, .. } = Cost::measure(&mut stage, 100, 5).await?;
-    Ok(vec![Row::new("CPU a job, batch 100, 5 batches", cpu_ms, Unit::Milliseconds)])
+    // Under a profiler that takes longer than Lambda allows.
+    stage.lambda.first_poll().await;
+    let Cost { cpu_ms, .. } = Cost::measure(&mut stage, 100, 2).await?;
+    Ok(vec![Row::new("CPU a job, batch 100, 2 batches", cpu_ms, Unit::Milliseconds)])
 }
 
 pub(super) async fn wide(binary: &Path) -> anyhow::Result<Vec<Row>> {
