@@ -7,6 +7,7 @@ mod http;
 pub mod objects;
 pub mod secrets;
 pub mod setup;
+mod sign;
 pub mod sqs;
 pub(crate) mod xray;
 

@@ -1,6 +1,6 @@
 //! Why a job did not succeed: the class decides what happens next, code and message tell a person.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, error::Error, fmt, iter};
 
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,18 @@ impl JobError {
             ..self
         }
     }
+}
+
+/// What an error says, and what each of its causes says.
+pub fn with_causes(error: &dyn Error) -> String {
+    let causes = iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// What the cause at the end of the chain says, where those above it only repeat what was asked.
+pub fn innermost(error: &dyn Error) -> String {
+    let causes = iter::successors(Some(error), |&error| error.source());
+    causes.last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Codes that others than people and their programs go by: metrics tell failures apart by them.

@@ -20,7 +20,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-pub(crate) use self::upstream::{NoAnswer, Response, Upstream};
+pub(crate) use self::upstream::{Beginning, NoAnswer, Response, Upstream};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(ring::default_provider()));

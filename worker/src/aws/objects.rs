@@ -3,22 +3,12 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use aws_config::SdkConfig;
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
-};
-use aws_sigv4::{
-    http_request::{
-        PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-        UriPathNormalizationMode, sign,
-    },
-    sign::v4::SigningParams,
-};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_types::{app_name::AppName, service_config::ServiceConfigKey};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -32,14 +22,12 @@ use tokio::time::{sleep, timeout};
 use super::{
     clients::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, MAX_ATTEMPTS, OPERATION_TIMEOUT, THROTTLED_PAUSE},
     http::Connections,
+    sign::{Kept, Service, Unsigned},
 };
-use crate::{http::Response, retry::Backoff};
+use crate::{error::with_causes, http::Response, retry::Backoff};
 
 /// The pauses between tries.
 const AGAIN: Backoff = Backoff { base: THROTTLED_PAUSE, cap: Duration::from_secs(2) };
-
-/// Credentials are fetched anew this long before they end.
-const BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 
 /// What a key's characters are escaped but for ("Authenticating Requests", S3's API reference).
 const ESCAPED: &AsciiSet =
@@ -63,7 +51,7 @@ struct Shared {
     endpoint: Option<String>,
     region: Option<String>,
     credentials: Option<SharedCredentialsProvider>,
-    kept: Mutex<Option<Credentials>>,
+    kept: Kept,
     /// Who asks: with the name of the application, as AWS's own clients tell it.
     agent: HeaderValue,
 }
@@ -90,7 +78,7 @@ impl Objects {
             endpoint: endpoint(config),
             region: config.region().map(ToString::to_string),
             credentials: config.credentials_provider(),
-            kept: Mutex::default(),
+            kept: Kept::default(),
             agent: agent(config.app_name().map(AppName::as_ref)),
         }))
     }
@@ -116,8 +104,12 @@ impl Objects {
     ) -> Result<Vec<u8>, ObjectError> {
         let url = self.0.url(bucket, key)?;
         let asked = Asked { method: Method::GET, url, headers: &[], body: Bytes::new() };
-        let object = read(self.0.ask(asked).await?, max_bytes).await?;
-        object.ok_or_else(|| ObjectError(format!("expected {max_bytes} bytes at most")))
+        let object = self.0.ask(asked).await?.beginning(max_bytes).await;
+        let object = object.map_err(|error| Failed::for_now(&error).error)?;
+        match object.is_cut {
+            false => Ok(object.bytes),
+            true => Err(ObjectError(format!("expected {max_bytes} bytes at most"))),
+        }
     }
 }
 
@@ -171,29 +163,27 @@ impl Shared {
         }
         let credentials = self.credentials().await?;
         let region = self.region().map_err(Failed::forever)?;
-        signed(&mut request, &asked.body, credentials, region, SystemTime::now())?;
+        let unsigned = Unsigned {
+            method: asked.method.as_str(),
+            url: &asked.url,
+            headers: request.headers(),
+            body: &asked.body,
+        };
+        let signature = Service::S3.signature(region, unsigned, credentials, SystemTime::now());
+        request.headers_mut().extend(signature.map_err(Failed::forever)?);
         request.headers_mut().insert(USER_AGENT, self.agent.clone());
         let answer = self.connections.send(request, CONNECT_TIMEOUT, ATTEMPT_TIMEOUT).await;
-        let response = answer.map_err(Failed::for_now)?;
+        let response = answer.map_err(|error| Failed::for_now(&error))?;
         match response.status() {
             status if status.is_success() => Ok(response),
             status => Err(refused(status, response).await),
         }
     }
 
-    /// The credentials, until shortly before they end.
     async fn credentials(&self) -> Result<Credentials, Failed> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let soon = SystemTime::now() + BEFORE_EXPIRY;
-        let lasts = |kept: &Credentials| kept.expiry().is_none_or(|ends| ends > soon);
-        if let Some(kept) = kept.filter(lasts) {
-            return Ok(kept);
-        }
         let missing = || Failed::forever("expected credentials of AWS, found nothing");
         let provider = self.credentials.as_ref().ok_or_else(missing)?;
-        let fresh = provider.provide_credentials().await.map_err(Failed::for_now)?;
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh.clone());
-        Ok(fresh)
+        self.kept.or_from(provider).await.map_err(|error| Failed::for_now(&error))
     }
 }
 
@@ -202,14 +192,8 @@ impl Failed {
         Self { error: ObjectError(error.to_string()), may_pass: false }
     }
 
-    fn for_now(error: impl std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Self { error: ObjectError(text), may_pass: true }
+    fn for_now(error: &dyn std::error::Error) -> Self {
+        Self { error: ObjectError(with_causes(error)), may_pass: true }
     }
 }
 
@@ -227,36 +211,10 @@ fn endpoint(config: &SdkConfig) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(ToOwned::to_owned))
 }
 
-/// Signs a request as S3 wants it: the path as it is sent, the body's digest in a header.
-fn signed(
-    request: &mut Request<Full<Bytes>>,
-    body: &[u8],
-    credentials: Credentials,
-    region: &str,
-    now: SystemTime,
-) -> Result<(), Failed> {
-    let mut settings = SigningSettings::default();
-    settings.percent_encoding_mode = PercentEncodingMode::Single;
-    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    let identity = credentials.into();
-    let parameters = SigningParams::builder().identity(&identity).region(region).name("s3");
-    let parameters = parameters.time(now).settings(settings).build().map_err(Failed::forever)?;
-    let url = request.uri().to_string();
-    let headers = request.headers().iter();
-    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let signable =
-        SignableRequest::new(request.method().as_str(), &*url, headers, SignableBody::Bytes(body));
-    let signed = sign(signable.map_err(Failed::forever)?, &parameters.into());
-    let (instructions, _) = signed.map_err(Failed::forever)?.into_parts();
-    instructions.apply_to_request_http1x(request);
-    Ok(())
-}
-
 /// The code and message of S3's XML; what is busy, or fails, may not always.
 async fn refused(status: StatusCode, response: Response) -> Failed {
-    let body = read(response, MAX_REFUSAL_BYTES).await.ok().flatten().unwrap_or_default();
-    let body = String::from_utf8_lossy(&body);
+    let body = response.beginning(MAX_REFUSAL_BYTES).await.unwrap_or_default();
+    let body = String::from_utf8_lossy(&body.bytes);
     let told = |tag: &str| {
         let (_, rest) = body.split_once(&format!("<{tag}>"))?;
         Some(rest.split_once("</")?.0)
@@ -269,27 +227,9 @@ async fn refused(status: StatusCode, response: Response) -> Failed {
     Failed { error: ObjectError(format!("{status}: {code}: {message}")), may_pass }
 }
 
-/// A body of at most so many bytes; `None`: it is longer.
-async fn read(mut response: Response, max_bytes: usize) -> Result<Option<Vec<u8>>, ObjectError> {
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|it| Failed::for_now(it).error)? {
-        if part.len() > max_bytes - body.len() {
-            return Ok(None);
-        }
-        body.extend_from_slice(&part);
-    }
-    Ok(Some(body))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Those of AWS's examples.
-    fn credentials() -> Credentials {
-        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-        Credentials::new("AKIAIOSFODNN7EXAMPLE", secret, None, None, "example")
-    }
 
     fn objects(region: &str, endpoint: Option<&str>) -> Shared {
         Shared {
@@ -297,7 +237,7 @@ mod tests {
             endpoint: endpoint.map(ToOwned::to_owned),
             region: Some(region.to_owned()),
             credentials: None,
-            kept: Mutex::default(),
+            kept: Kept::default(),
             agent: agent(None),
         }
     }
@@ -307,26 +247,6 @@ mod tests {
         assert_eq!(agent(None), concat!("mcp-batch/", env!("CARGO_PKG_VERSION")));
         let named = agent(Some("jobs-worker"));
         assert!(named.to_str().is_ok_and(|agent| agent.ends_with(" app/jobs-worker")));
-    }
-
-    /// "Authenticating Requests: Using the Authorization Header", S3's API reference.
-    #[test]
-    fn requests_are_signed_as_in_the_examples_of_aws() {
-        let body = Bytes::from_static(b"Welcome to Amazon S3.");
-        let key = utf8_percent_encode("test$file.text", ESCAPED);
-        let mut request = Request::put(format!("https://examplebucket.s3.amazonaws.com/{key}"))
-            .header("date", "Fri, 24 May 2013 00:00:00 GMT")
-            .header("x-amz-storage-class", "REDUCED_REDUNDANCY")
-            .body(Full::new(body.clone()))
-            .expect("a request");
-        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600);
-
-        let answer = signed(&mut request, &body, credentials(), "us-east-1", moment);
-
-        assert!(answer.is_ok());
-        let header = request.headers()["authorization"].to_str().expect("text");
-        let signature = "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd";
-        assert!(header.ends_with(&format!("Signature={signature}")), "{header}");
     }
 
     #[test]

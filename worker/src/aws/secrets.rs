@@ -1,7 +1,7 @@
 //! Secrets Manager as the vault: one secret, the JSON object of strings that `MCP_BATCH_SECRET_ARN`
 //! names. What it says is never part of an error.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use aws_sdk_secretsmanager::{
     Client,
@@ -13,6 +13,7 @@ use aws_sdk_secretsmanager::{
 use crate::{
     clock::Clock,
     config::{Source, secret_arn},
+    error::innermost,
     secret::{Reading, Secrets, SecretsError, Values, Vault, VaultError},
 };
 
@@ -85,13 +86,4 @@ fn unreadable(error: &SdkError<GetSecretValueError>) -> String {
         (None, _) => "its answer cannot be understood".to_owned(),
     };
     format!("it cannot be read: {why}")
-}
-
-/// The cause at the end of the chain.
-fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -28,6 +28,9 @@ use self::{
 };
 use super::CONNECT_TIMEOUT;
 
+/// Room is made at once for bodies that are announced to be so long; for longer ones, as they come.
+const MAX_BELIEVED_BYTES: usize = 64 * 1024;
+
 /// One upstream; clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Upstream {
@@ -62,6 +65,14 @@ pub(crate) struct Response {
     headers: HeaderMap,
     body: Rest,
     ends: Instant,
+}
+
+/// The first bytes of a body.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    pub(crate) bytes: Vec<u8>,
+    /// More would have come.
+    pub(crate) is_cut: bool,
 }
 
 /// The rest of an answer, on its connection.
@@ -160,11 +171,6 @@ impl Response {
         &self.headers
     }
 
-    /// How long the body is, if that was said.
-    pub(crate) fn content_length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
-    }
-
     /// The answer for whoever bounds the time of its body.
     #[cfg(feature = "aws")]
     pub(crate) fn unbounded(self) -> hyper::Response<Rest> {
@@ -174,8 +180,27 @@ impl Response {
         response
     }
 
+    /// As much of the body as is of use. What is longer is left, and its connection closed.
+    pub(crate) async fn beginning(mut self, max_bytes: usize) -> Result<Beginning, NoAnswer> {
+        let mut bytes = Vec::with_capacity(self.expected_bytes().min(max_bytes));
+        while let Some(part) = self.chunk().await? {
+            let room = max_bytes - bytes.len();
+            bytes.extend_from_slice(part.get(..room).unwrap_or(&part));
+            if part.len() > room {
+                return Ok(Beginning { bytes, is_cut: true });
+            }
+        }
+        Ok(Beginning { bytes, is_cut: false })
+    }
+
+    /// What was announced, as far as an announcement is believed.
+    fn expected_bytes(&self) -> usize {
+        let announced = self.body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        announced.unwrap_or(0).min(MAX_BELIEVED_BYTES)
+    }
+
     /// The body's next part; `None` at its end.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, NoAnswer> {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, NoAnswer> {
         loop {
             let frame = timeout_at(self.ends, self.body.frame()).await;
             match frame.map_err(|_| NoAnswer::Late)? {
@@ -232,8 +257,8 @@ mod tests {
         Request::post("/called").body(Full::from("{}")).expect("a request")
     }
 
-    async fn read(mut response: Response) {
-        while response.chunk().await.expect("a body").is_some() {}
+    async fn read(response: Response) {
+        response.beginning(usize::MAX).await.expect("a body");
     }
 
     #[tokio::test]
@@ -245,6 +270,20 @@ mod tests {
             wait_until("the connection is kept", || upstream.shared.idle.count() == 1).await;
         }
         assert_eq!((server.count(), server.connections()), (3, 1));
+    }
+
+    #[tokio::test]
+    async fn of_a_body_no_more_is_read_than_is_of_use() {
+        let server = Receiver::start().await;
+        server.set_default(Reply::status(200).body("12345"));
+        let upstream = upstream(&server);
+        for (max_bytes, read, is_cut) in
+            [(6, "12345", false), (5, "12345", false), (4, "1234", true)]
+        {
+            let response = upstream.send(call(), TIME).await.expect("an answer");
+            let body = response.beginning(max_bytes).await.expect("a body");
+            assert_eq!((&*body.bytes, body.is_cut), (read.as_bytes(), is_cut));
+        }
     }
 
     #[tokio::test]

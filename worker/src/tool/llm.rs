@@ -2,6 +2,8 @@
 //! LiteLLM.
 
 mod answer;
+mod blamed;
+mod details;
 mod head;
 mod key;
 mod models;
@@ -32,7 +34,7 @@ use super::ToolError;
 use crate::{
     clock::Clock,
     config::Keys,
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, innermost},
     http::{NoAnswer, Response, Upstream},
     secret::Secrets,
     trace,
@@ -147,11 +149,11 @@ impl LlmClient {
         let response = answer.await.map_err(|error| failed(&error))?;
         if response.status().is_success() {
             let head = Head::of(response.headers());
-            let text = read(response, MAX_ANSWER_BYTES).await.map_err(|error| {
+            let body = response.beginning(MAX_ANSWER_BYTES).await.map_err(|error| {
                 // The head has told what the lost body cost.
-                ToolError { usage: head.usage_of_lost_answer(&terms), ..error }
+                ToolError { usage: head.usage_of_lost_answer(&terms), ..failed(&error) }
             })?;
-            return Ok(Answer::parse(&text, &head, &terms)?);
+            return Ok(Answer::parse(&body, &head, &terms)?);
         }
         let request = body(upstream_timeout)?;
         Err(Box::pin(self.refused(response, request.as_bytes(), key, terms)).await)
@@ -189,33 +191,9 @@ impl LlmClient {
         terms: CallTerms<'_>,
     ) -> Refused {
         let refusal = Refusal::of(&response, self.clock.now(), terms.job_named_model());
-        let body =
-            read(response, MAX_REFUSAL_BYTES).await.map(|text| text.head).unwrap_or_default();
-        refusal.explained_by(&body, request, key)
+        let body = response.beginning(MAX_REFUSAL_BYTES).await.unwrap_or_default();
+        refusal.explained_by(&body.bytes, request, key)
     }
-}
-
-/// The first bytes of a body.
-struct Text {
-    head: Vec<u8>,
-    is_cut: bool,
-}
-
-async fn read(mut response: Response, max_bytes: usize) -> Result<Text, ToolError> {
-    let mut head = Vec::with_capacity(expected_bytes(&response, max_bytes));
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-        let room = max_bytes - head.len();
-        head.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        if chunk.len() > room {
-            return Ok(Text { head, is_cut: true });
-        }
-    }
-    Ok(Text { head, is_cut: false })
-}
-
-fn expected_bytes(response: &Response, max_bytes: usize) -> usize {
-    let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
-    announced.unwrap_or(0).min(max_bytes).min(64 * 1024)
 }
 
 /// The path of what is called, below the base that `url` may have.
@@ -237,13 +215,4 @@ fn failed(error: &NoAnswer) -> ToolError {
         }
     };
     ToolError::ambiguous(JobError::new(ErrorClass::Transient, code, message))
-}
-
-/// The cause at the end of the chain: the ones above it repeat the URL.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

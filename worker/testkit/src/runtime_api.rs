@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 mod environment;
 
@@ -31,13 +32,15 @@ use crate::server::lock;
 /// It invokes once at a time, and freezes the function's process between invocations: "Lambda
 /// freezes the execution environment when the runtime and each extension have completed and
 /// there are no pending events." A process that timed out is killed, and as one that ended by
-/// itself replaced for the next invocation. The process ends when this is dropped.
+/// itself replaced for the next invocation. Of a [managed](Function::managed) one several run at once,
+/// none of which ends with the time of another. The process ends when this is dropped.
 #[derive(Debug)]
 pub struct RuntimeApi {
     function: Option<Function>,
     logs: Logs,
     starts: AtomicUsize,
-    turn: tokio::sync::Mutex<()>,
+    turns: Semaphore,
+    starting: tokio::sync::Mutex<()>,
     current: Mutex<Arc<Environment>>,
 }
 
@@ -61,7 +64,9 @@ impl RuntimeApi {
         let logs = Logs::default();
         let environment = Environment::start(function.as_ref(), &logs).await;
         let current = Mutex::new(Arc::new(environment));
-        Self { function, logs, starts: 1.into(), turn: tokio::sync::Mutex::default(), current }
+        let turns = Semaphore::new(function.as_ref().map_or(1, |function| function.at_once));
+        let starting = tokio::sync::Mutex::default();
+        Self { function, logs, starts: 1.into(), turns, starting, current }
     }
 
     /// What the function finds in `AWS_LAMBDA_RUNTIME_API`: host and port.
@@ -73,13 +78,14 @@ impl RuntimeApi {
     /// function's own setting, runs from the moment the event is handed over; a start before that
     /// may take 10 seconds.
     pub async fn invoke(&self, event: &str, timeout: Duration) -> Invocation {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turns.acquire().await;
         let event = Bytes::copy_from_slice(event.as_bytes());
         self.living().await.invoke(event, timeout).await
     }
 
     /// The environment to invoke in: a new one if the process of the last has ended.
     async fn living(&self) -> Arc<Environment> {
+        let _starting = self.starting.lock().await;
         let environment = self.environment();
         if !environment.has_ended() {
             return environment;
@@ -123,6 +129,11 @@ impl RuntimeApi {
     /// After [`PATIENCE`](crate::PATIENCE).
     pub async fn wait_until_frozen(&self) {
         self.environment().wait_until_frozen().await;
+    }
+
+    /// How many polls of the latest process wait for an event.
+    pub fn polls(&self) -> usize {
+        self.environment().polls()
     }
 
     /// How many processes were started.

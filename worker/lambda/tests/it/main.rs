@@ -21,6 +21,7 @@
 //! | `telling.rs` | the log, and the metrics in it |
 //! | `traces.rs` | spans, at the collector before the invocation ends |
 //! | `frozen.rs` | nothing runs on between invocations |
+//! | `managed.rs` | several invocations at once in one process |
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod event;
@@ -36,6 +37,7 @@ mod fifo;
 mod hosts;
 mod letters;
 mod load;
+mod managed;
 mod sweep;
 mod telling;
 mod traces;

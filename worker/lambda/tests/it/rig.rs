@@ -49,6 +49,7 @@ pub(crate) struct Setup {
     batch_size: usize,
     is_fifo: bool,
     max_receives: Option<u32>,
+    at_once: usize,
 }
 
 impl Default for Setup {
@@ -59,6 +60,7 @@ impl Default for Setup {
             batch_size: 10,
             is_fifo: false,
             max_receives: None,
+            at_once: 1,
         };
         setup
             .env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT.as_secs().to_string())
@@ -97,6 +99,12 @@ impl Setup {
         self
     }
 
+    /// On Lambda Managed Instances, with so many invocations at once.
+    pub(crate) fn managed(mut self, at_once: usize) -> Self {
+        self.at_once = at_once;
+        self
+    }
+
     /// Starts everything. `None` where there is no MiniStack to be had: the test has to return.
     pub(crate) async fn start(self) -> Option<Rig> {
         let aws = Aws::open(self.queues()).await?;
@@ -104,6 +112,10 @@ impl Setup {
         let llm = FakeLlm::builder().record(true).start().await;
         let variables = self.variables(&aws, &llm);
         let function = function(&proxy, &variables);
+        let function = match self.at_once {
+            1 => function,
+            at_once => function.managed(at_once),
+        };
         let lambda = RuntimeApi::start(function.clone()).await;
         let source = EventSource::create(aws.source().await, self.mapping());
         let source = source.expect("a mapping that AWS takes");

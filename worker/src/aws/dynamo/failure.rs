@@ -1,12 +1,12 @@
 //! What can go wrong on the way to a table or a bucket, without a word of what lies there.
 
-use std::{error::Error, fmt::Write};
+use std::error::Error;
 
 use aws_sdk_dynamodb::{error::SdkError, operation::query::QueryError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::{
-    error::{ErrorClass, JobError},
+    error::{ErrorClass, JobError, with_causes},
     lease::LedgerError,
 };
 
@@ -69,14 +69,7 @@ where
         let message = answer.message().unwrap_or("no message");
         return LedgerError(format!("{operation}: {code}: {message}"));
     }
-    let mut text = format!("{operation}: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a string does not fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    LedgerError(text)
+    LedgerError(format!("{operation}: {}", with_causes(error)))
 }
 
 /// The same of a query, where the index may not be there: it has to be made by hand or by Terraform.

@@ -4,7 +4,10 @@ use std::{error::Error, sync::Once};
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
-use crate::queue::{Cause, QueueError};
+use crate::{
+    error::with_causes,
+    queue::{Cause, QueueError},
+};
 
 const INVALID_RECEIPT: &str = "ReceiptHandleIsInvalid";
 
@@ -17,7 +20,7 @@ pub(super) fn told<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug
         let message = refused.message().unwrap_or_default();
         (format!("SQS answered {code}: {message}"), is_settings(code))
     } else {
-        (format!("SQS cannot be asked: {}", chain(error)), is_unasked(error))
+        (format!("SQS cannot be asked: {}", with_causes(error)), is_unasked(error))
     };
     QueueError::of(told).because(if is_settings { Cause::Settings } else { Cause::Passing })
 }
@@ -49,11 +52,6 @@ fn is_unasked<E, R>(error: &SdkError<E, R>) -> bool {
         SdkError::DispatchFailure(failure) => failure.is_other() || failure.is_user(),
         _ => false,
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Says once that SQS takes a receipt for none of this queue's.

@@ -23,6 +23,7 @@ use url::Url;
 use crate::{
     clock::Clock,
     config::{ClientKey, ClientSettings},
+    error::with_causes,
     http,
     retry::{Backoff, retry_after},
     trace,
@@ -248,14 +249,4 @@ fn read(key: ClientKey) -> anyhow::Result<SecretString> {
 fn pause(headers: &HeaderMap) -> Option<Duration> {
     let asked = headers.get(RETRY_AFTER)?.to_str().ok()?;
     retry_after(asked, Clock::system().now(), ANSWERS_WITHIN)
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
 }

@@ -1,10 +1,11 @@
 //! A chat completion's answer: its text, what it used, why it ended.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::{CallTerms, Text, ToolError, head::Head, tokens::Tokens};
+use super::{CallTerms, ToolError, head::Head, tokens::Tokens};
 use crate::{
     error::{ErrorClass, JobError},
+    http::Beginning,
     lease::Usage,
     tool::gate::ANSWER_EMPTY,
 };
@@ -36,7 +37,7 @@ struct Choice {
 
 #[derive(Deserialize)]
 struct Message {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "content")]
     content: Option<String>,
     /// Why the model itself would not answer.
     #[serde(default)]
@@ -46,16 +47,16 @@ struct Message {
 impl Answer {
     /// Reads the body of a 200.
     pub(super) fn parse(
-        text: &Text,
+        body: &Beginning,
         head: &Head,
         terms: &CallTerms<'_>,
     ) -> Result<Self, ToolError> {
-        if text.is_cut {
+        if body.is_cut {
             let usage = head.usage_of_lost_answer(terms);
             let message = "the LLM's answer is longer than 8 MiB";
             return Err(failure(ErrorClass::Permanent, "answer_too_large", message, usage));
         }
-        let Ok(body) = serde_json::from_slice::<Body>(&text.head) else {
+        let Ok(body) = serde_json::from_slice::<Body>(&body.bytes) else {
             let usage = head.usage_of_lost_answer(terms);
             let message = "the LLM's answer is not a chat completion in JSON";
             let failure = failure(ErrorClass::Transient, "answer_malformed", message, usage);
@@ -94,6 +95,33 @@ impl Answer {
             }
         }
     }
+}
+
+/// A text, or parts of which some are: Mistral's models that reason answer so.
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Content {
+        Text(String),
+        Parts(Vec<Part>),
+    }
+
+    #[derive(Deserialize)]
+    struct Part {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(default)]
+        text: String,
+    }
+
+    let text_of = |parts: Vec<Part>| {
+        let texts = parts.into_iter().filter(|part| part.kind == "text").map(|part| part.text);
+        texts.collect::<String>()
+    };
+    Ok(Option::<Content>::deserialize(deserializer)?.map(|content| match content {
+        Content::Text(text) => text,
+        Content::Parts(parts) => text_of(parts),
+    }))
 }
 
 fn is_blank(text: &str) -> bool {

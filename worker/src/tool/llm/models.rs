@@ -6,7 +6,8 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 
-use super::{LlmClient, MAX_ANSWER_BYTES, endpoint, innermost, read};
+use super::{LlmClient, MAX_ANSWER_BYTES, endpoint, failed};
+use crate::error::innermost;
 
 /// How long the question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,9 +62,9 @@ impl LlmClient {
                 return Err(format!("the LLM answered {status} to the question for its models"));
             }
         }
-        let text =
-            read(response, MAX_ANSWER_BYTES).await.map_err(|failure| failure.error.message)?;
-        serde_json::from_slice(&text.head)
+        let body = response.beginning(MAX_ANSWER_BYTES).await;
+        let body = body.map_err(|error| failed(&error).error.message)?;
+        serde_json::from_slice(&body.bytes)
             .map_err(|_| "the LLM's list of models cannot be read".to_owned())
     }
 }

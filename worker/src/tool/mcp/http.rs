@@ -23,7 +23,7 @@ use super::{
     oauth::NoToken,
     reply::{self, Asked},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, error::innermost};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -115,8 +115,8 @@ impl McpHttp {
 
 async fn sent(request: RequestBuilder) -> Result<Response, HttpFailure> {
     request.send().await.map_err(|error| match error.is_connect() || error.is_builder() {
-        true => HttpFailure::Unreachable(reply::innermost(&error)),
-        false => HttpFailure::Broken(reply::innermost(&error)),
+        true => HttpFailure::Unreachable(innermost(&error)),
+        false => HttpFailure::Broken(innermost(&error)),
     })
 }
 

@@ -2,7 +2,7 @@
 //! more: what rmcp would drop because it bears no id, or none of ours, is given to the call it
 //! answers.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use futures_util::{
     StreamExt,
@@ -28,7 +28,7 @@ use super::{
     events,
     http::{HttpError, HttpFailure},
 };
-use crate::{clock::UnixMs, retry::retry_after};
+use crate::{clock::UnixMs, error::innermost, retry::retry_after};
 
 /// The most of a refusal's body that is read, in bytes.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
@@ -342,13 +342,4 @@ pub(super) fn chunks(response: Response) -> BoxStream<'static, Result<bytes::Byt
 
 fn broken_off(error: &reqwest::Error) -> HttpFailure {
     HttpFailure::Broken(innermost(error))
-}
-
-/// The cause at the end of the chain: the ones above it repeat the URL.
-pub(super) fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

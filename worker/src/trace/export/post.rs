@@ -52,15 +52,9 @@ impl Exporter {
     async fn post(&self, spans: &[Ended], time: Duration) -> Result<(), NotSent> {
         let request = self.request(spans).await?;
         let sent = self.upstream.send(request, time).await;
-        let mut answer = sent.map_err(|error| NotSent::passing(&error))?;
+        let answer = sent.map_err(|error| NotSent::passing(&error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut read = 0;
-        while let Some(part) = answer.chunk().await.map_err(|error| NotSent::passing(&error))? {
-            read += part.len();
-            if read > MAX_ANSWER_BYTES {
-                break;
-            }
-        }
+        answer.beginning(MAX_ANSWER_BYTES).await.map_err(|error| NotSent::passing(&error))?;
         let why = format!("it answered {}", status.as_u16());
         match status.as_u16() {
             _ if status.is_success() => Ok(()),

@@ -23,12 +23,22 @@ fn main() {
         }
         _ => {}
     }
+    let at_once = env::var("AWS_LAMBDA_MAX_CONCURRENCY").ok().and_then(|it| it.parse().ok());
+    thread::scope(|scope| {
+        for _ in 0..at_once.unwrap_or(1) {
+            scope.spawn(|| serve(&api));
+        }
+    });
+}
+
+/// Does one thing after another.
+fn serve(api: &str) {
     loop {
-        let (head, body) = ask(&api, "GET", "runtime/invocation/next", "");
+        let (head, body) = ask(api, "GET", "runtime/invocation/next", "");
         let id = header(&head, "lambda-runtime-aws-request-id");
         let event: Value = serde_json::from_str(&body).expect("an event in JSON");
         let (kind, answer) = act(&event, &head);
-        ask(&api, "POST", &format!("runtime/invocation/{id}/{kind}"), &answer);
+        ask(api, "POST", &format!("runtime/invocation/{id}/{kind}"), &answer);
     }
 }
 

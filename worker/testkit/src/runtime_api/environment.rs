@@ -46,6 +46,10 @@ impl Environment {
         self.process().is_some_and(|process| process.ended().is_some())
     }
 
+    pub(super) fn polls(&self) -> usize {
+        self.exchange.polls()
+    }
+
     pub(super) fn late_answers(&self) -> usize {
         self.exchange.late_answers()
     }

@@ -1,5 +1,6 @@
 //! Where invocations and the function's polls meet.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,14 +38,16 @@ pub(super) struct Exchange {
 struct State {
     process: Option<Arc<Process>>,
     freezes: bool,
+    /// Invocations that it may have at once.
+    at_once: usize,
     is_frozen: bool,
     has_extension: bool,
     first_poll: Option<Duration>,
     init_error: Option<Invocation>,
     polls: usize,
     invocations: usize,
-    offer: Option<Offer>,
-    running: Option<(String, oneshot::Sender<Invocation>)>,
+    offers: VecDeque<Offer>,
+    running: HashMap<String, oneshot::Sender<Invocation>>,
     late_answers: usize,
 }
 
@@ -83,6 +86,7 @@ impl Exchange {
     ) -> std::io::Result<()> {
         let mut state = lock(&self.state);
         state.freezes = function.freezes;
+        state.at_once = function.at_once;
         state.process = Some(Arc::new(start()?));
         Ok(())
     }
@@ -97,6 +101,10 @@ impl Exchange {
 
     pub(super) fn is_frozen(&self) -> bool {
         lock(&self.state).is_frozen
+    }
+
+    pub(super) fn polls(&self) -> usize {
+        lock(&self.state).polls
     }
 
     pub(super) fn late_answers(&self) -> usize {
@@ -126,9 +134,9 @@ impl Exchange {
             biased;
             failed = self.ready() => if let Some(failed) = failed { return failed },
             crashed = &mut died => return crashed,
-            () = sleep(INIT_LIMIT) => return self.time_out(process.as_deref()).await,
+            () = sleep(INIT_LIMIT) => return end(process.as_deref()).await,
         }
-        let mut answer = self.offer(event, limit);
+        let (request_id, mut answer) = self.offer(event, limit);
         tokio::select! {
             biased;
             Ok(answered) = &mut answer => answered,
@@ -136,7 +144,7 @@ impl Exchange {
                 Ok(Ok(answered)) => answered,
                 _ => crashed,
             },
-            () = sleep(limit) => self.time_out(process.as_deref()).await,
+            () = sleep(limit) => self.time_out(&request_id, process.as_deref()).await,
         }
     }
 
@@ -157,8 +165,8 @@ impl Exchange {
         }
     }
 
-    /// Hands an event to the poll that waits, in a process that runs again.
-    fn offer(&self, event: Bytes, limit: Duration) -> oneshot::Receiver<Invocation> {
+    /// Hands an event to a poll that waits, in a process that runs again.
+    fn offer(&self, event: Bytes, limit: Duration) -> (String, oneshot::Receiver<Invocation>) {
         let (sender, answer) = oneshot::channel();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let deadline_ms = (now + limit).as_millis();
@@ -167,25 +175,23 @@ impl Exchange {
         state.thaw();
         state.invocations += 1;
         let request_id = format!("00000000-0000-4000-8000-{:012}", state.invocations);
-        state.running = Some((request_id.clone(), sender));
-        state.offer = Some(Offer { request_id, deadline_ms, event });
+        state.running.insert(request_id.clone(), sender);
+        state.offers.push_back(Offer { request_id: request_id.clone(), deadline_ms, event });
         drop(state);
         self.changed.notify_waiters();
-        answer
+        (request_id, answer)
     }
 
-    /// Ends a function that is over its time. An answer that still comes is late.
-    async fn time_out(&self, process: Option<&Process>) -> Invocation {
-        {
+    /// Ends an invocation that is over its time, and its process with it, unless that has others. An
+    /// answer that still comes is late.
+    async fn time_out(&self, request_id: &str, process: Option<&Process>) -> Invocation {
+        let outlives = {
             let mut state = lock(&self.state);
-            state.running = None;
-            state.offer = None;
-        }
-        if let Some(process) = process {
-            process.signal(Signal::KILL);
-            process.end().await;
-        }
-        Invocation::TimedOut
+            state.running.remove(request_id);
+            state.offers.retain(|offer| offer.request_id != request_id);
+            state.at_once > 1
+        };
+        end(process.filter(|_| !outlives)).await
     }
 
     /// The function polls: it is through with the last event, and frozen until the next.
@@ -193,7 +199,7 @@ impl Exchange {
         let _poll = self.poll();
         loop {
             let changed = self.changed.notified();
-            if let Some(offer) = lock(&self.state).offer.take() {
+            if let Some(offer) = lock(&self.state).offers.pop_front() {
                 return offer;
             }
             changed.await;
@@ -205,7 +211,7 @@ impl Exchange {
         state.polls += 1;
         let since_start = state.process.as_ref().map(|process| process.started.elapsed());
         state.first_poll = state.first_poll.or(since_start);
-        if state.offer.is_none() {
+        if state.offers.is_empty() {
             state.freeze();
         }
         drop(state);
@@ -216,8 +222,7 @@ impl Exchange {
     /// The function answers. Whether that invocation was still waited for.
     pub(super) fn answer(&self, request_id: &str, answer: Invocation) -> bool {
         let mut state = lock(&self.state);
-        let running = state.running.take_if(|(running, _)| running == request_id);
-        let Some((_, waiting)) = running else {
+        let Some(waiting) = state.running.remove(request_id) else {
             state.late_answers += 1;
             return false;
         };
@@ -232,4 +237,13 @@ impl Exchange {
     pub(super) fn register_extension(&self) {
         lock(&self.state).has_extension = true;
     }
+}
+
+/// Kills a process whose time is over.
+async fn end(process: Option<&Process>) -> Invocation {
+    if let Some(process) = process {
+        process.signal(Signal::KILL);
+        process.end().await;
+    }
+    Invocation::TimedOut
 }

@@ -17,6 +17,7 @@ pub struct Function {
     binary: PathBuf,
     env: Vec<(OsString, OsString)>,
     open_files: Option<u32>,
+    pub(super) at_once: usize,
     pub(super) cpu: Option<usize>,
     pub(super) freezes: bool,
 }
@@ -25,7 +26,8 @@ impl Function {
     /// The function whose `bootstrap` is this binary. Its environment is what Lambda sets, and
     /// nothing of the test's.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), env: Vec::new(), open_files: None, cpu: None, freezes: true }
+        let (binary, env) = (binary.into(), Vec::new());
+        Self { binary, env, open_files: None, at_once: 1, cpu: None, freezes: true }
     }
 
     /// Sets a variable.
@@ -59,6 +61,16 @@ impl Function {
     pub fn without_freezing(mut self) -> Self {
         self.freezes = false;
         self
+    }
+
+    /// Puts it on Lambda Managed Instances, where one environment has so many invocations at once:
+    /// "the execution environment remains continuously active, processing invocations as they arrive
+    /// without freezing between invocations", and each has a timeout of its own.
+    pub fn managed(mut self, at_once: usize) -> Self {
+        self.at_once = at_once;
+        self.freezes = false;
+        self.env("AWS_LAMBDA_MAX_CONCURRENCY", at_once.to_string())
+            .env("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
     }
 
     /// The command that starts it against the Runtime API at `address`.

@@ -82,6 +82,33 @@ async fn a_function_that_times_out_is_killed_and_started_anew() {
 }
 
 #[tokio::test]
+async fn a_managed_function_has_several_events_at_once_of_which_each_has_its_own_time() {
+    let lambda = RuntimeApi::start(function().managed(3)).await;
+    wait_until("all workers poll", || lambda.polls() == 3).await;
+    let hang = lambda.invoke(r#"{"do": "hang"}"#, SHORT);
+    let answer = async {
+        wait_until("it hangs", || lambda.logs().contains("hanging")).await;
+        lambda.invoke("{}", LONG).await
+    };
+    let (over, answered) = tokio::join!(hang, answer);
+    assert!(matches!(over, Invocation::TimedOut), "{over:?}");
+    assert_eq!(answered.json(), json!({}));
+    wait_until("the others poll", || lambda.polls() == 2).await;
+
+    let crash = async {
+        wait_until("two hang", || lambda.logs().matches("hanging").count() == 2).await;
+        lambda.invoke(r#"{"do": "exit"}"#, LONG).await
+    };
+    let (beside, crashed) = tokio::join!(lambda.invoke(r#"{"do": "hang"}"#, LONG), crash);
+    for over in [beside, crashed] {
+        assert!(matches!(over, Invocation::Crashed(_)), "a process has one end: {over:?}");
+    }
+    assert_eq!(lambda.starts(), 1);
+    assert_eq!(lambda.invoke("{}", LONG).await.json(), json!({}));
+    assert_eq!(lambda.starts(), 2);
+}
+
+#[tokio::test]
 async fn a_function_whose_process_ends_has_crashed_and_is_started_anew() {
     let lambda = RuntimeApi::start(function()).await;
     let crashed = lambda.invoke(r#"{"do": "exit"}"#, LONG).await;

@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::{Url, form_urlencoded};
 
 use super::NoToken;
-use crate::tool::mcp::reply;
+use crate::error::innermost;
 
 /// The longest answer of an authorization server that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -192,7 +192,7 @@ fn is_passing(status: StatusCode) -> bool {
 }
 
 fn lost(error: &reqwest::Error) -> NoToken {
-    NoToken::Unreachable(format!("its authorization server: {}", reply::innermost(error)))
+    NoToken::Unreachable(format!("its authorization server: {}", innermost(error)))
 }
 
 fn refused(why: &str) -> NoToken {
