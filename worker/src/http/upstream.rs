@@ -132,7 +132,7 @@ impl Upstream {
                 Ok(answer) => return Ok(self.response(answer, kept, ends)),
                 // The upstream had closed it meanwhile, and nothing of the request was written.
                 Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = Box::new(unsent),
+                    Some(unsent) => *request = unsent,
                     None => return Err(NoAnswer::Broken(error.into_error())),
                 },
             }
