@@ -27,7 +27,7 @@ pub use self::{
     },
     callbacks::courier,
     client::{ClientKey, ClientSettings, client},
-    connections::Connections,
+    connections::{Connections, invocations},
     keys::Keys,
     llm::{llm, required_llm},
     log::log_level,

@@ -84,7 +84,9 @@ impl AwsWorker {
         let courier = config::courier(source)?;
         let policy = Policy { heartbeat, lease_grace: LEASE_GRACE, ..config::policy(source)? };
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
-        connections(concurrency, &tools, &settings, &courier).check_process()?;
+        let invocations = config::invocations(source)?;
+        let connections = connections(concurrency, &tools, &settings, &courier);
+        Connections { invocations, ..connections }.check_process()?;
         let queue = queue(&clients, &settings.queue, &policy);
         let tracer = Tracer::open(xray::signed(config::traces(source)?), queue.destination());
         let tracer = tracer.map_err(anyhow::Error::msg)?;
@@ -254,7 +256,7 @@ fn connections(
         bucket: if has_bucket { dynamo::MAX_OBJECT_REQUESTS } else { 0 },
         queue: sqs::MAX_REQUESTS,
         callbacks: courier.total(),
-        clients: 0,
+        ..Connections::default()
     }
 }
 

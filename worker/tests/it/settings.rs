@@ -119,6 +119,7 @@ fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
         bucket: 32,
         queue: 16,
         callbacks,
+        invocations: 0,
         clients: 0,
     };
     let llm = |default| config::concurrency(&source([]), default).expect("the default");
@@ -136,6 +137,8 @@ fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
     ] {
         assert!(error.contains(told), "{error}");
     }
+    let beside = Connections { invocations: 8, ..of(724) }.check(1024).expect_err("eight too many");
+    assert!(beside.to_string().contains("8 to Lambda"), "{beside}");
     assert!(of(10_000).check(u64::MAX).is_ok(), "there is no limit");
     assert!(of(1).check(10).is_err());
 }

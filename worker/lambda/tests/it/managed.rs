@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mcp_batch_testkit::{Behaviour, Invocation, Rule, wait_until};
+use mcp_batch_testkit::{Behaviour, Invocation, Reply, Rule, wait_until};
 use serde_json::Value;
 
 use crate::{
@@ -94,9 +94,15 @@ async fn batches_that_begin_and_end_across_each_other_each_answer_for_their_own(
 async fn all_batches_of_a_process_are_under_one_bound() {
     const BOUND: usize = 2;
     let setup = Setup::default().managed(AT_ONCE).env("MCP_BATCH_CONCURRENCY", BOUND.to_string());
+    let setup = setup.env("MCP_BATCH_CALLBACK_CONCURRENCY", "1");
     let setup = setup.env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT_S);
     let Some(rig) = setup.start().await else { return };
-    let batches = ["a", "b", "c"].map(|of| three(&rig, of, &Behaviour::Hold));
+    rig.receiver.set_default(Reply::status(200).after(Duration::from_millis(50)));
+    rig.llm.set_default(Behaviour::Hold);
+    let batches = ["a", "b", "c"].map(|of| {
+        let ids = (0..3).map(|n| format!("{of}-{n}"));
+        event(&ids.map(|id| Record::new(&id, &rig.job_with_callback(&id))).collect::<Vec<_>>())
+    });
     let [a, b, c] = batches.each_ref().map(|batch| rig.lambda.invoke(batch, LONG));
     let release = async {
         rig.llm.wait_for_calls(BOUND).await;
@@ -109,6 +115,7 @@ async fn all_batches_of_a_process_are_under_one_bound() {
         assert!(listed(&answer.json()).is_empty(), "{answer:?}");
     }
     assert_eq!((rig.llm.max_in_flight(), rig.llm.calls()), (BOUND, 9));
+    assert_eq!((rig.receiver.max_in_flight(), rig.receiver.distinct_ids()), (1, 9));
 }
 
 const CATALOG: &str = r#"
@@ -163,4 +170,14 @@ async fn a_batch_that_is_over_its_time_is_stopped_alone() {
         assert_eq!((record.state.name(), record.attempts), (state, 1), "{id}");
     }
     assert_eq!((rig.lambda.starts(), rig.lambda.late_answers()), (1, 0));
+}
+
+/// Each invocation holds a connection to Lambda.
+#[tokio::test]
+async fn more_invocations_than_connections_are_left_for_are_refused_at_the_start() {
+    let Some(rig) = Setup::default().managed(1_600).start().await else { return };
+    let ended = rig.lambda.invoke(&event(&[]), LONG).await;
+    assert!(matches!(ended, Invocation::Crashed(_)), "{ended:?}");
+    let told = || rig.lambda.logs().contains("1600 to Lambda");
+    wait_until("it says why", told).await;
 }
