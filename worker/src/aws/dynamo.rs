@@ -42,7 +42,7 @@ mod tell;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 pub use self::schema::create_table;
 use self::{
@@ -112,6 +112,8 @@ pub struct DynamoLedger {
     openings: Arc<Gather<BatchKey, Item, bool>>,
     places: Arc<Gather<Page, Asked, bool>>,
     commits: Arc<Gather<BatchKey, Entry, Committed>>,
+    /// Whoever looks through a batch before it is closed for its time.
+    closing: Mutex<()>,
     /// Claims under way: a whole batch begins at once, and each waits before it takes memory.
     claims: Semaphore,
     /// Steps under way of jobs that were claimed. They wait for no claim: a job that ends makes room, one
@@ -130,6 +132,7 @@ impl DynamoLedger {
             openings: Gather::new(usize::MAX),
             places: Gather::new(usize::MAX),
             commits: Gather::new(commit::MOST),
+            closing: Mutex::default(),
             claims: Semaphore::new(2 * max_requests),
             ends: Semaphore::new(2 * max_requests),
         }

@@ -2,8 +2,9 @@
 //!
 //! A page holds twenty places: an attribute `p` and the index for each that is taken. Whether the
 //! job there was counted stands in the job's own item, which the count is written with; or in the
-//! page, if the job had ended before it came; or in the batch's item, if it ended alone. Jobs that join do not touch the batch's item, unless
-//! they open it, bring its size, or need more pages than a batch without a size has so far.
+//! page, if the job had ended before it came; or in the batch's item, if it ended alone. Jobs that
+//! join do not touch the batch's item, unless they open it, bring its size, or need more pages than a
+//! batch without a size has so far.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -15,6 +16,7 @@ use super::{
     },
     failure::malformed,
     item::VERSION,
+    table::Expression,
 };
 use crate::{
     clock::UnixMs,
@@ -62,14 +64,17 @@ impl KnownBatch {
         self.record.size.map(|size| size.div_ceil(PAGE)).or(self.pages).unwrap_or(0)
     }
 
-    /// How many are counted in the item's number.
-    pub(super) fn counted_by_number(&self) -> u64 {
-        self.record.counted.saturating_sub(self.alone.count())
+    /// That nothing was counted since it was read.
+    pub(super) fn count_is_unchanged(&self) -> Expression {
+        let Expression { text, mut values } = self.alone.is_unchanged();
+        let by_number = self.record.counted.saturating_sub(self.alone.count());
+        values.push((":counted", number(by_number)));
+        Expression { text: format!("counted = :counted AND {text}").into(), values }
     }
 }
 
 /// A place that is taken.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Taken {
     /// Its index.
     pub(super) index: u64,

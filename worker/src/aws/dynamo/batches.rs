@@ -47,9 +47,15 @@ impl DynamoLedger {
         now: UnixMs,
         until: UnixMs,
     ) -> Result<Option<BatchRecord>, LedgerError> {
-        let known = self.look_at_batch(key).await?;
-        if known.is_some_and(|known| known.record.is_closed_at(now)) {
-            self.resume_batch(key).await?;
+        let is_closed_by_it =
+            |known: Option<KnownBatch>| known.is_some_and(|known| known.record.is_closed_at(now));
+        if !is_closed_by_it(self.look_at_batch(key).await?) {
+            return self.change_batch(key, |batch| batch.take(now, until)).await;
+        }
+        // Of all whose jobs end just then, one looks through it.
+        let _turn = self.closing.lock().await;
+        if is_closed_by_it(self.look_at_batch(key).await?) {
+            self.resume_batch(key).await;
         }
         self.change_batch(key, |batch| batch.take(now, until)).await
     }
@@ -289,8 +295,8 @@ impl DynamoLedger {
     }
 }
 
-/// All of a batch but its count, as one update. What is closed for its time is closed at exactly
-/// the count and the size that were read.
+/// All of a batch but its count, as one update. What is closed for its time, or learns its size, does
+/// so at exactly the count and the size that were read: what is counted stays within its size.
 fn change(
     key: BatchKey,
     old: &KnownBatch,
@@ -313,12 +319,12 @@ fn change(
          callback_maybe = :maybe, delivery_ends_ms = :ends, look_after_ms = :after"
         .to_owned();
     let mut condition = "version = :version".to_owned();
-    if new.expired.is_some() && old.record.expired.is_none() {
-        let alone = old.alone.is_unchanged();
-        condition.extend([" AND counted = :counted AND ", &*alone.text]);
-        values.push((":counted", number(old.counted_by_number())));
-        values.extend(alone.values);
-        if new.size.is_none() {
+    let learns_its_size = new.size.is_some() && old.record.size.is_none();
+    if learns_its_size || (new.expired.is_some() && old.record.expired.is_none()) {
+        let unchanged = old.count_is_unchanged();
+        condition.extend([" AND ", &*unchanged.text]);
+        values.extend(unchanged.values);
+        if old.record.size.is_none() {
             condition.push_str(" AND attribute_not_exists(batch_size)");
         }
     }

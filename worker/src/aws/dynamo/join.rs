@@ -342,16 +342,21 @@ pub(super) fn with_places(answer: Claim, places: &[Place]) -> Claim {
 /// alone.
 fn change(old: &KnownBatch, after: &BatchRecord, pages: u64) -> Option<(&'static str, Expression)> {
     let known = old.pages.unwrap_or(0);
+    let mut text = "attribute_not_exists(batch_size) AND attribute_not_exists(expired_ms) \
+                    AND pages = :pages"
+        .to_owned();
+    let mut values = vec![(":pages", number(known))];
     let (update, new) = match after.size {
-        Some(size) if old.record.size.is_none() => ("SET batch_size = :new", size),
+        Some(size) if old.record.size.is_none() => {
+            // What is counted meanwhile may lie beyond it.
+            let unchanged = old.count_is_unchanged();
+            text.extend([" AND ", &*unchanged.text]);
+            values.extend(unchanged.values);
+            ("SET batch_size = :new", size)
+        }
         None if known < pages => ("SET pages = :new", pages),
         _ => return None,
     };
-    let condition = Expression {
-        text: "attribute_not_exists(batch_size) AND attribute_not_exists(expired_ms) \
-               AND pages = :pages"
-            .into(),
-        values: vec![(":new", number(new)), (":pages", number(known))],
-    };
-    Some((update, condition))
+    values.push((":new", number(new)));
+    Some((update, Expression { text: text.into(), values }))
 }

@@ -8,10 +8,7 @@ use super::{
     patience::Patience,
     table::{Expression, Table, Written},
 };
-use crate::{
-    fan_in::{BatchKey, Holder},
-    lease::LedgerError,
-};
+use crate::{fan_in::BatchKey, lease::LedgerError};
 
 /// One placeholder for each place of a page.
 const PLACEHOLDERS: [&str; 20] = [
@@ -39,7 +36,8 @@ pub(super) struct Asked {
     pub(super) expires_s: i64,
 }
 
-/// Takes places of one page: `false` for each that somebody else has.
+/// Takes places of one page: `false` for each that somebody else has, or in which the job is counted
+/// meanwhile: whoever asks for it has to look again.
 pub(super) async fn reserve(
     table: Arc<Table>,
     page: Page,
@@ -51,34 +49,33 @@ pub(super) async fn reserve(
         wanted.entry(one.taken.index).or_insert(*one);
     }
     match take(&table, page, wanted).await {
-        Ok(holders) => asked
-            .iter()
-            .map(|one| Ok(holders.get(&one.taken.index) == Some(&one.taken.holder)))
-            .collect(),
+        Ok(stored) => {
+            asked.iter().map(|one| Ok(stored.get(&one.taken.index) == Some(&one.taken))).collect()
+        }
         Err(error) => asked.iter().map(|_| Err(LedgerError(error.0.clone()))).collect(),
     }
 }
 
-/// Who has each of the wanted places in the end.
+/// What stands at each of the wanted places in the end.
 async fn take(
     table: &Table,
     page: Page,
     mut wanted: BTreeMap<u64, Asked>,
-) -> Result<BTreeMap<u64, Holder>, LedgerError> {
-    let mut holders = BTreeMap::new();
+) -> Result<BTreeMap<u64, Taken>, LedgerError> {
+    let mut stored = BTreeMap::new();
     let mut patience = Patience::new("place");
     while !wanted.is_empty() {
         let (update, condition) = taking(wanted.values());
         let pk = batch_item::page_pk(page.batch, page.first);
         match table.update(pk, update, condition).await? {
             Written::Done => {
-                holders.extend(wanted.iter().map(|(index, one)| (*index, one.taken.holder)));
+                stored.extend(wanted.iter().map(|(index, one)| (*index, one.taken)));
                 break;
             }
             Written::Refused(Some(item)) => {
                 for taken in batch_item::to_places(&item)? {
                     if wanted.remove(&taken.index).is_some() {
-                        holders.insert(taken.index, taken.holder);
+                        stored.insert(taken.index, taken);
                     }
                 }
             }
@@ -86,7 +83,7 @@ async fn take(
         }
         patience.again().await?;
     }
-    Ok(holders)
+    Ok(stored)
 }
 
 const _: () = assert!(PLACEHOLDERS.len() as u64 == PAGE);

@@ -114,13 +114,17 @@ impl DynamoLedger {
     }
 
     /// Counts what of a batch has ended without being counted, since it is about to be closed: for as
-    /// long as there is time, from the first place on.
-    pub(super) async fn resume_batch(&self, key: BatchKey) -> Result<(), LedgerError> {
-        let resumed = timeout(LOOKING_TAKES, self.resume_members(key)).await;
-        resumed.unwrap_or_else(|_| {
-            tracing::warn!(batch = ?key, "there was no time to look for jobs that ended uncounted");
-            Ok(())
-        })
+    /// long as there is time, from the first place on. What cannot be looked at does not keep it open.
+    pub(super) async fn resume_batch(&self, key: BatchKey) {
+        match timeout(LOOKING_TAKES, self.resume_members(key)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(batch = ?key, %error, "jobs that ended uncounted could not all be looked for");
+            }
+            Err(_) => {
+                tracing::warn!(batch = ?key, "there was no time to look for jobs that ended uncounted");
+            }
+        }
     }
 
     async fn resume_members(&self, key: BatchKey) -> Result<(), LedgerError> {

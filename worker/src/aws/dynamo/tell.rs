@@ -80,8 +80,8 @@ async fn told(
     Ok(is_told.then_some(index))
 }
 
-/// Writes into a job's item that it is counted at its pending place, or that it is not. `false`:
-/// somebody else has done so.
+/// Writes into a job's item that it is counted at its pending place, or that it is not, unless
+/// somebody else has. `false`: it may still be pending.
 pub(super) async fn settle(
     table: &Table,
     pk: String,
@@ -104,5 +104,11 @@ pub(super) async fn settle(
         ],
     };
     let update = format!("SET places = :places, {VERSION} = :version");
-    Ok(matches!(table.update(pk, update, condition).await?, Written::Done))
+    Ok(match table.update(pk, update, condition).await? {
+        Written::Done => true,
+        Written::Refused(Some(other)) => {
+            StoredPlaces::take(&mut Reader::new(other))?.pending != Some(pending)
+        }
+        Written::Refused(None) | Written::InTheWay => false,
+    })
 }

@@ -319,6 +319,37 @@ async fn a_job_that_is_replayed_before_its_item_says_so_stays_counted_with_the_e
     assert!(matches!(record.state, State::Failed(_)), "{:?}", record.state);
 }
 
+/// Its first end is being counted by one worker, when a person has it run again, and another worker asks
+/// for the same place.
+#[tokio::test]
+async fn a_job_that_is_replayed_while_it_is_counted_in_a_new_batch_is_counted_there_once() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    worker.own(job(1, 2).claim()).await;
+    let lease = worker.own(TestJob::new("job-0").claim()).await;
+    let failure = worker.save(&lease, failed("no"), START).await;
+    let ((one, counting), (two, joining)) =
+        (store.behind_proxy().await, store.behind_proxy().await);
+    let count = one.rule(Rule::before("TransactWriteItems").nth(1).hold());
+    let counted = tokio::spawn(async move { counting.claim(job(0, 2).claim()).await });
+    count.wait_for_hits(1).await;
+    let decision = job(0, 2).replay(failure.epoch);
+    worker.decide(job(0, 2).key(), decision, START).await.expect("it failed");
+    let place = two.rule(Rule::before("UpdateItem").nth(1).hold());
+    let joined = tokio::spawn(async move {
+        let lease = joining.own(job(0, 2).claim()).await;
+        joining.save(&lease, completed("yes"), START).await;
+    });
+    place.wait_for_hits(1).await;
+
+    count.release(1);
+    counted.await.expect("it is counted");
+    place.release(1);
+    joined.await.expect("it ends");
+
+    assert_counted(&worker, 1).await;
+}
+
 /// Worker processes, and jobs that each ends one after the other.
 const PROCESSES: u64 = 3;
 const JOBS_EACH: u64 = 14;

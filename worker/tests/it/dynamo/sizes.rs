@@ -1,6 +1,9 @@
 //! Batches that learn their size late, while something else happens to them.
 
-use mcp_batch::lease::{Attention, Claim};
+use mcp_batch::{
+    fan_in::CloseRefusal,
+    lease::{Attention, Claim},
+};
 use mcp_batch_testkit::Rule;
 
 use super::DynamoStore;
@@ -54,4 +57,44 @@ async fn a_batch_that_is_closed_for_its_time_learns_no_size_from_a_job_that_join
     let batch = worker.batch("batch").await;
     assert_eq!((batch.size, batch.expired), (None, closed.expired));
     assert_eq!(worker.counted("batch").await.len(), 1);
+}
+
+/// A place beyond the size that is being said, taken and counted after the places were looked at.
+#[tokio::test]
+async fn a_size_is_refused_when_a_job_beyond_it_is_counted_just_before_it_is_written() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, closing) = store.behind_proxy().await;
+    let worker = store.worker();
+    let first = worker.own(TestJob::new("job-0").member("batch", 0).claim()).await;
+    worker.save(&first, completed("yes"), START).await;
+    let watch = proxy.rule(Rule::before("UpdateItem").nth(1).hold());
+    let closed = tokio::spawn(async move { closing.close_batch("batch", 2, START).await });
+    watch.wait_for_hits(1).await;
+
+    let beyond = worker.own(TestJob::new("job-3").member("batch", 3).claim()).await;
+    worker.save(&beyond, completed("yes"), START).await;
+    watch.release(1);
+
+    let refusal = closed.await.expect("it ends").expect_err("it has an index 3");
+    assert!(matches!(refusal, CloseRefusal::Misfit(_)), "{refusal:?}");
+    assert_eq!(worker.batch("batch").await.size, None);
+    assert_eq!(worker.counted("batch").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_size_that_a_job_brought_meanwhile_is_not_overwritten_by_whoever_closes_the_batch() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, closing) = store.behind_proxy().await;
+    let worker = store.worker();
+    worker.own(TestJob::new("job-0").member("batch", 0).claim()).await;
+    let watch = proxy.rule(Rule::before("UpdateItem").nth(1).hold());
+    let closed = tokio::spawn(async move { closing.close_batch("batch", 7, START).await });
+    watch.wait_for_hits(1).await;
+
+    worker.own(TestJob::new("job-1").member_of("batch", 1, 5).claim()).await;
+    watch.release(1);
+
+    let refusal = closed.await.expect("it ends").expect_err("it has 5 by now");
+    assert!(matches!(refusal, CloseRefusal::Misfit(_)), "{refusal:?}");
+    assert_eq!(worker.batch("batch").await.size, Some(5));
 }
