@@ -57,6 +57,36 @@ impl Tokens {
     }
 }
 
+/// Some write a whole number as `10.0`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is no count of tokens becomes the nearest one"
+)]
 fn count(value: &Value) -> u64 {
-    value.as_u64().map_or(0, |count| count.min(MOST_TOKENS))
+    let count = value.as_u64().or_else(|| value.as_f64().map(|count| count as u64));
+    count.map_or(0, |count| count.min(MOST_TOKENS))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_count_is_read_however_its_number_is_written() {
+        for (written, read) in [
+            (json!(10), 10),
+            (json!(10.0), 10),
+            (json!(1e1), 10),
+            (json!(-10.0), 0),
+            (json!(-1), 0),
+            (json!(1e300), MOST_TOKENS),
+            (json!("10"), 0),
+            (json!(null), 0),
+        ] {
+            assert_eq!(count(&written), read, "{written}");
+        }
+    }
 }
