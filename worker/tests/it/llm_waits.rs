@@ -10,13 +10,15 @@ use crate::helpers::{Folder, Run, apart, summarize};
 
 #[tokio::test]
 async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
-    let waits: [(Behaviour, u64); 6] = [
+    let waits: [(Behaviour, u64); 7] = [
         // A key's own limit in LiteLLM, a deployment's.
         (Status::of(429).header("rate_limit_type", "requests").retry_after("1").into(), 1),
         (Status::of(429).kind("throttling_error").provider_retry_after("1").into(), 1),
         (Behaviour::throttled("1"), 1),
         (Behaviour::throttled_by_provider("1"), 1),
         (Status::of(503).retry_after("1").into(), 1),
+        // The longer of two.
+        (Status::of(429).retry_after("0").provider_retry_after("1").into(), 1),
         // Without a wish, a pause of our own.
         (Behaviour::status(429), 2),
     ];
@@ -32,7 +34,7 @@ async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
     let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--max-attempts", "1"]);
     let summary = run.summary().await;
 
-    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(12)));
+    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(14)));
     for (n, (result, (_, least_s))) in folder.results().iter().zip(waits).enumerate() {
         assert_eq!((&result["result"], &result["attempts"]), (&json!("Done."), &json!(1)));
         let id = format!("job-{n}");
@@ -69,6 +71,16 @@ async fn a_pause_asked_for_by_one_job_is_kept_by_all_of_its_upstream() {
     let (summary, pause) = six_jobs(vec![Behaviour::throttled("1")]).await;
     assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
     assert!(pause >= Duration::from_secs(1), "{pause:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_asks_for_no_pause_again_and_again_is_left_alone_all_the_same() {
+    for status in [429, 503] {
+        let refusal = || Behaviour::from(Status::of(status).retry_after("0"));
+        let (summary, pause) = six_jobs(vec![refusal(), refusal(), refusal()]).await;
+        assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
+        assert!(pause >= Duration::from_secs(2), "{status}: {pause:?}");
+    }
 }
 
 #[tokio::test]
@@ -140,6 +152,13 @@ async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
         (Behaviour::status(402), "http_402"),
         (Behaviour::json_of(301, "{}"), "http_301"),
         (Behaviour::not_found(), "http_404"),
+        (
+            Behaviour::json_of(
+                404,
+                r#"{"error": {"message": "The model `m` does not exist.", "type": null, "code": "404"}}"#,
+            ),
+            "http_404",
+        ),
         (Behaviour::json_of(405, r#"{"detail": "Method Not Allowed"}"#), "http_405"),
         (Behaviour::json_of(410, ""), "http_410"),
         (
@@ -234,6 +253,13 @@ async fn whoever_has_no_money_left_is_parked_and_seen_to_be() {
         (Behaviour::budget_exceeded(), "budget_exceeded"),
         (
             Status::of(429).message("Deployment over budget: crossed budget").into(),
+            "budget_exceeded",
+        ),
+        (
+            Behaviour::json_of(
+                400,
+                r#"{"error": {"message": "Budget has been exceeded! Current cost: 1.01, Max budget: 1.0", "type": null, "param": null, "code": "400"}}"#,
+            ),
             "budget_exceeded",
         ),
         (Behaviour::quota_spent(), "quota_exceeded"),
