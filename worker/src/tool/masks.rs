@@ -65,9 +65,7 @@ mod tests {
     #[test]
     fn a_secret_is_taken_out_in_every_form_a_request_has_for_it() {
         let basic = STANDARD_NO_PAD.encode(SECRET);
-        for form in
-            [SECRET, "s3cr%2Bt%26x%3D1+%C3%84", "s3cr%2Bt%26x%3D1%20%C3%84", &basic]
-        {
+        for form in [SECRET, "s3cr%2Bt%26x%3D1+%C3%84", "s3cr%2Bt%26x%3D1%20%C3%84", &basic] {
             let told = told(&format!("bad secret {form}, it says")).expect("it can be taken out");
             assert_eq!(told, "bad secret [key], it says");
         }
@@ -75,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_message_from_which_a_secret_cannot_be_taken_is_not_told() {
-        for form in ["s3cr%2bt%26x%3d1+%c3%84", "s3cr%2Bt%26x=1%20%C3%84", "%733cr%2Bt%26x%3D1+Ä"] {
+        for form in ["s3cr%2bt%26x%3d1+%c3%84", "s3cr%2Bt%26x=1%20%C3%84", "%733cr%2Bt%26x%3D1+Ä"]
+        {
             assert_eq!(told(&format!("a=1&client_secret={form}")), None, "{form}");
         }
         assert_eq!(told("a%20word").as_deref(), Some("a%20word"));

@@ -209,8 +209,7 @@ const UNKNOWN_MODEL: [&str; 5] = [
 impl Details {
     /// A key's budget has its own type, a deployment's or provider's only its own words.
     fn is_budget_spent(&self) -> bool {
-        self.is("budget_exceeded")
-            || self.says(&BUDGET_SPENT)
+        self.is("budget_exceeded") || self.says(&BUDGET_SPENT)
     }
 
     fn is_quota_spent(&self) -> bool {

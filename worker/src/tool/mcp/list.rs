@@ -175,11 +175,7 @@ impl ToolList {
 
 /// A page that is none of the protocol's because of single tools or of what stands beside them, without
 /// those.
-fn sound_part(
-    mut page: Value,
-    server: &str,
-    faults: &mut Vec<String>,
-) -> Option<ListToolsResult> {
+fn sound_part(mut page: Value, server: &str, faults: &mut Vec<String>) -> Option<ListToolsResult> {
     let page = page.as_object_mut()?;
     page.retain(|name, member| match name.as_str() {
         "tools" => true,

@@ -157,7 +157,11 @@ impl Grant {
         let client = self.client_id.with(keys).ok().zip(self.client_secret.with(keys).ok());
         // A request bears both in one, before they are encoded once more.
         let shown = client.map(|(id, secret)| {
-            [format!("{}:{}", form_encoded(&id), form_encoded(&secret)), format!("{id}:{secret}"), secret]
+            [
+                format!("{}:{}", form_encoded(&id), form_encoded(&secret)),
+                format!("{id}:{secret}"),
+                secret,
+            ]
         });
         shown.into_iter().flatten().chain(token).collect()
     }

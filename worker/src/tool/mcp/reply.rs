@@ -305,9 +305,7 @@ fn readable(event: Sse, id: &RequestId) -> Sse {
             answer(&error, id)
         }
         Ok(_) => event,
-        Err(error) => {
-            answer(&ours(OURS, &unusable(broken(&error))), id)
-        }
+        Err(error) => answer(&ours(OURS, &unusable(broken(&error))), id),
     }
 }
 
