@@ -249,20 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn a_success_makes_the_next_refusal_the_first() {
-        let gate = Gate::default();
-        let throttled = error(ErrorClass::Throttled);
-        for _ in 0..5 {
-            gate.failed(&throttled, Some(Duration::ZERO));
-            gate.succeeded();
-        }
-        assert!(gate.closed().is_none());
-        gate.failed(&throttled, Some(Duration::ZERO));
-        gate.failed(&throttled, Some(Duration::ZERO));
-        assert!(gate.closed().is_some(), "there was no success between");
-    }
-
-    #[test]
     fn the_first_answer_after_an_outage_says_nothing_of_how_fast_jobs_get_through() {
         for limits in [Limits::default(), Limits::new(None, Some(64)).expect("sound limits")] {
             let gate = Gate::new(limits);

@@ -18,9 +18,9 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest it stays closed before somebody tries again.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// The least pause after the second refusal in a row for being asked too much; it doubles as well,
-/// whatever the upstream asks for: some ask for no pause at all, and mean it for ever.
-const LEAST_AFTER_ANOTHER: Duration = Duration::from_secs(1);
+/// The least pause where the upstream names one for being asked too much; it doubles as well with each
+/// such refusal in a row: some ask for no pause at all, and mean it for ever.
+const LEAST_NAMED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Such a pause is up to this share longer, so that processes that met the same do not come back
 /// together.
@@ -139,11 +139,8 @@ impl Health {
     /// each further one.
     fn another_throttle(&mut self, retry_after: Option<Duration>) -> Duration {
         self.throttles_in_a_row = self.throttles_in_a_row.saturating_add(1);
-        let least = match (retry_after, self.throttles_in_a_row) {
-            (Some(_), ..=1) => Duration::ZERO,
-            (Some(_), times) => doubled(LEAST_AFTER_ANOTHER, times - 1),
-            (None, times) => doubled(FIRST_PAUSE, times),
-        };
+        let first = if retry_after.is_some() { LEAST_NAMED_PAUSE } else { FIRST_PAUSE };
+        let least = doubled(first, self.throttles_in_a_row);
         let jitter = JITTER * fastrand::f64();
         least.mul_f64(1.0 + jitter).max(retry_after.unwrap_or_default())
     }
@@ -198,8 +195,8 @@ mod tests {
     fn pauses_of_refusals_in_a_row_grow_whatever_the_upstream_asks_for() {
         for (asked, least) in [
             (None, [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]),
-            (Some(0), [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]),
-            (Some(5), [5.0, 5.0, 5.0, 5.0, 8.0, 16.0, 32.0, 60.0]),
+            (Some(0), [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]),
+            (Some(5), [5.0, 5.0, 5.0, 8.0, 16.0, 32.0, 60.0, 60.0]),
             (Some(600), [600.0; 8]),
         ] {
             let pauses = pauses(asked);
@@ -207,6 +204,19 @@ mod tests {
                 let most = least * (1.0 + JITTER);
                 assert!((least - 0.5..=most).contains(pause), "{asked:?}: {pauses:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_success_makes_the_next_refusal_the_first() {
+        let throttled = JobError::new(ErrorClass::Throttled, "http_429", "no");
+        let mut health = Health::default();
+        for _ in 0..5 {
+            health.closed = None;
+            health.failed(&throttled, Some(Duration::ZERO));
+            let pause = health.closed().map(Closed::time_left).unwrap_or_default();
+            assert!(pause <= LEAST_NAMED_PAUSE.mul_f64(1.0 + JITTER), "{pause:?}");
+            health.succeeded();
         }
     }
 }
