@@ -58,14 +58,19 @@ impl Tokens {
 }
 
 /// Some write a whole number as `10.0`.
+fn count(value: &Value) -> u64 {
+    value.as_u64().or_else(|| whole(value.as_f64()?)).map_or(0, |count| count.min(MOST_TOKENS))
+}
+
 #[expect(
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "what is no count of tokens becomes the nearest one"
+    reason = "it is whole, and lies between 0 and the most"
 )]
-fn count(value: &Value) -> u64 {
-    let count = value.as_u64().or_else(|| value.as_f64().map(|count| count as u64));
-    count.map_or(0, |count| count.min(MOST_TOKENS))
+fn whole(number: f64) -> Option<u64> {
+    let is_count = number.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(&number);
+    is_count.then_some(number as u64)
 }
 
 #[cfg(test)]
@@ -82,7 +87,9 @@ mod tests {
             (json!(1e1), 10),
             (json!(-10.0), 0),
             (json!(-1), 0),
-            (json!(1e300), MOST_TOKENS),
+            (json!(1e300), 0),
+            (json!(1.5), 0),
+            (json!(u64::MAX), MOST_TOKENS),
             (json!("10"), 0),
             (json!(null), 0),
         ] {

@@ -159,5 +159,5 @@ async fn a_messages_own_words_are_told_unless_they_repeat_the_input() {
 
     let failure =
         call(&catalog, "rpc_32603", &json!({"text": secret})).await.expect_err("an error");
-    assert!(failure.error.message.ends_with(": as its name says"), "{}", failure.error.message);
+    assert!(failure.error.message.ends_with(": “as its name says”"), "{}", failure.error.message);
 }
