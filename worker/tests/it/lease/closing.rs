@@ -11,7 +11,8 @@ use mcp_batch::{
 use serde_json::json;
 
 use crate::lease_helpers::{
-    BATCH_URL, START, Store, TestJob, Worker, after_s, callback, completed, error, failed, released,
+    BATCH_URL, START, Store, TestJob, Worker, after_s, callback, completed, error, failed,
+    released, tried,
 };
 
 /// A day: when a batch is closed that says nothing else.
@@ -318,7 +319,7 @@ pub(super) async fn a_refused_message_is_stored_once_with_its_callback_owed<S: S
         again.redelivered = redelivered;
         assert_eq!(worker.refuse(again, error("second")).await, record, "the first one stands");
     }
-    worker.mark(&record, Mark::Callback(callback(url), Delivery::Sent)).await;
+    worker.mark(&record, tried(url, Delivery::Sent)).await;
     worker.mark(&record, Mark::DeadLetterSent).await;
     let again = worker.refuse(job.claim_at(record.expires), error("later")).await;
     assert_eq!(again.epoch, 2, "its record had expired");

@@ -159,7 +159,10 @@ impl Bench {
         match deliver_if_over(post, key, deadline).await.expect("the ledger answers") {
             FanIn::Settled | FanIn::Sent | FanIn::Dead(_) => true,
             FanIn::Taken { .. } => is_fresh,
-            FanIn::NotTaken { .. } | FanIn::NoTime | FanIn::NoTurn { .. } => false,
+            FanIn::NotTaken { .. }
+            | FanIn::NotDue { .. }
+            | FanIn::NoTime
+            | FanIn::NoTurn { .. } => false,
         }
     }
 }

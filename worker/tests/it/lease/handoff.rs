@@ -7,14 +7,14 @@ use mcp_batch::lease::{
 
 use crate::lease_helpers::{
     START, Store, TestJob, Worker, after_s, callback, completed, error, failed, interrupted,
-    released,
+    released, tried,
 };
 
 const OLD: &str = "https://n8n.example.com/webhook-waiting/1";
 const NEW: &str = "https://n8n.example.com/webhook-waiting/2";
 
 fn told(url: &str, delivery: Delivery) -> Mark {
-    Mark::Callback(callback(url), delivery)
+    tried(url, delivery)
 }
 
 async fn finished<L: Ledger>(worker: &Worker<L>, job: &TestJob) -> Record {
