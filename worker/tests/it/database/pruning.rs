@@ -10,9 +10,7 @@ use mcp_batch::{
 use rusqlite::Connection;
 
 use super::{Bench, Process};
-use crate::lease_helpers::{
-    START, TestJob, callback, completed, failed, interrupted, released, tried,
-};
+use crate::lease_helpers::{START, TestJob, completed, failed, interrupted, released, tried};
 
 const CALLBACK: &str = "https://n8n.example.com/";
 

@@ -6,9 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{DynamoStore, results::noise};
-use crate::lease_helpers::{
-    START, Store, TestJob, Worker, callback, completed, expiry, failed, tried,
-};
+use crate::lease_helpers::{START, Store, TestJob, Worker, completed, expiry, failed, tried};
 
 const CALLBACK: &str = "https://n8n.example.com/webhook-waiting/4711?signature=0123456789abcdef";
 

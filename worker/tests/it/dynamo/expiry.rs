@@ -1,4 +1,4 @@
-//! What DynamoDB may delete by itself, and when: what is owed to a callback, or waits for a person,
+//! What DynamoDB may delete by itself, and when: what is owed to a or waits for a person,
 //! has no number in the TTL attribute; what only owes a dead letter has a later one.
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -6,7 +6,7 @@ use mcp_batch::lease::{DeadLetterState, Decision, Delivery, Failure, Mark, Repea
 
 use super::DynamoStore;
 use crate::lease_helpers::{
-    RECORD_LIVES, START, Store, TestJob, callback, completed, expiry, failed, interrupted, tried,
+    RECORD_LIVES, START, Store, TestJob, completed, expiry, failed, interrupted, tried,
 };
 
 const CALLBACK: &str = "https://n8n.example.com/";

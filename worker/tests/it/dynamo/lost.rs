@@ -9,9 +9,7 @@ use mcp_batch_testkit::{Fault, Rule};
 use tokio::task::JoinSet;
 
 use super::DynamoStore;
-use crate::lease_helpers::{
-    START, Store, TestJob, after_s, callback, completed, failed, released, tried,
-};
+use crate::lease_helpers::{START, Store, TestJob, after_s, completed, failed, released, tried};
 
 const CALLBACK: &str = "https://n8n.example.com/";
 

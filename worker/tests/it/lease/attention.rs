@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use mcp_batch::fan_in::member_data;
 use mcp_batch::lease::{
-    Attention, Claim, Decision, Delivery, Failure, Ledger, MESSAGE_IS_GONE_AFTER, Record, Repeat,
-    WhyDead,
+    Attention, Claim, Decision, Delivery, Failure, Ledger, MESSAGE_IS_GONE_AFTER, Mark, Record,
+    Repeat, WhyDead,
 };
 use mcp_batch::webhook::Event;
 use serde_json::{Value, json};
 
 use crate::lease_helpers::{
-    START, Store, TestJob, Worker, after_s, callback, completed, error, failed, interrupted,
-    released, tried,
+    START, Store, TestJob, Worker, after_s, completed, error, failed, interrupted, released, tried,
 };
 
 const URL: &str = "https://n8n.example.com/webhook-waiting/1";

@@ -84,6 +84,17 @@ pub(super) async fn a_batch_is_not_closed_with_a_size_that_does_not_fit<S: Store
     assert_eq!(worker.batch("batch").await.size, Some(42));
 }
 
+pub(super) async fn a_size_that_comes_when_its_time_is_over_changes_nothing<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member("batch", 0)).await;
+
+    let again = TestJob::new("a").member_of("batch", 0, 5);
+    let answer = worker.claim(again.claim_at(after_s(EXPIRY_S))).await;
+
+    assert!(matches!(answer, Claim::Finished(_)), "{answer:?}");
+    assert_eq!(worker.batch("batch").await.size, None);
+}
+
 pub(super) async fn a_batch_past_its_time_is_closed_with_what_there_is<S: Store>(store: S) {
     let worker = store.worker();
     complete(&worker, &TestJob::new("a").member_of("batch", 0, 3)).await;

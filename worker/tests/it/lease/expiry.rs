@@ -6,8 +6,8 @@ use mcp_batch::{
 };
 
 use crate::lease_helpers::{
-    RECORD_LIVES, START, Store, TestJob, after_s, callback, completed, completed_offline, expiry,
-    failed, interrupted, released, tried, usage,
+    RECORD_LIVES, START, Store, TestJob, after_s, completed, completed_offline, expiry, failed,
+    interrupted, released, tried, usage,
 };
 
 const CALLBACK: &str = "https://n8n.example.com/";

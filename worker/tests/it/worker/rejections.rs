@@ -84,6 +84,7 @@ async fn every_kind_of_rejection_outlives_its_first_tries() {
     assert_eq!(letters(&rig), 0);
 
     receiver.set_default(Reply::status(204));
+    rig.let_pass(60);
     assert_eq!(rig.work_off(early, LONG).await.finished.len(), 3, "{:?}", rig.returned());
     assert_eq!(rig.work_off(late, LONG).await.finished.len(), 1, "{:?}", rig.returned());
 

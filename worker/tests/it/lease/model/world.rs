@@ -12,7 +12,7 @@ use super::{
     step::{Answer, End, Handoff, JOBS, Step, Verdict, WORKERS},
     watch::{Did, Violation, Watch, numbered},
 };
-use crate::lease_helpers::{START, TestJob, Worker, callback, tried, usage};
+use crate::lease_helpers::{START, TestJob, Worker, tried, usage};
 
 /// How long a call may take before its worker stops it.
 const CALL_MS: i64 = 10_000;
