@@ -1,5 +1,5 @@
-//! **Fan-in.** Jobs that share a batch are counted when they end, each once, in the transaction
-//! that ends them. Whoever finds the count complete delivers the one callback of the batch; the
+//! **Fan-in.** Jobs that share a batch are counted when they end, each once, with the
+//! write that ends them. Whoever finds the count complete delivers the one callback of the batch; the
 //! message that completed it is not finished before that is settled.
 
 mod event;

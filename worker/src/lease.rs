@@ -51,8 +51,9 @@ impl LedgerError {
 /// - Expiry and lease ends are judged by the `now` the caller hands in: a store's own deletion of
 ///   old records may come late.
 /// - A result is durable before the call returns.
-/// - A job that names a batch joins it with its claim, and is counted in it, once, in the
-///   transaction that ends it: DONE, FAILED, HELD or CANCELLED.
+/// - A job that names a batch joins it with its claim, and is counted in it, once, when it ends: DONE,
+///   FAILED, HELD or CANCELLED. A call that returns has counted it. One that returned an error may have
+///   ended the job alone; then the next claim, settlement or decision counts it first.
 pub trait Ledger: Send + Sync + 'static {
     /// Asks for the right to run a job.
     fn claim(

@@ -9,25 +9,34 @@ const url = process.argv.at(-1);
 const { MCP_BATCH, ERA, MCP_CONFORMANCE_SCENARIO: scenario } = process.env;
 const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT || "{}");
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "mcp-batch-conformance-"));
-const catalog = `[servers.suite]\nurl = ${JSON.stringify(url)}\nera = "${ERA}"\ntimeout_s = 20\n`;
-fs.writeFileSync(path.join(folder, "tools.toml"), catalog);
+const server = ["[servers.suite]", `url = ${JSON.stringify(url)}`, `era = "${ERA}"`, "timeout_s = 20"];
+// A client's credentials: those that the scenario gives, or some, where it judges what is asked with them.
+const { client_id = "mcp-batch", client_secret = "of-nobody" } = context;
+if (scenario.startsWith("auth/")) {
+  server.push("[servers.suite.oauth]", `client_id = ${JSON.stringify(client_id)}`, 'client_secret = "secret:SUITE_SECRET"');
+}
+fs.writeFileSync(path.join(folder, "tools.toml"), server.join("\n"));
+const env = { ...process.env, SUITE_SECRET: client_secret };
 
 const run = (...given) => {
   const all = [...given, "--tools", "tools.toml"];
-  const { stdout, status } = spawnSync(MCP_BATCH, all, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+  const { stdout, status } = spawnSync(MCP_BATCH, all, { cwd: folder, env, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
   console.error(`mcp-batch ${all.join(" ")}: ${status}`);
-  return stdout;
+  return { stdout, status };
 };
 
-// What a scenario does not name is called as the tool's own schema allows.
+// What a scenario does not name is called as the tool's own schema allows. An argument `schema` is that of another tool.
 const sample = { string: "text", number: 1, integer: 1, boolean: true, object: {}, array: [] };
-const invent = ({ name, input_schema: schema }) => {
-  const fields = Object.entries(schema.properties ?? {}).map(([key, field]) => [key, field.default ?? (key === "b" ? 3 : key === "a" ? 5 : sample[field.type])]);
+const invent = ({ name, input_schema: { properties } }, listed) => {
+  const other = listed.find((tool) => tool.name !== name)?.input_schema;
+  const known = { a: 5, b: 3, schema: other };
+  const fields = Object.entries(properties ?? {}).map(([key, field]) => [key, field.default ?? known[key] ?? sample[field.type]]);
   return { name: name.slice("suite/".length), arguments: Object.fromEntries(fields) };
 };
 
-const listed = JSON.parse(run("tools", "--json")).tools;
-const calls = context.toolCalls ?? listed.map(invent);
+const { stdout, status } = run("tools", "--json");
+const listed = JSON.parse(stdout).tools;
+const calls = context.toolCalls ?? listed.map((tool) => invent(tool, listed));
 if (calls.length && scenario !== "initialize") {
   const jobs = calls.map((call, n) => JSON.stringify({ id: `call-${n}`, tool: `suite/${call.name}`, input: call.arguments ?? {} }));
   fs.writeFileSync(path.join(folder, "jobs.jsonl"), jobs.join("\n"));
@@ -35,3 +44,5 @@ if (calls.length && scenario !== "initialize") {
   console.error(fs.readFileSync(path.join(folder, "results.jsonl"), "utf8"));
 }
 fs.rmSync(folder, { recursive: true });
+// A client that was let in nowhere says so.
+process.exitCode = status;

@@ -1,6 +1,15 @@
 // What listens without a host listens on loopback, and says where: test servers choose every interface.
+const dns = require("node:dns");
 const fs = require("node:fs");
 const net = require("node:net");
+
+// Who gives no host knows the port as soon as it listens: so this address needs no looking up.
+const lookup = dns.lookup;
+
+dns.lookup = function (name, options, callback) {
+  if (name !== "127.0.0.1" || !callback) return lookup.apply(this, arguments);
+  return options.all ? callback(null, [{ address: name, family: 4 }]) : callback(null, name, 4);
+};
 
 const listen = net.Server.prototype.listen;
 

@@ -157,13 +157,13 @@ impl<P: Ports> Api<P> {
         match called {
             Ok(Outcome { result, usage, .. }) => {
                 running.end(&usage);
-                gates.upstream.succeeded();
+                gates.succeeded();
                 Ok(Answer { id: None, result, usage })
             }
             Err(failure) => {
                 running.end(&failure.usage);
-                let error = gates.upstream.weigh(failure.error);
-                gates.upstream.failed(&error, failure.retry_after);
+                let error = gates.weigh(failure.error);
+                gates.failed(&error, failure.retry_after);
                 let problem = Problem::of_failure(&error);
                 Err(match failure.retry_after {
                     Some(pause) => problem.after(pause),

@@ -14,8 +14,10 @@
 //! | a finished duplicate | 0 or 1 | none if this process saw it finished |
 //!
 //! A job in a batch has its place before it is claimed; jobs that come together take theirs in one
-//! request. Its end and the batch's count are one transaction, which jobs that end together share.
+//! request. Its end and the batch's count are one transaction, which jobs that end together share; one
+//! that ends alone is written and counted one after the other ([`alone`]).
 
+mod alone;
 mod attention;
 mod attributes;
 mod batch_item;
@@ -31,10 +33,12 @@ mod patience;
 mod requests;
 mod reserve;
 mod results;
+mod resume;
 mod schema;
 mod spending;
 mod step;
 mod table;
+mod tell;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -140,8 +144,9 @@ impl DynamoLedger {
         };
         let mut patience = Patience::new("claim");
         loop {
+            known = self.resumed(known).await?;
             let step = Record::claim(known.as_ref().map(|known| known.record.clone()), request);
-            let places = known.as_ref().map_or(&[][..], |known| &known.places);
+            let places = known.as_ref().map_or(&[][..], |known| &known.stored.places);
             let answer = with_places(step.answer, places);
             let Some(record) = step.write else { return Ok(answer) };
             match self.save(&record, Replaces::of(known.as_ref()), places).await? {

@@ -45,6 +45,9 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 /// Time kept free for the answer behind what is sent to a collector.
 const FLUSH_MARGIN: Duration = Duration::from_millis(300);
 
+/// The longest timeout that a function can have.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(90 * 60);
+
 /// The longest that an answer waits for a collector.
 const LONGEST_FLUSH: Duration = Duration::from_secs(2);
 
@@ -101,7 +104,7 @@ async fn sweep(source: Source, metrics: Metrics) -> anyhow::Result<()> {
     let handler = move |event: LambdaEvent<IgnoredAny>| {
         let (sweep, metrics) = (sweep.clone(), metrics.clone());
         async move {
-            let (id, deadline) = (&*event.context.request_id, deadline(event.context.deadline()));
+            let (id, deadline) = (&*event.context.request_id, deadline(ends(&event.context)));
             let swept = async {
                 let swept = sweep.pass(deadline).await?;
                 swept.note();
@@ -119,15 +122,15 @@ async fn work(worker: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
     let handler = move |event: LambdaEvent<SqsEvent>| {
         let (worker, metrics) = (worker.clone(), metrics.clone());
         async move {
-            let id = event.context.request_id.clone();
-            let ends = event.context.deadline();
-            let mut traced = worker.invocation(&event.context, "pubsub");
-            let answer = traced.scope(worker.handle(event)).instrument(span(&id)).await;
+            let LambdaEvent { payload, context } = event;
+            let (id, ends) = (&*context.request_id, ends(&context));
+            let mut traced = worker.invocation(&context, "pubsub");
+            let answer = traced.scope(worker.handle(payload, ends)).instrument(span(id)).await;
             if answer.is_err() {
                 trace::failed(&mut traced, "invalid_event");
             }
             drop(traced);
-            metrics.tell(&id);
+            metrics.tell(id);
             worker.flush(ends).await;
             answer
         }
@@ -147,6 +150,7 @@ async fn serve(aws: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
         let (aws, router, metrics) = (aws.clone(), router.clone(), metrics.clone());
         let context = request.lambda_context_ref().cloned().unwrap_or_default();
         async move {
+            let ends = ends(&context);
             let answer = async {
                 aws.keep_fresh().await;
                 let Ok(response) = router.oneshot(request).await;
@@ -156,7 +160,7 @@ async fn serve(aws: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
             let answer = traced.scope(answer).instrument(span(&context.request_id)).await;
             drop(traced);
             metrics.tell(&context.request_id);
-            aws.flush(context.deadline()).await;
+            aws.flush(ends).await;
             answer
         }
     };
@@ -186,11 +190,15 @@ impl AwsWorker {
         self.worker().environment().tracer.flush(time).await;
     }
 
-    async fn handle(&self, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, EventError> {
+    async fn handle(
+        &self,
+        event: SqsEvent,
+        ends: SystemTime,
+    ) -> Result<SqsBatchResponse, EventError> {
         self.keep_fresh().await;
-        let deadline = deadline(event.context.deadline());
+        let deadline = deadline(ends);
         warn_if_short(deadline, self.longest_job());
-        work_off(self.worker(), event.payload, deadline).await
+        work_off(self.worker(), event, deadline).await
     }
 }
 
@@ -208,6 +216,15 @@ fn warn_if_short(deadline: Deadline, longest_job: Duration) {
                  lower that of the tool (MCP_BATCH_LLM_TIMEOUT_S)"
             );
         });
+    }
+}
+
+/// When the invocation is over. `cargo lambda watch` tells how long it may take, in the place of that.
+fn ends(context: &lambda_runtime::Context) -> SystemTime {
+    let told = context.deadline();
+    match told.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(time) if time <= LONGEST_TIMEOUT => SystemTime::now() + time,
+        _ => told,
     }
 }
 
@@ -279,5 +296,22 @@ impl From<LedgerError> for lambda_runtime::Diagnostic {
 impl From<EventError> for lambda_runtime::Diagnostic {
     fn from(error: EventError) -> Self {
         Self { error_type: "InvalidEvent".to_owned(), error_message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_ends_when_it_is_told_or_after_as_long_as_it_is_told() {
+        let mut context = lambda_runtime::Context::default();
+        let began = SystemTime::now();
+        context.deadline = 600_000;
+        let after = ends(&context).duration_since(began).expect("it lies ahead");
+        assert!((600..660).contains(&after.as_secs()), "{after:?}");
+
+        context.deadline = 1_795_993_774_414;
+        assert_eq!(ends(&context), context.deadline());
     }
 }

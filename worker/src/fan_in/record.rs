@@ -125,11 +125,16 @@ impl BatchRecord {
         self.is_complete() || self.expired.is_some()
     }
 
+    /// Whether whoever takes its delivery closes it for its time.
+    pub(crate) fn is_closed_at(&self, now: UnixMs) -> bool {
+        !self.is_over() && self.expires <= now
+    }
+
     /// Takes the delivery of its callback upon oneself: the batch as it is then, if it is over, its
     /// callback is owed and nobody else is at it. One whose time has come is over.
     pub fn take(mut self, taking: Taking) -> Option<Self> {
         let Taking { now, until, max_body_bytes } = taking;
-        if !self.is_over() && self.expires <= now {
+        if self.is_closed_at(now) {
             self.expired = Some(now);
         }
         let is_due = self.callback.state == CallbackState::Pending && self.delivery_ends <= now;

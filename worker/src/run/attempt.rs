@@ -79,7 +79,7 @@ impl<P: Ports> Run<'_, P> {
             Plan::NotYet(_, error) => self.not_yet(lease, error.clone()),
             Plan::Call(plan) => match self.call(&subject.job, lease, *plan, passes).await {
                 CallEnd::Answered(outcome) => {
-                    subject.gates.upstream.succeeded();
+                    subject.gates.succeeded();
                     (Settlement::Complete(outcome), Next::End)
                 }
                 CallEnd::Failed(failure) => self.after_failure(subject, lease, *plan, failure),

@@ -36,9 +36,9 @@ impl<P: Ports> Run<'_, P> {
         plan: CallPlan,
         failure: ToolError,
     ) -> (Settlement, Next) {
-        let upstream = &subject.gates.upstream;
-        let failure = ToolError { error: upstream.weigh(failure.error), ..failure };
-        let is_upstreams = upstream.failed(&failure.error, failure.retry_after);
+        let gates = &subject.gates;
+        let failure = ToolError { error: gates.weigh(failure.error), ..failure };
+        let is_upstreams = gates.failed(&failure.error, failure.retry_after);
         if failure.error.class == ErrorClass::Configuration {
             self.refused(&subject.job, &failure.error);
         }
@@ -117,7 +117,7 @@ impl<P: Ports> Run<'_, P> {
         failure: &ToolError,
         attempt: Attempt,
     ) -> Next {
-        let pause = subject.gates.upstream.closed().map(|closed| closed.time_left());
+        let pause = subject.gates.closed().map(|closed| closed.time_left());
         if attempt == Attempt::NotCounted {
             return Next::Return(
                 failure.retry_after.max(pause).unwrap_or_default() + jitter(SPREAD),

@@ -3,7 +3,7 @@
 mod examine;
 mod prompt_call;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
@@ -262,7 +262,7 @@ impl Tools for Catalog {
         };
         let model = tool.and_then(|tool| self.model_of(job, tool));
         let upstream = self.gates.of_model(model.map_or("", ModelName::as_str));
-        Gates { upstream, tool: tool.and_then(|tool| tool.gate.clone()) }
+        Gates { upstream, tool: tool.map(|tool| Arc::clone(&tool.gate)) }
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub(super) use self::health::{ANSWER_EMPTY, ANSWER_SCHEMA, COOLDOWN};
+pub(super) use self::health::{ANSWER_EMPTY, ANSWER_SCHEMA, COOLDOWN, TOOL_SETTINGS};
 pub use self::{
     health::Closed,
     passes::{Gates, Passes},
@@ -115,11 +115,16 @@ impl Gate {
     }
 
     /// A call was answered: the upstream is well. A pause it asked for still holds.
-    pub fn succeeded(&self) {
+    pub(super) fn succeeded(&self) {
         let mut state = self.state();
         state.health.succeeded();
         state.window.grow(Instant::now());
         state.turns.answered();
+    }
+
+    /// Nothing is wrong with what it is told of no more.
+    fn recovered(&self) {
+        self.state().health.succeeded();
     }
 
     /// The failure as it must be read after those before it: an upstream whose deployments cool down

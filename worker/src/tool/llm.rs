@@ -2,6 +2,8 @@
 //! LiteLLM.
 
 mod answer;
+mod blamed;
+mod details;
 mod head;
 mod key;
 mod models;

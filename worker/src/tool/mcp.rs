@@ -15,6 +15,7 @@ mod reply;
 mod result;
 mod session;
 mod settings;
+mod unfolded;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -31,7 +32,9 @@ use self::{
     session::{Live, Session, Way},
     settings::{Place, ServerSettings},
 };
-use super::{CallContext, CallPlan, Gate, Gates, Problem, ToolError, listing::ToolListing, schema};
+use super::{
+    CallContext, CallPlan, Gate, Gates, Problem, ToolError, listing::ToolListing, schema, words,
+};
 use crate::{
     clock::Clock,
     error::{ErrorClass, JobError},
@@ -43,6 +46,9 @@ use crate::{
 
 /// The most names of tools that an error tells.
 const MAX_NAMES: usize = 20;
+
+/// The most of each of them, in characters: a server may name them as it likes.
+const MAX_NAME_CHARS: usize = 64;
 
 /// One server of the catalog.
 pub(super) struct McpServer {
@@ -122,13 +128,15 @@ impl McpServer {
     }
 
     fn unknown(&self, tool: &str, list: &ToolList) -> JobError {
-        let mut names: Vec<&str> = list.names().take(MAX_NAMES + 1).collect();
+        let told = |name| words::on_one_line(name).take(MAX_NAME_CHARS).collect::<String>();
+        let mut names: Vec<String> = list.names().take(MAX_NAMES + 1).map(told).collect();
         if names.len() > MAX_NAMES {
-            names[MAX_NAMES] = "…";
+            "…".clone_into(&mut names[MAX_NAMES]);
         }
         let known = names.join(", ");
+        let cut_off = list.cut_off().map(|why| format!("; {why}")).unwrap_or_default();
         let message = format!(
-            "tool: expected a tool of the MCP server {} ({known}), found “{tool}”",
+            "tool: expected a tool of the MCP server {} ({known}{cut_off}), found “{tool}”",
             self.name
         );
         JobError::new(ErrorClass::Invalid, "unknown_tool", message).at("tool")
@@ -204,16 +212,19 @@ impl McpServer {
         Ok(live.tools().iter().map(|tool| self.listing(tool)).collect())
     }
 
-    /// What the catalog says of tools that the server does not have, if its list is known.
-    pub(super) fn misnamed(&self) -> Vec<Problem> {
+    /// What is wrong with the server's list, if it is known: it is cut off, or lacks tools that the
+    /// catalog names.
+    pub(super) fn problems(&self) -> Vec<Problem> {
         let Some(live) = self.session.present() else { return Vec::new() };
         let list = live.tools();
+        let cut_off =
+            list.cut_off().map(|problem| Problem { part: self.name.to_string(), problem });
         let unknown = self.settings.named_tools().filter(|name| list.get(name).is_none());
-        let problem = |name: &str| Problem {
+        let misnamed = unknown.map(|name| Problem {
             part: format!("{}/{name}", self.name),
             problem: "the catalog names this tool, and the server does not list it".to_owned(),
-        };
-        unknown.map(problem).collect()
+        });
+        cut_off.into_iter().chain(misnamed).collect()
     }
 
     fn listing(&self, known: &RemoteTool) -> ToolListing {

@@ -25,6 +25,8 @@ pub(super) struct ModelSpec {
     #[serde(default)]
     concurrency: Option<usize>,
     #[serde(default)]
+    max_tokens_field: TokensField,
+    #[serde(default)]
     input_usd_per_million_tokens: Option<f64>,
     #[serde(default)]
     cached_input_usd_per_million_tokens: Option<f64>,
@@ -34,6 +36,17 @@ pub(super) struct ModelSpec {
     output_usd_per_million_tokens: Option<f64>,
 }
 
+/// How a model's API calls the bound of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TokensField {
+    /// Its first name, which every API took at a time. LiteLLM translates it.
+    #[default]
+    MaxTokens,
+    /// That of OpenAI's own API for models that reason, which refuse the first.
+    MaxCompletionTokens,
+}
+
 /// The models that the catalog says something of, by name.
 #[derive(Debug, Default)]
 pub(super) struct Models(HashMap<String, Model>);
@@ -41,6 +54,7 @@ pub(super) struct Models(HashMap<String, Model>);
 #[derive(Debug)]
 struct Model {
     limits: Limits,
+    max_tokens_field: TokensField,
     prices: Option<Prices>,
 }
 
@@ -59,6 +73,11 @@ impl Models {
         self.0.keys().map(String::as_str)
     }
 
+    /// How the bound of a model's answers is called.
+    pub(super) fn max_tokens_field(&self, name: &str) -> TokensField {
+        self.0.get(name).map(|model| model.max_tokens_field).unwrap_or_default()
+    }
+
     /// What a model's tokens cost, if the catalog says so.
     pub(super) fn prices(&self, name: &str) -> Option<&Prices> {
         self.0.get(name)?.prices.as_ref()
@@ -75,7 +94,7 @@ impl Model {
             cache_write: spec.cache_write_usd_per_million_tokens,
             output: spec.output_usd_per_million_tokens,
         };
-        Ok(Self { limits, prices: Prices::new(&told)? })
+        Ok(Self { limits, max_tokens_field: spec.max_tokens_field, prices: Prices::new(&told)? })
     }
 }
 

@@ -71,8 +71,8 @@ pub(super) struct PromptTool {
     pub(super) timeout: Option<Duration>,
     pub(super) repeat: Repeat,
     pub(super) offline: Option<OfflineModel>,
-    /// Where the catalog limits the tool itself.
-    pub(super) gate: Option<Arc<Gate>>,
+    /// Of the tool itself: the catalog may limit it, and the LLM refuse what the catalog says of it.
+    pub(super) gate: Arc<Gate>,
     templates: Environment<'static>,
 }
 
@@ -107,7 +107,7 @@ impl PromptTool {
                 RetrySpec::Never => Repeat::Never,
             },
             offline: spec.offline,
-            gate: (!limits.is_none()).then(|| Arc::new(Gate::new(limits))),
+            gate: Arc::new(Gate::new(limits)),
         })
     }
 

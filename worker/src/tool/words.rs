@@ -31,7 +31,8 @@ pub(super) fn told(
     format!(": {}", on_one_line(message.trim()).take(MAX_MESSAGE_CHARS).collect::<String>())
 }
 
-fn on_one_line(text: &str) -> impl Iterator<Item = char> {
+/// A text without what a terminal would obey.
+pub(super) fn on_one_line(text: &str) -> impl Iterator<Item = char> {
     text.chars().map(|c| if is_command(c) { ' ' } else { c })
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 mod answer;
@@ -65,6 +65,8 @@ pub enum LostSession {
 /// | `reset`, `cut` | a closed connection; a stream that ends before the result |
 /// | `hang`, `hang_event`, `hold` | no answer; none in a stream; one when [released](Self::release) |
 /// | `progress` | ten notifications of progress, 50 ms apart, then `echo` |
+/// | `flood`, `asks_on` | progress, and requests of its own, without end |
+/// | `asks`, `goes_on` | requests of its own before `echo`; notifications after it, without end |
 /// | `input_required`, `task` | what is no result |
 ///
 /// It stops when dropped.
@@ -82,6 +84,7 @@ pub struct FakeMcpBuilder {
     lost_session: LostSession,
     page: Option<usize>,
     ttl_ms: Option<u64>,
+    initialize_id: Option<Value>,
     oauth: Option<(String, String, u64)>,
 }
 
@@ -92,6 +95,10 @@ pub(crate) struct Mcp {
     /// Tools a page of the list.
     page: usize,
     ttl_ms: Option<u64>,
+    /// The id of the answer to `initialize`, in place of the request's.
+    initialize_id: Option<Value>,
+    /// What a page of the list has besides.
+    beside_tools: Mutex<Map<String, Value>>,
     tools: Mutex<Vec<Value>>,
     sessions: Mutex<BTreeSet<String>>,
     token: Mutex<Option<String>>,
@@ -130,6 +137,12 @@ impl FakeMcpBuilder {
         self
     }
 
+    /// Answers `initialize` under this id.
+    pub fn initialize_id(mut self, id: Value) -> Self {
+        self.initialize_id = Some(id);
+        self
+    }
+
     /// Lets nobody in who shows no token, which it gives to this client alone: at `/token`, as its
     /// metadata say, for so many seconds.
     pub fn oauth(mut self, client_id: &str, client_secret: &str, expires_in_s: u64) -> Self {
@@ -149,6 +162,8 @@ impl FakeMcpBuilder {
             lost_session: self.lost_session,
             page: self.page.unwrap_or(usize::MAX),
             ttl_ms: self.ttl_ms,
+            initialize_id: self.initialize_id,
+            beside_tools: Mutex::default(),
             tools: Mutex::new(fault::tools()),
             sessions: Mutex::default(),
             token: Mutex::default(),
@@ -193,6 +208,11 @@ impl FakeMcp {
     /// What it lists from now on, each as `tools/list` has it.
     pub fn set_tools(&self, tools: impl IntoIterator<Item = Value>) {
         *lock(&self.mcp.tools) = tools.into_iter().collect();
+    }
+
+    /// Puts this member beside the tools of each page of its list.
+    pub fn set_beside_tools(&self, name: &str, member: Value) {
+        lock(&self.mcp.beside_tools).insert(name.to_owned(), member);
     }
 
     /// Every page of its list names a next one from now on.

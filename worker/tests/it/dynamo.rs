@@ -2,6 +2,7 @@
 //! what it costs, where results lie, and what becomes of requests whose answers are lost.
 #![expect(clippy::panic, reason = "an answer that a case rules out must fail it")]
 
+mod alone;
 mod costs;
 mod crowds;
 mod expiry;

@@ -1,5 +1,7 @@
 //! A folder of its own for each test, and the command run in it.
 
+mod log;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,6 +16,8 @@ use mcp_batch::telemetry::{self, Level};
 use mcp_batch_testkit::{FakeLlm, PATIENCE, log_of, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+pub(crate) use self::log::Log;
 
 /// The repository's fixtures.
 pub(crate) fn fixture(name: &str) -> PathBuf {

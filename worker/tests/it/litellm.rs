@@ -74,6 +74,80 @@ async fn an_alias_that_the_job_itself_named_is_its_own_fault() {
 
 #[tokio::test]
 #[ignore = "starts the real LiteLLM: make e2e"]
+async fn what_the_catalog_says_of_a_tool_is_blamed_for_no_job() {
+    let Some(rig) = Rig::shared().await else { return };
+    let openai = |message: &str, param: &str| {
+        let error = json!({"message": message, "type": "invalid_request_error", "param": param,
+                           "code": null});
+        Behaviour::json_of(400, json!({ "error": error }).to_string())
+    };
+    let anthropic = |message: &str| Status::of(400).message(message.to_owned()).into();
+    let rows = [
+        (
+            GPT,
+            "Refused schema.",
+            openai(
+                "Invalid schema for response_format 'answer': In context=(), \
+                 'additionalProperties' is required to be supplied and to be false.",
+                "response_format",
+            ),
+        ),
+        (
+            GPT,
+            "Refused name.",
+            openai(
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                 'max_completion_tokens' instead.",
+                "max_tokens",
+            ),
+        ),
+        (
+            GPT,
+            "Refused length.",
+            openai(
+                "max_tokens is too large: 100000. This model supports at most 16384 completion \
+                 tokens, whereas you provided 100000.",
+                "max_tokens",
+            ),
+        ),
+        (
+            GPT,
+            "Refused heat.",
+            openai(
+                "Unsupported value: 'temperature' does not support 0 with this model. Only the \
+                 default (1) value is supported.",
+                "temperature",
+            ),
+        ),
+        (
+            HAIKU,
+            "Refused length of Claude's.",
+            anthropic(
+                "max_tokens: 100000 > 64000, which is the maximum allowed number of output \
+                 tokens for claude-haiku-4-5",
+            ),
+        ),
+    ];
+    for (model, prompt, refusal) in rows {
+        let upstream = if model == GPT { &rig.openai } else { &rig.anthropic };
+        upstream.script(prompt, [refusal]);
+        let error = rig.fail(model, prompt).await.error;
+        let found = (error.class, &*error.code);
+        assert_eq!(found, (Configuration, "tool_settings"), "{prompt} {}", error.message);
+    }
+}
+
+#[tokio::test]
+#[ignore = "starts the real LiteLLM: make e2e"]
+async fn the_name_of_the_bound_that_a_model_wants_is_litellms_to_know() {
+    let Some(rig) = Rig::shared().await else { return };
+    rig.answer("reasoning", "Think!").await;
+    let sent = rig.asked_of_openai("Think!").json();
+    assert_eq!((&sent["max_completion_tokens"], sent.get("max_tokens")), (&json!(1024), None));
+}
+
+#[tokio::test]
+#[ignore = "starts the real LiteLLM: make e2e"]
 async fn a_wrong_key_and_none_are_a_matter_of_configuration() {
     let Some(rig) = Rig::shared().await else { return };
     for key in [Some("sk-wrong"), None] {

@@ -77,6 +77,35 @@ async fn what_is_wrong_with_the_job_itself_is_called_once() {
 }
 
 #[tokio::test]
+async fn an_upstreams_words_are_told_in_whatever_shape_they_come() {
+    let llm = FakeLlm::start().await;
+    let repeated = "the most private text there is, which nobody must read";
+    let plain = Behaviour::raw(418, "text/plain", "no tea");
+    let rows = [
+        ("a", Behaviour::json_of(418, r#"{"error": "no tea"}"#), ": no tea"),
+        ("b", Behaviour::json_of(418, r#"{"detail": "no tea"}"#), ": no tea"),
+        ("c", Behaviour::json_of(418, r#"{"message": "no tea"}"#), ": no tea"),
+        ("d", plain, ": no tea"),
+        ("e", Behaviour::json_of(418, format!(r#"{{"error": "{}"}}"#, "x".repeat(9_000))), "xxx"),
+        ("f", Behaviour::json_of(418, format!(r#"{{"detail": "{repeated}"}}"#)), "is left out)"),
+        ("g", Behaviour::bad_gateway_html(), "502 Bad Gateway"),
+    ];
+    let folder = Folder::new();
+    for (id, behaviour, _) in &rows {
+        llm.script(format!("{id}: {repeated}"), vec![behaviour.clone(); 3]);
+    }
+    let jobs = rows.each_ref().map(|(id, ..)| apart(id, &format!("{id}: {repeated}")));
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--max-attempts", "1"]);
+    run.summary().await;
+
+    for (result, (id, _, told)) in folder.results().iter().zip(&rows) {
+        let message = result["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(told) && message.len() < 500, "{id}: {message}");
+        assert!(!message.contains("private") && !message.contains("html"), "{id}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn what_may_work_the_next_time_is_called_as_often_as_attempts_allow() {
     let llm = FakeLlm::start().await;
     let rows = [
@@ -88,11 +117,27 @@ async fn what_may_work_the_next_time_is_called_as_often_as_attempts_allow() {
         ("[[504]]", ("exhausted", "http_504", 3)),
         ("[[529]]", ("exhausted", "http_529", 3)),
         ("[[garbage]]", ("exhausted", "answer_malformed", 3)),
+        ("in events", ("exhausted", "answer_malformed", 3)),
+        ("in Latin-1", ("exhausted", "answer_malformed", 3)),
+        ("without choices", ("exhausted", "answer_malformed", 3)),
+        ("without a body", ("exhausted", "answer_malformed", 3)),
         ("[[half]]", ("exhausted", "connection", 3)),
         ("[[empty]]", ("exhausted", "answer_empty", 3)),
         ("[[answer: ]]", ("exhausted", "answer_empty", 3)),
         ("[[drop]]", ("exhausted", "connection", 3)),
     ];
+    let message = r#"{"choices": [{"message": {"content": "Fine."}}]}"#;
+    let events = format!("data: {message}\n\ndata: [DONE]\n\n");
+    let latin_1 = message.bytes().map(|byte| if byte == b'F' { 0xe9 } else { byte });
+    let latin_1: Vec<u8> = latin_1.collect();
+    for (prompt, answer) in [
+        ("in events", Behaviour::raw(200, "text/event-stream", events)),
+        ("in Latin-1", Behaviour::json_of(200, latin_1)),
+        ("without choices", Behaviour::json_of(200, r#"{"choices": null}"#)),
+        ("without a body", Behaviour::json_of(200, "")),
+    ] {
+        llm.script(prompt, vec![answer; 3]);
+    }
     let results = assert_verdicts(&llm, ["--max-attempts", "3"], &rows).await;
 
     // Whoever may have been billed without a word is counted so: behind a 500 or 502 of a router a
@@ -137,12 +182,26 @@ async fn a_tool_that_must_not_be_paid_twice_is_held_where_it_may_have_been_paid_
 #[tokio::test]
 async fn an_llm_that_does_not_answer_in_time_is_left() {
     let llm = FakeLlm::start().await;
-    let rows =
-        [("[[hang]]", ("exhausted", "timeout", 3)), ("[[trickle]]", ("exhausted", "timeout", 3))];
+    let rows = ["[[hang]]", "[[trickle]]", "[[head]]"];
+    let rows = rows.map(|marker| (marker, ("exhausted", "timeout", 3)));
     let results = assert_verdicts(&llm, ["--llm-timeout-s", "0.25"], &rows).await;
 
     assert_eq!(results[0]["usage"]["unpriced_calls"], 3);
-    llm.wait_for_clients_left(6).await;
+    llm.wait_for_clients_left(9).await;
+}
+
+#[tokio::test]
+async fn an_answer_in_parts_is_the_text_of_those_that_are_text() {
+    let parts = json!([
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+        {"type": "text", "text": "Fi"},
+        {"type": "text", "text": "ne."},
+    ]);
+    let body = json!({"choices": [{"message": {"content": parts}}]}).to_string();
+    let llm = FakeLlm::builder().default_behaviour(Behaviour::json_of(200, body)).start().await;
+    let folder = Folder::new();
+    let summary = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm).summary().await;
+    assert_eq!((&summary["exit"], &folder.results()[0]["result"]), (&json!(0), &json!("Fine.")));
 }
 
 #[tokio::test]

@@ -265,7 +265,26 @@ async fn a_message_that_repeats_the_prompt_is_not_told() {
             assert!(told.contains("400") && told.contains("left out"), "{told}");
         }
     }
-    llm.set_default(Status::of(400).message("max_tokens is too large").into());
+    llm.set_default(Status::of(400).message("the image is too large").into());
     let (_, told) = told_with_key(&llm, prompts[0]).await;
-    assert!(told.ends_with("max_tokens is too large"), "{told}");
+    assert!(told.ends_with("the image is too large"), "{told}");
+}
+
+#[tokio::test]
+async fn the_bound_of_an_answer_has_the_name_that_the_models_api_knows() {
+    let llm = FakeLlm::start().await;
+    let folder = Folder::new();
+    let catalog = "model = \"old\"\n[models.new]\nmax_tokens_field = \"max_completion_tokens\"\n\
+                   [tools.say]\ndescription = \"\"\nuser = \"Hello.\"\nmax_tokens = 77\ninput_schema = {}";
+    folder.write("tools.toml", catalog);
+    for (model, names) in
+        [("old", [Some(77), None]), ("new", [None, Some(77)]), ("other", [Some(77), None])]
+    {
+        let job = json!({"id": model, "tool": "say", "input": {}, "model": model});
+        let run = folder.run(folder.jobs(&[job])).llm(&llm).args(["--tools", "tools.toml"]);
+        assert_eq!(run.summary().await["exit"], 0);
+        let sent = llm.last_request().expect("a request").json();
+        let found = ["max_tokens", "max_completion_tokens"].map(|name| sent[name].as_u64());
+        assert_eq!(found, names, "{model}");
+    }
 }

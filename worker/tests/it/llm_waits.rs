@@ -137,8 +137,28 @@ async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
         (Status::of(400).kind("no_db_connection").into(), "api_key"),
         (Status::of(404).message("litellm.NotFoundError: model: claude-0").into(), "unknown_model"),
         (Behaviour::model_not_found(), "unknown_model"),
+        (Behaviour::status(402), "http_402"),
         (Behaviour::json_of(301, "{}"), "http_301"),
         (Behaviour::not_found(), "http_404"),
+        (Behaviour::json_of(405, r#"{"detail": "Method Not Allowed"}"#), "http_405"),
+        (Behaviour::json_of(410, ""), "http_410"),
+        (
+            Status::of(400)
+                .message("litellm.BadRequestError: Invalid schema for response_format 'answer'")
+                .into(),
+            "tool_settings",
+        ),
+        (
+            Behaviour::json_of(
+                400,
+                r#"{"error": {"message": "no", "param": "max_tokens", "code": "unsupported_parameter"}}"#,
+            ),
+            "tool_settings",
+        ),
+        (
+            Behaviour::json_of(422, r#"{"detail": [{"loc": ["body", "timeout"], "msg": "no"}]}"#),
+            "llm_api",
+        ),
     ];
     let jobs: Vec<Value> = (0..8).map(|n| summarize(&format!("job-{n}"), "One.")).collect();
     let mut runs = Vec::new();
@@ -167,6 +187,45 @@ async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
         assert_eq!((&next["exit"], llm.calls()), (&json!(0), refused + 8), "{code}");
         assert!(folder.results().iter().all(|result| result["attempts"] == 1), "none counted");
     }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_tool_closes_its_model_to_no_other() {
+    let llm = FakeLlm::builder().cost_usd(0.001).start().await;
+    let message = "Invalid schema for response_format 'answer': no";
+    llm.script("Judge", vec![Status::of(400).message(message).into(); 50]);
+    let folder = Folder::new();
+    let tool = |name: &str| {
+        format!("[tools.{name}]\ndescription = \"\"\nuser = \"{name} this\"\ninput_schema = {{}}\n")
+    };
+    folder.write("tools.toml", format!("model = \"m\"\n{}{}", tool("Judge"), tool("say")));
+    let job =
+        |tool: &str, n: usize| json!({"id": format!("{tool}-{n}"), "tool": tool, "input": {}});
+    // The first ones are refused before any other is begun.
+    let mut jobs: Vec<Value> = (0..4).map(|n| job("Judge", n)).collect();
+    jobs.extend((0..40).map(|n| job("say", n)));
+    let named = json!({"id": "named", "tool": "Judge", "input": {}, "model": "another"});
+    jobs.push(named);
+    let run = folder.run(folder.jobs(&jobs)).llm(&llm);
+    let run = run.args(["--tools", "tools.toml", "--concurrency", "1"]);
+    let summary = run.args(["--max-attempts", "1"]).summary().await;
+
+    let counts = ["succeeded", "waiting", "failed"].map(|name| summary[name].as_u64());
+    assert_eq!(counts, [Some(40), Some(4), Some(1)], "{summary}");
+    let results = folder.results_by_id();
+    let error = &results["Judge-0"]["error"];
+    assert_eq!(
+        (&error["class"], &error["code"]),
+        (&json!("configuration"), &json!("tool_settings"))
+    );
+    let told = error["message"].as_str().expect("a message");
+    assert!(
+        told.contains("Invalid schema") && told.contains("answer_schema in the catalog"),
+        "{told}"
+    );
+    // Who names a model may have named one that does not take it.
+    let error = &results["named"]["error"];
+    assert_eq!((&error["class"], &error["code"]), (&json!("permanent"), &json!("tool_settings")));
 }
 
 #[tokio::test]

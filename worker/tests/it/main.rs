@@ -23,6 +23,7 @@
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
 //! | `secrets.rs` | secrets that change: refused keys, rotation, what is never told |
+//! | `documents.rs` | the documents name what there is |
 //! | `settings.rs` | the settings of AWS, and the count of connections |
 //! | `events.rs` | `fixtures/events` are what Lambda hands over |
 //! | `forward.rs` | what test ledgers leave to the one they stand before |
@@ -46,6 +47,7 @@ mod batch_commands;
 mod callbacks_command;
 mod cost;
 mod dead_letters;
+mod documents;
 mod enqueue;
 mod events;
 mod held;

@@ -4,6 +4,7 @@
 mod calls;
 mod commands;
 mod errors;
+mod hostile;
 mod jobs;
 mod lists;
 mod oauth;

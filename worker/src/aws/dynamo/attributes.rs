@@ -121,6 +121,17 @@ impl Reader {
         }
     }
 
+    pub(super) fn numbers<T: FromStr>(&mut self, name: &str) -> Result<Vec<T>, LedgerError> {
+        let wrong = || malformed(name, "a set of whole numbers");
+        match self.0.remove(name) {
+            None => Ok(Vec::new()),
+            Some(AttributeValue::Ns(numbers)) => {
+                numbers.iter().map(|digits| digits.parse().map_err(|_| wrong())).collect()
+            }
+            Some(_) => Err(wrong()),
+        }
+    }
+
     pub(super) fn maybe_number<T: FromStr>(
         &mut self,
         name: &str,

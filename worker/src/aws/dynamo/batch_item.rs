@@ -2,12 +2,13 @@
 //!
 //! A page holds twenty places: an attribute `p` and the index for each that is taken. Whether the
 //! job there was counted stands in the job's own item, which the count is written with; or in the
-//! page, if the job had ended before it came. Jobs that join do not touch the batch's item, unless
+//! page, if the job had ended before it came; or in the batch's item, if it ended alone. Jobs that join do not touch the batch's item, unless
 //! they open it, bring its size, or need more pages than a batch without a size has so far.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
+    alone::Alone,
     attributes::{
         ATTENTION, ATTENTION_MS, CALLBACK_DUE_MS, CALLBACK_FAILING_SINCE_MS,
         CALLBACK_REFUSED_SINCE_MS, Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, number,
@@ -50,6 +51,25 @@ pub(super) struct KnownBatch {
     pub(super) pages: Option<u64>,
     /// Another one after each change that is no count.
     pub(super) version: u64,
+    /// Those of its jobs that are counted beside the item's number.
+    pub(super) alone: Alone,
+}
+
+impl KnownBatch {
+    /// Whether it counts a job with this index that ends now.
+    pub(super) fn takes(&self, index: u64) -> bool {
+        self.record.expired.is_none() && self.record.size.is_none_or(|size| index < size)
+    }
+
+    /// The pages that its places may be in.
+    pub(super) fn page_count(&self) -> u64 {
+        self.record.size.map(|size| size.div_ceil(PAGE)).or(self.pages).unwrap_or(0)
+    }
+
+    /// How many are counted in the item's number.
+    pub(super) fn counted_by_number(&self) -> u64 {
+        self.record.counted.saturating_sub(self.alone.count())
+    }
 }
 
 /// A place that is taken.
@@ -200,10 +220,11 @@ pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
         may_have_arrived: item.is_true("callback_maybe"),
         due: item.maybe_number(CALLBACK_DUE_MS)?.map(UnixMs),
     };
+    let alone = Alone::take(&mut item)?;
     let record = BatchRecord {
         id: item.parsed("batch")?,
         size: item.maybe_number("batch_size")?,
-        counted: item.number("counted")?,
+        counted: item.number::<u64>("counted")? + alone.count(),
         callback: slot,
         delivery_ends: UnixMs(item.number("delivery_ends_ms")?),
         opened: UnixMs(item.number("opened_ms")?),
@@ -214,5 +235,6 @@ pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
         reading: item.maybe_json(READING)?,
         max_body_bytes: item.maybe_number(MAX_BODY_BYTES)?,
     };
-    Ok(KnownBatch { record, pages: item.maybe_number("pages")?, version: item.number(VERSION)? })
+    let (pages, version) = (item.maybe_number("pages")?, item.number(VERSION)?);
+    Ok(KnownBatch { record, pages, version, alone })
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{
     DynamoLedger,
+    alone::Alone,
     attributes::{
         ATTENTION, ATTENTION_MS, CALLBACK_DUE_MS, CALLBACK_FAILING_SINCE_MS,
         CALLBACK_REFUSED_SINCE_MS, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, number, shard_of, text,
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// Pages that are read at once.
-const PAGES_AT_ONCE: u64 = 10;
+pub(super) const PAGES_AT_ONCE: u64 = 10;
 
 impl DynamoLedger {
     pub(super) async fn look_at_batch(
@@ -38,12 +39,17 @@ impl DynamoLedger {
         item.map(batch_item::to_batch).transpose()
     }
 
-    /// Takes the delivery of a batch's callback, if it is due.
+    /// Takes the delivery of a batch's callback, if it is due. One that is closed by that counts first what
+    /// has ended.
     pub(super) async fn take_delivery(
         &self,
         key: BatchKey,
         taking: Taking,
     ) -> Result<Option<BatchRecord>, LedgerError> {
+        let known = self.look_at_batch(key).await?;
+        if known.is_some_and(|known| known.record.is_closed_at(taking.now)) {
+            self.resume_batch(key).await?;
+        }
         self.change_batch(key, |batch| batch.take(taking)).await
     }
 
@@ -112,7 +118,8 @@ impl DynamoLedger {
             match known {
                 Some(known) if closed == known.record => return Ok(Ok(closed)),
                 Some(known) if self.save_batch(key, &known, &closed).await? => {
-                    // What was counted meanwhile may have completed it.
+                    // What was counted meanwhile may have completed it, and did not know the size.
+                    self.due_if_complete(key, now).await?;
                     let batch = self.look_at_batch(key).await?;
                     return Ok(Ok(batch.map_or(closed, |batch| batch.record)));
                 }
@@ -192,7 +199,7 @@ impl DynamoLedger {
         limit: usize,
     ) -> Result<Vec<Member>, LedgerError> {
         let Some(batch) = self.look_at_batch(key).await? else { return Ok(Vec::new()) };
-        let ends = batch.record.size.map(|size| size.div_ceil(PAGE)).or(batch.pages).unwrap_or(0);
+        let ends = batch.page_count();
         let mut members = Vec::new();
         let mut next = from / PAGE;
         while next < ends && members.len() < limit {
@@ -202,14 +209,14 @@ impl DynamoLedger {
                 place.index >= from && batch.record.size.is_none_or(|size| place.index < size)
             });
             places.truncate(limit - members.len());
-            members.extend(self.members_at(key, &places).await?);
+            members.extend(self.members_at(key, &places, &batch.alone).await?);
             next = until;
         }
         Ok(members)
     }
 
     /// The places of these pages, in order.
-    async fn places_in(
+    pub(super) async fn places_in(
         &self,
         key: BatchKey,
         pages: std::ops::Range<u64>,
@@ -227,6 +234,7 @@ impl DynamoLedger {
         &self,
         key: BatchKey,
         places: &[Taken],
+        alone: &Alone,
     ) -> Result<Vec<Member>, LedgerError> {
         let pk = |place: &Taken| match place.holder {
             Holder::Job(job) => item::pk(job),
@@ -258,8 +266,7 @@ impl DynamoLedger {
                 }
                 Holder::Job(job) => {
                     let known = jobs.get(&job)?;
-                    let is_here = |other: &&Place| other.batch == key && other.index == place.index;
-                    let counted = known.places.iter().find(is_here).and_then(|it| it.counted_end);
+                    let counted = known.stored.counted_end(key, place.index, alone);
                     (place.counted_end.or(counted), MemberKind::Job(Box::new(known.record.clone())))
                 }
             };
@@ -273,11 +280,9 @@ impl DynamoLedger {
     pub(super) async fn countable(&self, places: &[Place]) -> Result<Vec<Place>, LedgerError> {
         let mut countable = Vec::new();
         for place in places.iter().filter(|place| place.counted_end.is_none()) {
-            let batch = self.look_at_batch(place.batch).await?.map(|batch| batch.record);
-            let takes = |batch: &BatchRecord| {
-                batch.expired.is_none() && batch.size.is_none_or(|size| place.index < size)
-            };
-            countable.extend(batch.as_ref().is_some_and(takes).then_some(*place));
+            let batch = self.look_at_batch(place.batch).await?;
+            let takes = batch.is_some_and(|batch| batch.takes(place.index));
+            countable.extend(takes.then_some(*place));
         }
         Ok(countable)
     }
@@ -307,6 +312,15 @@ fn change(
          callback_maybe = :maybe, delivery_ends_ms = :ends, look_after_ms = :after"
         .to_owned();
     let mut condition = "version = :version".to_owned();
+    if new.expired.is_some() && old.record.expired.is_none() {
+        let alone = old.alone.is_unchanged();
+        condition.extend([" AND counted = :counted AND ", &*alone.text]);
+        values.push((":counted", number(old.counted_by_number())));
+        values.extend(alone.values);
+        if new.size.is_none() {
+            condition.push_str(" AND attribute_not_exists(batch_size)");
+        }
+    }
     let mut set = |name: &str, placeholder: &'static str, value| {
         update.extend([", ", name, " = ", placeholder]);
         values.push((placeholder, value));
@@ -329,11 +343,6 @@ fn change(
     }
     if let Some(expired) = new.expired.filter(|_| old.record.expired.is_none()) {
         set("expired_ms", ":expired", number(expired.0));
-        set("counted", ":counted", number(old.record.counted));
-        condition.push_str(" AND counted = :counted");
-        if new.size.is_none() {
-            condition.push_str(" AND attribute_not_exists(batch_size)");
-        }
     }
     let mut gone = Vec::new();
     for (name, placeholder, since) in [

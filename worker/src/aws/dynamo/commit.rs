@@ -1,5 +1,6 @@
 //! Final states on their way into the table, each with its batch's count: those of one batch share
-//! a transaction, and so the two write units that the count costs in it.
+//! a transaction, and so the two write units that the count costs in it. One by itself is
+//! [`alone`].
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -7,6 +8,7 @@ use std::{
 };
 
 use super::{
+    alone::{self, Ending},
     attributes::{Item, number},
     batch_item,
     patience::Patience,
@@ -19,11 +21,14 @@ use crate::{fan_in::BatchKey, lease::LedgerError};
 /// Jobs in one transaction: half of what DynamoDB takes, so that few are held up by one.
 pub(super) const MOST: usize = 49;
 
+/// That a batch is open and has all places up to the highest.
+pub(super) const TAKES: &str = "attribute_exists(pk) AND attribute_not_exists(expired_ms) \
+     AND (attribute_not_exists(batch_size) OR batch_size > :highest)";
+
 /// Something to be counted in one batch.
 pub(super) enum Entry {
-    /// A job that ends: its whole item, what must lie in the table for it to take its place, and
-    /// its index in the batch.
-    Ends(Box<Item>, Expression, u64),
+    /// A job that ends.
+    Ends(Box<Ending>),
     /// A place for a job that has ended before.
     Ended(Asked),
     /// A place for a job that was rejected, and what is remembered of it.
@@ -33,7 +38,7 @@ pub(super) enum Entry {
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Committed {
-    /// It stands, and is counted.
+    /// It stands, and is counted: a job that ended alone unless its batch was over just then.
     Yes,
     /// Something else is there.
     JobRefused,
@@ -47,6 +52,11 @@ pub(super) async fn commit(
     batch: BatchKey,
     entries: Vec<Entry>,
 ) -> Vec<Result<Committed, LedgerError>> {
+    if let [Entry::Ends(ending)] = &entries[..]
+        && let Some(answer) = alone::end(&table, batch, ending).await.transpose()
+    {
+        return vec![answer];
+    }
     let mut answers: Vec<Option<Result<Committed, LedgerError>>> = Vec::new();
     answers.resize_with(entries.len(), || None);
     let mut patience = Patience::new("count");
@@ -107,9 +117,9 @@ async fn transact(
     let (mut places, mut highest) = (HashSet::new(), 0);
     for at in open {
         let asked = match &entries[*at] {
-            Entry::Ends(item, condition, index) => {
-                highest = highest.max(*index);
-                writes.push(table.replace((**item).clone(), condition.clone())?);
+            Entry::Ends(ending) => {
+                highest = highest.max(ending.place.index);
+                writes.push(table.replace(ending.counted(), ending.condition.clone())?);
                 owners.push(vec![*at]);
                 continue;
             }
@@ -152,9 +162,7 @@ async fn transact(
 /// has that place.
 pub(super) fn count(entries: u64, highest: u64) -> (&'static str, Expression) {
     let condition = Expression {
-        text: "attribute_exists(pk) AND attribute_not_exists(expired_ms) \
-             AND (attribute_not_exists(batch_size) OR batch_size > :highest)"
-            .into(),
+        text: TAKES.into(),
         values: vec![(":count", number(entries)), (":highest", number(highest))],
     };
     ("ADD counted :count", condition)

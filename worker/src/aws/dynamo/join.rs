@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{
     DynamoLedger,
+    alone::Alone,
     attributes::{Item, PK, number},
     batch_item::{self, KnownBatch, Taken},
     commit::{self, Committed, Entry},
@@ -59,7 +60,7 @@ impl Seen {
     }
 
     fn places(&self) -> &[Place] {
-        self.job.as_ref().map_or(&[], |job| &job.places)
+        self.job.as_ref().map_or(&[], |job| &job.stored.places)
     }
 
     fn batch_record(&self) -> Option<BatchRecord> {
@@ -68,6 +69,11 @@ impl Seen {
 
     fn holder(&self) -> Option<Holder> {
         self.place.map(|place| place.holder)
+    }
+
+    /// Whether the job was left between its end and its count.
+    fn is_pending(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.stored.pending.is_some())
     }
 
     fn has_ended(&self) -> bool {
@@ -119,7 +125,9 @@ impl DynamoLedger {
         let mut patience = Patience::new("claim");
         loop {
             let seen = self.look_around(ask, Some(request.key)).await?;
-            if let Some(claim) = self.try_to_join(ask, request, seen).await? {
+            if seen.is_pending() {
+                self.resumed(seen.job).await?;
+            } else if let Some(claim) = self.try_to_join(ask, request, seen).await? {
                 return Ok(claim);
             }
             patience.again().await?;
@@ -234,7 +242,8 @@ impl DynamoLedger {
             None => {
                 let pages = after.size.is_none().then_some(pages);
                 let version = fastrand::u64(..);
-                let opened = KnownBatch { record: after, pages, version };
+                let alone = Alone::default();
+                let opened = KnownBatch { record: after, pages, version, alone };
                 let item = batch_item::of_batch(ask.batch, &opened, ask.expires_s);
                 let table = self.table.clone();
                 let work = move |items| open(table.clone(), items);

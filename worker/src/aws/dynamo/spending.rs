@@ -3,8 +3,7 @@
 use super::{
     DynamoLedger,
     attributes::{Item, Reader},
-    failure::malformed,
-    item,
+    item::{self, StoredPlaces},
 };
 use crate::{
     clock::UnixMs,
@@ -26,9 +25,7 @@ impl Books for DynamoLedger {
 
 fn spent(item: Item) -> Result<Spent, LedgerError> {
     let mut item = Reader::new(item);
-    let places = item.texts(item::PLACES)?;
-    let places = places.iter().map(|place| item::to_place(place)).collect::<Option<Vec<_>>>();
-    let places = places.ok_or_else(|| malformed(item::PLACES, "a batch's key and an index"))?;
+    let places = StoredPlaces::take(&mut item)?.places;
     Ok(Spent {
         namespace: item.parsed("namespace")?,
         tool: item.parsed("tool")?,

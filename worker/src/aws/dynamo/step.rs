@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     DynamoLedger,
+    alone::Ending,
     attributes::{Item, Reader, bytes, number, text, weight},
     batch_item,
     commit::{self, Committed, Entry},
@@ -105,9 +106,10 @@ impl DynamoLedger {
     ) -> Result<T, Failure> {
         let mut patience = Patience::new(operation);
         loop {
+            known = self.resumed(known).await?;
             let step = rule(known.as_ref().map(|known| known.record.clone()));
             let Some(record) = step.write else { return Ok(step.answer) };
-            let places = known.as_ref().map_or(&[][..], |known| &known.places);
+            let places = known.as_ref().map_or(&[][..], |known| &known.stored.places);
             match self.save(&record, Replaces::of(known.as_ref()), places).await? {
                 Saved::Yes => return Ok(step.answer),
                 Saved::Refused(other) => known = other.map(|other| *other),
@@ -161,8 +163,8 @@ impl DynamoLedger {
         }
     }
 
-    /// Writes the item of a job that ends, and counts it in its places: in one transaction with
-    /// others of its batch, where it has one, as most have.
+    /// Writes the item of a job that ends, and counts it in its places: together with others of its
+    /// batch, where it has one, as most have.
     async fn count(
         &self,
         item: Item,
@@ -172,9 +174,15 @@ impl DynamoLedger {
     ) -> Result<Attempt, Failure> {
         let waiting: Vec<_> = places.iter().filter(|place| place.counted_end.is_none()).collect();
         if let [place] = waiting[..] {
-            let item = counted(item.clone(), places, &[place], end);
             let bytes = weight(&item);
-            let entry = Entry::Ends(Box::new(item), condition.clone(), place.index);
+            let ending = Ending {
+                item: item.clone(),
+                condition: condition.clone(),
+                places: places.to_vec(),
+                place: *place,
+                end,
+            };
+            let entry = Entry::Ends(Box::new(ending));
             match self.commit(place.batch, entry, bytes).await? {
                 Committed::Yes => return Ok(Attempt::Done),
                 Committed::JobRefused => return Ok(Attempt::Unknown),

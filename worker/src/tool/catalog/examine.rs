@@ -16,7 +16,7 @@ impl Catalog {
         let of_tools = listing.tools.iter().filter_map(|tool| {
             Some(Problem { part: tool.name.clone(), problem: tool.problem.clone()? })
         });
-        let of_servers = self.servers.values().flat_map(McpServer::misnamed);
+        let of_servers = self.servers.values().flat_map(McpServer::problems);
         let found = listing.unreachable.iter().cloned().chain(of_tools).chain(of_servers);
         let problems = found.chain(models).collect();
         (listing, problems)

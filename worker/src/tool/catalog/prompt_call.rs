@@ -13,6 +13,7 @@ use crate::{
         LlmApi, LlmClient, ToolError,
         gate::ANSWER_SCHEMA,
         llm::{Answer, Attribution, CallTerms, ChatMessage, Completion, as_user},
+        models::TokensField,
         prompt::PromptTool,
     },
 };
@@ -76,10 +77,13 @@ impl PromptCall<'_> {
         let user = [&messages.user].into_iter().chain(&hint);
         let user = user.map(|content| ChatMessage { role: "user", content });
         let is_litellm = self.client.settings().api == LlmApi::LiteLlm;
+        let field = self.terms.models.max_tokens_field(self.terms.model);
+        let bound = |name| (field == name).then_some(self.tool.max_tokens);
         let completion = Completion {
             model: self.terms.model,
             messages: system.chain(user).collect(),
-            max_tokens: self.tool.max_tokens,
+            max_tokens: bound(TokensField::MaxTokens),
+            max_completion_tokens: bound(TokensField::MaxCompletionTokens),
             timeout: is_litellm.then_some(timeout.as_secs_f64()),
             user: self.terms.job.tenant().map(as_user),
             metadata: is_litellm.then(|| Attribution::of(self.terms.job, self.terms.attempt)),

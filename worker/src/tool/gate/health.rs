@@ -30,6 +30,9 @@ pub(in crate::tool) const ANSWER_SCHEMA: &str = "answer_schema";
 /// The code of an LLM's answer without any text.
 pub(in crate::tool) const ANSWER_EMPTY: &str = "answer_empty";
 
+/// The code of a refusal of what the catalog says of a tool: it closes the tool's own gate.
+pub(in crate::tool) const TOOL_SETTINGS: &str = "tool_settings";
+
 /// Transient failures that are the job's own: the upstream answered, and was paid.
 const JOBS_OWN: [&str; 2] = [ANSWER_SCHEMA, ANSWER_EMPTY];
 

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Blocked, Gate};
+use super::{Blocked, Closed, Gate, TOOL_SETTINGS};
+use crate::error::JobError;
 
 /// The right to make one call. Dropped before it is used, it counts towards no rate.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ impl Drop for Pass {
     }
 }
 
-/// All gates on a job's way: that of its tool, where the catalog limits it, and that of the model
-/// or server behind it, which is the one that is told how calls end.
+/// All gates on a job's way: that of its tool, where it has one, and that of the model or server behind
+/// it. They are told how calls end.
 #[derive(Clone, Debug)]
 pub struct Gates {
     /// Of the model or server.
@@ -62,6 +63,34 @@ impl Gates {
             None => None,
         };
         Ok(Passes([tool, Some(self.upstream.wait().await?)]))
+    }
+
+    /// A call was answered: tool and upstream are well.
+    pub fn succeeded(&self) {
+        self.upstream.succeeded();
+        if let Some(tool) = &self.tool {
+            tool.recovered();
+        }
+    }
+
+    /// The failure as it must be read after those before it.
+    pub fn weigh(&self, error: JobError) -> JobError {
+        self.upstream.weigh(error)
+    }
+
+    /// A call failed, and one gate is told: what is wrong with a tool must not close a model to others.
+    /// Answers whether the failure is no fault of the job's.
+    pub fn failed(&self, error: &JobError, retry_after: Option<Duration>) -> bool {
+        match &self.tool {
+            Some(tool) if error.code == TOOL_SETTINGS => tool.failed(error, retry_after),
+            _ => self.upstream.failed(error, retry_after),
+        }
+    }
+
+    /// Why no call should be begun now, if the state of one of them is the reason.
+    pub fn closed(&self) -> Option<Closed> {
+        let of_tool = self.tool.as_ref().and_then(|gate| gate.closed());
+        of_tool.into_iter().chain(self.upstream.closed()).max_by_key(Closed::until)
     }
 
     /// Counts one more call of a job that is through already towards all rates, and waits until it may

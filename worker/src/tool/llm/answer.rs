@@ -1,6 +1,6 @@
 //! A chat completion's answer: its text, what it used, why it ended.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{CallTerms, ToolError, head::Head, tokens::Tokens};
 use crate::{
@@ -37,7 +37,7 @@ struct Choice {
 
 #[derive(Deserialize)]
 struct Message {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "content")]
     content: Option<String>,
     /// Why the model itself would not answer.
     #[serde(default)]
@@ -95,6 +95,33 @@ impl Answer {
             }
         }
     }
+}
+
+/// A text, or parts of which some are: Mistral's models that reason answer so.
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Content {
+        Text(String),
+        Parts(Vec<Part>),
+    }
+
+    #[derive(Deserialize)]
+    struct Part {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(default)]
+        text: String,
+    }
+
+    let text_of = |parts: Vec<Part>| {
+        let texts = parts.into_iter().filter(|part| part.kind == "text").map(|part| part.text);
+        texts.collect::<String>()
+    };
+    Ok(Option::<Content>::deserialize(deserializer)?.map(|content| match content {
+        Content::Text(text) => text,
+        Content::Parts(parts) => text_of(parts),
+    }))
 }
 
 fn is_blank(text: &str) -> bool {

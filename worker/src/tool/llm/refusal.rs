@@ -2,11 +2,15 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use serde::Deserialize;
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
 
 use super::{
     ApiKey, ToolError,
+    blamed::Blamed,
+    details::Details,
     head::cost_usd,
     shown::{prompts, shown},
 };
@@ -16,7 +20,10 @@ use crate::{
     http::Response,
     lease::Usage,
     retry::retry_after,
-    tool::{gate::COOLDOWN, words},
+    tool::{
+        gate::{COOLDOWN, TOOL_SETTINGS},
+        words,
+    },
 };
 
 /// The longest pause an upstream may ask for, and how long jobs are parked whose quota is spent:
@@ -42,25 +49,11 @@ impl From<ToolError> for Refused {
 /// What the head of a refusal says.
 pub(super) struct Refusal {
     status: StatusCode,
+    content_type: Option<HeaderValue>,
     retry_after: Option<Duration>,
     /// What the refused call cost all the same.
     usage: Usage,
     job_named_model: bool,
-}
-
-/// OpenAI's and LiteLLM's shape: `{"error": {message, type, code}}`.
-#[derive(Default, Deserialize)]
-struct Body {
-    error: Details,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    message: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    code: Option<serde_json::Value>,
 }
 
 impl Refusal {
@@ -72,20 +65,21 @@ impl Refusal {
             .filter_map(|name| headers.get(name)?.to_str().ok())
             .find_map(|value| retry_after(value, now, LONGEST_PAUSE));
         let usage = cost_of_refusal(headers);
-        Self { status: response.status(), retry_after, usage, job_named_model }
+        let content_type = headers.get(CONTENT_TYPE).cloned();
+        Self { status: response.status(), content_type, retry_after, usage, job_named_model }
     }
 
     /// The verdict, with as much of the upstream's own words as repeats neither key nor prompt.
     pub(super) fn explained_by(self, body: &[u8], request: &[u8], key: Option<&ApiKey>) -> Refused {
-        let mut details = Details::read(body, key);
-        let is_bare = details.is_empty();
+        let mut details = Details::read(body, self.content_type.as_ref(), key);
         let said = details.message.as_deref().map(|message| shown(message, request, key));
         let said = said.unwrap_or_default();
         // Words of the job's own say nothing of the upstream.
         details.message.take_if(|message| words::quotes(message, &prompts(request)));
-        let Verdict { class, code, pause } = self.judge(&details, is_bare);
+        let Verdict { class, code, pause, remedy } = self.judge(&details);
         let blames_key = code == "api_key" || self.status == StatusCode::UNAUTHORIZED;
-        let message = format!("the LLM answered {}{said}", self.status);
+        let remedy = remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
+        let message = format!("the LLM answered {}{said}{remedy}", self.status);
         let error = JobError::new(class, code, message);
         let failure = match self.status.as_u16() {
             // LiteLLM says that it cost nothing; the provider may have another opinion. What it calls
@@ -105,7 +99,7 @@ impl Refusal {
 
     /// The status first, the type second, and the text where neither tells: LiteLLM calls a 408 an
     /// invalid request, and a spent quota too many requests.
-    fn judge(&self, details: &Details, is_bare: bool) -> Verdict {
+    fn judge(&self, details: &Details) -> Verdict {
         use ErrorClass::{Configuration, Permanent, Throttled, Transient};
         match self.status.as_u16() {
             _ if details.is_budget_spent() => parked(code::BUDGET_EXCEEDED, BUDGET_PAUSE),
@@ -120,8 +114,9 @@ impl Refusal {
             },
             400 if details.says(&CONTEXT_TOO_LONG) => Permanent.with("context_too_long"),
             400 if details.says(&FILTERED) => Permanent.with("content_filter"),
+            400 | 422 if let Some(blamed) = Blamed::by(details) => self.not_the_jobs(blamed),
             // No API answered: a wrong address, or a load balancer that lost what is behind it.
-            404 | 405 | 410 if is_bare => Configuration.with(self.code()),
+            404 | 405 | 410 if !details.is_apis => Configuration.with(self.code()),
             408 => Transient.with("timeout"),
             429 if details.is(COOLDOWN) => Throttled.with(COOLDOWN),
             429 => Throttled.with(self.code()),
@@ -129,6 +124,17 @@ impl Refusal {
             409 | 425 | 500.. => Transient.with(self.code()),
             _ => Permanent.with(self.code()),
         }
+    }
+
+    /// Who names the model may have named one that does not take what the catalog says.
+    fn not_the_jobs(&self, blamed: Blamed) -> Verdict {
+        use ErrorClass::{Configuration, Permanent};
+        let verdict = match blamed {
+            Blamed::LiteLlmsField => Configuration.with("llm_api"),
+            _ if self.job_named_model => Permanent.with(TOOL_SETTINGS),
+            _ => Configuration.with(TOOL_SETTINGS),
+        };
+        Verdict { remedy: Some(blamed.remedy()), ..verdict }
     }
 
     fn code(&self) -> Cow<'static, str> {
@@ -142,6 +148,8 @@ struct Verdict {
     code: Cow<'static, str>,
     /// Where the upstream names none.
     pause: Option<Duration>,
+    /// What a person may do about it, where that is known.
+    remedy: Option<&'static str>,
 }
 
 trait WithCode {
@@ -150,7 +158,7 @@ trait WithCode {
 
 impl WithCode for ErrorClass {
     fn with(self, code: impl Into<Cow<'static, str>>) -> Verdict {
-        Verdict { class: self, code: code.into(), pause: None }
+        Verdict { class: self, code: code.into(), pause: None, remedy: None }
     }
 }
 
@@ -160,7 +168,12 @@ fn parked(code: &'static str, pause: Duration) -> Verdict {
 }
 
 /// How providers say that a prompt does not fit the model, in LiteLLM's name for it and their own.
-const CONTEXT_TOO_LONG: [&str; 2] = ["ContextWindowExceededError", "context_length_exceeded"];
+const CONTEXT_TOO_LONG: [&str; 4] = [
+    "ContextWindowExceededError",
+    "context_length_exceeded",
+    "maximum context length",
+    "exceed context limit",
+];
 
 /// How they say that their filter does not let a prompt pass.
 const FILTERED: [&str; 3] =
@@ -177,50 +190,11 @@ const QUOTA_SPENT: [&str; 4] = [
 /// How a provider says that it did not even begin; LiteLLM tells Anthropic's 529 as a 500.
 const OVERLOADED: [&str; 2] = ["overloaded_error", "Overloaded"];
 
-/// How LiteLLM says that it was shown no key, or one it does not know; without a database the
-/// status is that of another failure.
-const KEY_REFUSED: [&str; 3] =
-    ["No api key passed in", "Authentication Error", "LiteLLM Virtual Key expected"];
-
-/// LiteLLM's type for a key of its own that it refuses.
-const AUTH_ERROR: &str = "auth_error";
-
-/// How models are said not to exist: by LiteLLM, by OpenAI, by a provider behind LiteLLM.
-const UNKNOWN_MODEL: [&str; 3] = ["Invalid model name", "model_not_found", "NotFoundError"];
+/// How models are said not to exist: by LiteLLM, by OpenAI, by Azure, by a provider behind LiteLLM.
+const UNKNOWN_MODEL: [&str; 4] =
+    ["Invalid model name", "model_not_found", "DeploymentNotFound", "NotFoundError"];
 
 impl Details {
-    /// A body that is not of this shape says nothing. Without a database LiteLLM answers a call that
-    /// shows no key with a bare 500.
-    fn read(body: &[u8], key: Option<&ApiKey>) -> Self {
-        if key.is_none() && body == b"Internal Server Error" {
-            let message = "no key was shown, and it may want one: set MCP_BATCH_LLM_API_KEY";
-            return Self {
-                message: Some(message.to_owned()),
-                kind: Some(AUTH_ERROR.to_owned()),
-                code: None,
-            };
-        }
-        let read = serde_json::from_slice::<Body>(body);
-        read.map(|body| body.error).unwrap_or_default()
-    }
-
-    /// Whether the body was no error of an API.
-    fn is_empty(&self) -> bool {
-        self.message.is_none() && self.kind.is_none() && self.code.is_none()
-    }
-
-    fn is(&self, kind: &str) -> bool {
-        self.kind.as_deref() == Some(kind)
-    }
-
-    /// Whether message or code holds one of these.
-    fn says(&self, words: &[&str]) -> bool {
-        let message = self.message.as_deref().unwrap_or_default();
-        let code = self.code.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-        let kind = self.kind.as_deref().unwrap_or_default();
-        words.iter().any(|word| message.contains(word) || code == *word || kind == *word)
-    }
-
     /// A key's budget has its own type, a deployment's or provider's only its own words.
     fn is_budget_spent(&self) -> bool {
         self.is("budget_exceeded")
@@ -229,11 +203,6 @@ impl Details {
 
     fn is_quota_spent(&self) -> bool {
         self.says(&QUOTA_SPENT)
-    }
-
-    /// LiteLLM refuses the key it was shown. A provider that refuses LiteLLM's own has another type.
-    fn refuses_our_key(&self) -> bool {
-        self.is(AUTH_ERROR) || self.is("no_db_connection") || self.says(&KEY_REFUSED)
     }
 
     fn names_unknown_model(&self) -> bool {

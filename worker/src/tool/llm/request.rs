@@ -23,7 +23,11 @@ const MAX_USER_CHARS: usize = 64;
 pub(in crate::tool) struct Completion<'a> {
     pub(in crate::tool) model: &'a str,
     pub(in crate::tool) messages: Vec<ChatMessage<'a>>,
-    pub(in crate::tool) max_tokens: u32,
+    /// The longest answer, under the one name or the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::tool) max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::tool) max_completion_tokens: Option<u32>,
     /// Seconds until LiteLLM gives the provider up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::tool) timeout: Option<f64>,

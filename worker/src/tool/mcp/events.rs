@@ -1,11 +1,27 @@
-//! Server-sent events of a body, each bounded in size.
+//! Server-sent events of a body, each bounded in size, and what a server asks by them in number.
+
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream::BoxStream};
 use reqwest::Response;
 use rmcp::transport::streamable_http_client::SseError;
+use serde::{Deserialize, de::IgnoredAny};
 use sse_stream::{Sse, SseStream};
+use tokio::time::sleep;
 
 use super::{http::HttpFailure, reply};
+
+/// Between two requests of a server's: each is answered, and answers wait for the server in memory.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(10);
+
+/// The members of a message that make it a request.
+#[derive(Deserialize)]
+struct Asking {
+    #[serde(rename = "id")]
+    _id: IgnoredAny,
+    #[serde(rename = "method")]
+    _method: IgnoredAny,
+}
 
 /// The events of a body. One longer than `max_bytes` is an error, and the last.
 pub(super) fn bounded(
@@ -26,7 +42,19 @@ pub(super) fn bounded(
         *has_failed |= matches!(next, Some(Err(_)));
         std::future::ready(next)
     });
-    SseStream::from_bytes_stream(chunks).boxed()
+    SseStream::from_bytes_stream(chunks).then(paced).boxed()
+}
+
+/// Whoever asks without end is read no faster than it can be answered.
+async fn paced(event: Result<Sse, SseError>) -> Result<Sse, SseError> {
+    if event.as_ref().is_ok_and(asks) {
+        sleep(BETWEEN_REQUESTS).await;
+    }
+    event
+}
+
+fn asks(event: &Sse) -> bool {
+    event.data.as_deref().is_some_and(|data| serde_json::from_str::<Asking>(data).is_ok())
 }
 
 /// The bound that an error of the stream says was passed, if that is its reason.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::settings::ServerSettings;
+use super::{settings::ServerSettings, unfolded};
 use crate::{lease::Repeat, tool::schema::Schema};
 
 /// The most pages of a list that are read: a server may send one for ever.
@@ -47,6 +48,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct ToolList {
     tools: Arc<BTreeMap<String, RemoteTool>>,
+    /// The server lists more than is kept.
+    is_cut: bool,
     read: Instant,
     fresh: Duration,
 }
@@ -73,7 +76,7 @@ impl ToolList {
         let mut is_cut = false;
         for _ in 0..MAX_PAGES {
             let request = ListToolsRequest {
-                params: Some(PaginatedRequestParams::default().with_cursor(cursor)),
+                params: Some(PaginatedRequestParams::default().with_cursor(cursor.clone())),
                 ..ListToolsRequest::default()
             };
             let page = match peer.send_request(request.into()).await? {
@@ -91,20 +94,37 @@ impl ToolList {
                 }
                 tools.insert(tool.name.to_string(), RemoteTool::new(tool));
             }
-            cursor = page.next_cursor;
+            // Some write an empty one where there is none. Who gives the same again has no other page.
+            let next = page.next_cursor.filter(|next| !next.is_empty());
+            is_cut |= next.is_some() && next == cursor;
+            cursor = next;
             if cursor.is_none() || is_cut {
                 break;
             }
         }
-        if is_cut || cursor.is_some() {
+        let is_cut = is_cut || cursor.is_some();
+        if is_cut {
             tracing::warn!(server, tools = tools.len(), "a server's list of tools is cut off");
         }
-        Ok(Self { tools: Arc::new(tools), read: Instant::now(), fresh: fresh.max(LEAST_AGE) })
+        let fresh = fresh.max(LEAST_AGE);
+        Ok(Self { tools: Arc::new(tools), is_cut, read: Instant::now(), fresh })
     }
 
     /// The same list, to be used although it is old.
     pub(super) fn used_a_while_longer(&self) -> Self {
-        Self { tools: Arc::clone(&self.tools), read: Instant::now(), fresh: AFTER_FAILURE }
+        let tools = Arc::clone(&self.tools);
+        Self { tools, is_cut: self.is_cut, read: Instant::now(), fresh: AFTER_FAILURE }
+    }
+
+    /// Says so if the server lists more than is kept.
+    pub(super) fn cut_off(&self) -> Option<String> {
+        self.is_cut.then(|| {
+            format!(
+                "its list of tools is too long and was cut off after {}: jobs cannot call the \
+                 others (allow, of the server in the catalog, keeps out what nobody needs)",
+                self.tools.len()
+            )
+        })
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&RemoteTool> {
@@ -130,8 +150,16 @@ impl ToolList {
     }
 }
 
-/// A page that is none of the protocol's because of single tools, without those.
+/// A page that is none of the protocol's because of single tools or of what stands beside them, without
+/// those.
 fn sound_part(mut page: Value, server: &str) -> Option<ListToolsResult> {
+    let page = page.as_object_mut()?;
+    page.retain(|name, member| match name.as_str() {
+        "tools" => true,
+        "nextCursor" => member.is_string(),
+        "ttlMs" => member.is_u64(),
+        _ => false,
+    });
     page.get_mut("tools")?.as_array_mut()?.retain(|tool| {
         let is_sound = Tool::deserialize(tool).is_ok();
         if !is_sound {
@@ -145,7 +173,7 @@ fn sound_part(mut page: Value, server: &str) -> Option<ListToolsResult> {
         }
         is_sound
     });
-    serde_json::from_value(page).ok()
+    serde_json::from_value(Value::Object(mem::take(page))).ok()
 }
 
 impl RemoteTool {
@@ -155,7 +183,10 @@ impl RemoteTool {
 
     /// The schema of its input; the error says why it cannot be used.
     pub(super) fn input(&self) -> Result<&Schema, &str> {
-        let compile = || Schema::compile(Value::Object((*self.tool.input_schema).clone()));
+        let compile = || {
+            let schema = Value::Object((*self.tool.input_schema).clone());
+            unfolded::problem(&schema).map_or_else(|| Schema::compile(schema), Err)
+        };
         self.input.get_or_init(compile).as_ref().map_err(String::as_str)
     }
 

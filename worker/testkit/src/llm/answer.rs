@@ -29,7 +29,7 @@ pub(super) fn answer(
 ) -> Response<Body> {
     let mut response = match behaviour {
         Behaviour::Status(status) => error(status, asked.shape),
-        Behaviour::Raw { status, content_type, body } => raw(status, content_type, body.into()),
+        Behaviour::Raw { status, content_type, body } => raw(status, content_type, body),
         Behaviour::GarbageJson => json(200, Bytes::from_static(b"{\"choices\": [{\"mess")),
         Behaviour::EmptyChoices => json(200, Bytes::from_static(br#"{"choices":[]}"#)),
         good => {
@@ -44,6 +44,11 @@ pub(super) fn answer(
         response.headers_mut().insert(observed::CALL_ID, call_id.clone());
     }
     response
+}
+
+/// An answer of which nothing but the head comes.
+pub(super) fn head_alone(visit: Visit) -> Response<Body> {
+    with_body(200, "application/json", Body::silent(visit))
 }
 
 /// The start of an answer that never comes.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::Status;
@@ -32,6 +33,7 @@ use super::Status;
 /// | [`HalfBody`](Self::HalfBody) | `[[half]]` |
 /// | [`HugeBody`](Self::HugeBody) | `[[huge:BYTES]]` |
 /// | [`Trickle`](Self::Trickle) | `[[trickle]]` |
+/// | [`HeadAlone`](Self::HeadAlone) | `[[head]]` |
 /// | [`Slow`](Self::Slow) | `[[slow:SECONDS]]` |
 /// | [`Hold`](Self::Hold) | `[[hold]]` |
 /// | [`Hang`](Self::Hang) | `[[hang]]` |
@@ -59,7 +61,7 @@ pub enum Behaviour {
         /// The Content-Type.
         content_type: &'static str,
         /// The body.
-        body: String,
+        body: Bytes,
     },
     /// A 200 of the right type whose body is not JSON.
     GarbageJson,
@@ -72,6 +74,8 @@ pub enum Behaviour {
     HugeBody(usize),
     /// A byte a second, for ever.
     Trickle,
+    /// The head of an answer, and never a byte of its body.
+    HeadAlone,
     /// [`Echo`](Self::Echo) after this long.
     Slow(Duration),
     /// [`Echo`](Self::Echo) once [`FakeLlm::release`](crate::FakeLlm::release) says so: slow
@@ -157,13 +161,18 @@ impl Behaviour {
 
     /// The 502 of a proxy in between, in HTML.
     pub fn bad_gateway_html() -> Self {
-        let body = "<html><head><title>502 Bad Gateway</title></head></html>".into();
-        Self::Raw { status: 502, content_type: "text/html", body }
+        let body = "<html><head><title>502 Bad Gateway</title></head></html>";
+        Self::raw(502, "text/html", body)
     }
 
     /// This status and body, as JSON.
-    pub fn json_of(status: u16, body: impl Into<String>) -> Self {
-        Self::Raw { status, content_type: "application/json", body: body.into() }
+    pub fn json_of(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::raw(status, "application/json", body)
+    }
+
+    /// This status, type and body.
+    pub fn raw(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::Raw { status, content_type, body: body.into() }
     }
 }
 

@@ -127,6 +127,7 @@ impl Llm {
         match behaviour {
             Behaviour::Hang => std::future::pending().await,
             Behaviour::Trickle => return Ok(answer::trickle(visit)),
+            Behaviour::HeadAlone => return Ok(answer::head_alone(visit)),
             Behaviour::Drop => {
                 visit.end();
                 return Err(Closed);

@@ -63,6 +63,7 @@ fn alone(mode: &str) -> Option<Behaviour> {
         "empty" => Behaviour::EmptyChoices,
         "half" => Behaviour::HalfBody,
         "trickle" => Behaviour::Trickle,
+        "head" => Behaviour::HeadAlone,
         "hold" => Behaviour::Hold,
         "hang" => Behaviour::Hang,
         "drop" => Behaviour::Drop,

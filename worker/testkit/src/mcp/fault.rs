@@ -14,7 +14,7 @@ use crate::server::{Body, Closed, Visit, lock};
 /// More than any client should read.
 const HUGE: usize = 6 * 1024 * 1024;
 
-const NAMES: [&str; 58] = [
+const NAMES: [&str; 64] = [
     "echo",
     "everything",
     "nothing",
@@ -26,8 +26,10 @@ const NAMES: [&str; 58] = [
     "status_401",
     "status_403",
     "status_404",
+    "status_405",
     "status_408",
     "status_409",
+    "status_410",
     "status_413",
     "status_418",
     "status_425",
@@ -70,6 +72,10 @@ const NAMES: [&str; 58] = [
     "hang_event",
     "hold",
     "progress",
+    "flood",
+    "asks_on",
+    "asks",
+    "goes_on",
     "input_required",
     "task",
     "quotes",
@@ -99,6 +105,13 @@ pub(super) async fn behave(mcp: &Mcp, call: Call, visit: Visit) -> Result<Respon
             }
         }
         "progress" => return Ok(stream(visit, |events| progress(events, call))),
+        "flood" => return Ok(stream(visit, |events| flood(events, call, None))),
+        "asks_on" => return Ok(stream(visit, |events| asks(events, call, usize::MAX))),
+        "asks" => return Ok(stream(visit, |events| asks(events, call, 5))),
+        "goes_on" => {
+            let result = echoed(&call);
+            return Ok(stream(visit, |events| flood(events, call, Some(result))));
+        }
         "reset" => {
             visit.end();
             return Err(Closed);
@@ -192,8 +205,12 @@ fn at_once(call: &Call, is_first: bool) -> Response<Body> {
 }
 
 fn echo(call: &Call) -> Response<Body> {
+    answer::json(200, &echoed(call))
+}
+
+fn echoed(call: &Call) -> Value {
     let text = call.arguments["text"].as_str().unwrap_or_default();
-    answer::result(&call.id, &answer::text(text))
+    answer::message(&call.id, &answer::text(text))
 }
 
 fn everything() -> Value {
@@ -239,15 +256,41 @@ async fn silence(_events: mpsc::Sender<Bytes>) {
 async fn progress(events: mpsc::Sender<Bytes>, call: Call) {
     for step in 1..=10 {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let made = json!({
-            "jsonrpc": "2.0",
-            "method": "notifications/progress",
-            "params": {"progressToken": call.progress_token, "progress": step, "total": 10},
-        });
-        // A client that left is seen by the body.
-        let _ = events.send(answer::event(&made).into()).await;
+        send(&events, &made(&call, step)).await;
     }
-    let text = call.arguments["text"].as_str().unwrap_or_default();
-    let result = answer::message(&call.id, &answer::text(text));
-    let _ = events.send(answer::event(&result).into()).await;
+    send(&events, &echoed(&call)).await;
+}
+
+/// Progress without end, after the result if there is one.
+async fn flood(events: mpsc::Sender<Bytes>, call: Call, result: Option<Value>) {
+    if let Some(result) = result {
+        send(&events, &result).await;
+    }
+    let much = answer::event(&made(&call, 1)).repeat(100);
+    while events.send(much.clone().into()).await.is_ok() {}
+}
+
+/// What nobody is there to answer, so many times, then the result.
+async fn asks(events: mpsc::Sender<Bytes>, call: Call, times: usize) {
+    let methods = ["ping", "roots/list", "sampling/createMessage", "elicitation/create", "no/such"];
+    for (id, method) in methods.into_iter().cycle().take(times).enumerate() {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {}});
+        if !send(&events, &request).await {
+            return;
+        }
+    }
+    send(&events, &echoed(&call)).await;
+}
+
+fn made(call: &Call, progress: u64) -> Value {
+    json!({
+        "jsonrpc": "2.0",
+        "method": "notifications/progress",
+        "params": {"progressToken": call.progress_token, "progress": progress, "total": 10},
+    })
+}
+
+/// Whether the client was still there; if not, the body sees it as well.
+async fn send(events: &mpsc::Sender<Bytes>, message: &Value) -> bool {
+    events.send(answer::event(message).into()).await.is_ok()
 }

@@ -106,6 +106,7 @@ impl Mcp {
             "capabilities": {"tools": {"listChanged": true}},
             "serverInfo": {"name": "fake", "version": "1.0.0"},
         });
+        let id = self.initialize_id.as_ref().unwrap_or(id);
         answer::with_session(answer::result(id, &result), &session)
     }
 
@@ -123,6 +124,9 @@ impl Mcp {
         }
         if let Some(ttl_ms) = self.ttl_ms {
             result["ttlMs"] = ttl_ms.into();
+        }
+        for (name, member) in &*lock(&self.beside_tools) {
+            result[name] = member.clone();
         }
         result
     }

@@ -55,6 +55,13 @@ impl Body {
         Self::Pieces(Box::new(std::iter::once(head).chain(filler).chain([tail])))
     }
 
+    /// Nothing, for ever. The request stays in flight until the client leaves.
+    pub(crate) fn silent(visit: Visit) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        let feeding = tokio::spawn(async move { sender.closed().await });
+        Self::Fed { receiver, feeding, visit: Some(visit) }
+    }
+
     /// A byte a second, for ever. The request stays in flight until the client leaves.
     pub(crate) fn trickle(visit: Visit) -> Self {
         Self::Trickle { next: Box::pin(sleep(Duration::ZERO)), _visit: visit }

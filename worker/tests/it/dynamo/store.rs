@@ -7,7 +7,7 @@ use mcp_batch::aws::{
     clients::Clients,
     dynamo::{DynamoLedger, DynamoSettings, create_table},
 };
-use mcp_batch_testkit::{AwsProxy, MiniStack};
+use mcp_batch_testkit::{AwsCall, AwsProxy, MiniStack};
 
 use crate::{
     aws::clients_at,
@@ -54,6 +54,24 @@ impl DynamoStore {
         let request = self.clients.dynamodb.get_item().table_name(&self.settings.table);
         let answer = request.key("pk", key).consistent_read(true).send().await;
         answer.expect("the table answers").item.expect("an item")
+    }
+
+    /// Sends a request that a proxy saw once more, as it was.
+    pub(super) async fn send_again(&self, call: &AwsCall) {
+        // A second start in one process keeps the first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let scope = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/dynamodb/aws4_request";
+        let request = client
+            .post(self.aws.endpoint())
+            .header("authorization", scope)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("DynamoDB_20120810.{}", call.operation))
+            .body(call.body.to_string());
+        let answer = request.send().await.expect("AWS answers");
+        let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+        let is_refused = text.contains("ConditionalCheckFailed");
+        assert!(status.is_success() || is_refused, "{status}: {text}");
     }
 
     /// A proxy in front of AWS, and a ledger that goes through it.

@@ -14,13 +14,15 @@ use super::rig::{attempt, call, catalog, text};
 /// What a failure should be: its class, its code, and whether the call may have had its effect.
 type Expected = (&'static str, ErrorClass, &'static str, bool);
 
-const ALIKE_IN_BOTH_ERAS: [Expected; 49] = [
+const ALIKE_IN_BOTH_ERAS: [Expected; 51] = [
     ("status_302", Configuration, "http_302", false),
     ("status_400", Permanent, "http_400", false),
     ("status_401", Configuration, "http_401", false),
     ("status_403", Configuration, "http_403", false),
+    ("status_405", Configuration, "http_405", false),
     ("status_408", Transient, "http_408", true),
     ("status_409", Transient, "http_409", false),
+    ("status_410", Configuration, "http_410", false),
     ("status_413", Permanent, "http_413", false),
     ("status_418", Permanent, "http_418", false),
     ("status_425", Transient, "http_425", false),

@@ -64,6 +64,41 @@ async fn a_tool_that_must_not_be_repeated_is_held_when_nobody_saw_its_end() {
 }
 
 #[tokio::test]
+async fn a_tool_that_must_not_be_repeated_is_held_when_its_run_is_stopped_or_killed() {
+    let server = FakeMcp::start().await;
+    let folder = Folder::new();
+    let jobs = [job("stopped", "hang"), job("safe", "hold")];
+    let rest = "[servers.s.tools.hang]\nretry = \"never\"";
+    let running = run(&folder, &server.url(), rest, &jobs).start();
+    wait_until("both run", || server.calls("hang") + server.calls("hold") == 2).await;
+    running.interrupt();
+    running.wait_until_it_says("finishing the running jobs").await;
+    running.interrupt();
+    let ended = running.finish().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let results = folder.results_by_id();
+    assert_eq!(
+        (&results["stopped"]["status"], &results["safe"]["status"]),
+        (&json!("held"), &json!("waiting")),
+        "{results:?}"
+    );
+    wait_until("both calls are given up", || server.clients_left() >= 2).await;
+
+    let jobs = [job("killed", "hang")];
+    let running = run(&folder, &server.url(), rest, &jobs).start();
+    wait_until("it runs", || server.calls("hang") == 2).await;
+    running.kill();
+    let ended = run(&folder, &server.url(), rest, &jobs).finish().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(folder.results_by_id()["killed"]["status"], "held");
+    assert_eq!(server.calls("hang"), 2, "neither is called again");
+    let held = folder.command("held").args(["list", "--json"]).finish().await;
+    let held: Value = serde_json::from_str(&held.stdout).expect("one JSON object");
+    let held = held["jobs"].as_array().expect("jobs").iter().map(|job| job["id"].clone());
+    assert_eq!(held.collect::<Vec<_>>(), ["stopped", "killed"]);
+}
+
+#[tokio::test]
 async fn a_server_that_is_down_kills_no_job_and_counts_no_attempt() {
     let mut server = ModernMcp::start().await;
     let url = server.url();

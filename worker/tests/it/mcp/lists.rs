@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::rig::{SOON, call, catalog, check, job};
+use crate::helpers::Log;
 
 fn tool(name: &str, schema: &Value) -> Value {
     json!({"name": name, "inputSchema": schema, "annotations": {"readOnlyHint": true}})
@@ -83,10 +84,16 @@ async fn a_list_is_cut_off_where_it_would_take_too_much_memory() {
         tool["description"] = long.as_str().into();
         tool
     }));
+    let written = Log::start();
     let catalog = catalog(&server.url(), "");
     check(&catalog, "tool-4", &json!({})).await.expect("there is room for it");
-    check(&catalog, "tool-5", &json!({})).await.expect_err("16 MiB are over");
+    let error = check(&catalog, "tool-5", &json!({})).await.expect_err("16 MiB are over");
+    assert!(error.message.contains("cut off after 5"), "{}", error.message);
     assert_eq!(server.count("tools/list"), 6, "no page is asked for in vain");
+    assert!(written.text().contains("a server's list of tools is cut off"), "it is warned of");
+    let (_, problems) = catalog.examine().await;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].to_string().starts_with("s: its list of tools is too long"));
 }
 
 #[tokio::test]

@@ -16,8 +16,11 @@ use mcp_batch_testkit::{FakeLlm, MiniStack, Receiver};
 use serde_json::{Map, Value, json};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-use super::rig::{Hand, Log, call, catalog, llm_key};
-use crate::{aws::clients_at, helpers::closed_port};
+use super::rig::{Hand, call, catalog, llm_key};
+use crate::{
+    aws::clients_at,
+    helpers::{Log, closed_port},
+};
 
 const OLD: &str = "whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQt";
 const NEW: &str = "whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXct";

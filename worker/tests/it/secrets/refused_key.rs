@@ -1,14 +1,14 @@
 //! An LLM that refuses the key: it may have been replaced, or be wrong.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mcp_batch::error::ErrorClass;
+use mcp_batch::{error::ErrorClass, tool::Tools};
 use mcp_batch_testkit::{Behaviour, FakeLlm, Status};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::rig::{Hand, Log, Told, call, call_within, catalog, llm_key, open};
-use crate::helpers::{Folder, summarize};
+use super::rig::{Hand, Told, call, call_within, catalog, catalog_with, job, llm_key, open};
+use crate::helpers::{Folder, Log, summarize};
 
 const OLD: &str = "sk-old-geheim-0123456789";
 const NEW: &str = "sk-new-geheim-0123456789";
@@ -99,6 +99,28 @@ async fn a_vault_that_never_answers_keeps_no_call_beyond_its_time() {
 
     let failure = failure.expect_err("refused");
     assert_eq!((failure.error.class, vault.reads()), (ErrorClass::Configuration, 2));
+}
+
+#[tokio::test]
+async fn a_call_with_a_renewed_key_counts_towards_the_rate_and_is_not_made_beyond_it() {
+    // Calls a minute: another may be made 0.2 s later, or a minute.
+    for (rate, calls) in [(300, 2), (1, 1)] {
+        let llm = FakeLlm::start().await;
+        let vault = Told::new(&llm_key(OLD));
+        let secrets = open(&vault, &Hand::default()).await;
+        let limit = format!("[models.m]\nrate_per_minute = {rate}");
+        let catalog = catalog_with(&limit, &llm, &secrets);
+        llm.require_key(NEW);
+        vault.say(&llm_key(NEW));
+        let mut passes = catalog.gates(&job("a")).enter().expect("they are open");
+        passes.use_up();
+        let began = Instant::now();
+
+        let ended = call_within(&catalog, "a", Duration::from_secs(5)).await;
+
+        assert_eq!((ended.is_ok(), llm.calls()), (calls == 2, calls), "{rate}: {ended:?}");
+        assert!(calls == 1 || began.elapsed() > Duration::from_millis(150), "it waits its turn");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use mcp_batch::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::rig::{Hand, Log, Told, llm_key, open};
+use super::rig::{Hand, Told, llm_key, open};
+use crate::helpers::Log;
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -1,7 +1,6 @@
-//! A vault, a clock and a log that tests hold in their hands.
+//! A vault and a clock that tests hold in their hands.
 
 use std::{
-    io::{self, Write},
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
@@ -20,8 +19,6 @@ use mcp_batch::{
 };
 use mcp_batch_testkit::FakeLlm;
 use serde_json::{Value, json};
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::helpers::summarize;
 
@@ -109,49 +106,6 @@ impl Hand {
     }
 }
 
-/// Everything that this thread logs, at every level, until it is dropped.
-pub(super) struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
-    _guard: DefaultGuard,
-}
-
-struct Pen(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(super) fn start() -> Self {
-        let text = Arc::<Mutex<Vec<u8>>>::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(Pen(Arc::clone(&text)))
-            .finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.text.lock().expect("nobody panics with it")).into_owned()
-    }
-}
-
-impl<'a> MakeWriter<'a> for Pen {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl Write for Pen {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 pub(super) async fn open(vault: &Told, hand: &Hand) -> Secrets {
     let opened = Secrets::open(Source::default(), vault.clone(), hand.clock()).await;
     opened.expect("sound values")
@@ -159,6 +113,11 @@ pub(super) async fn open(vault: &Told, hand: &Hand) -> Secrets {
 
 /// The default catalog before `llm`.
 pub(super) fn catalog(llm: &FakeLlm, secrets: &Secrets) -> Catalog {
+    catalog_with("", llm, secrets)
+}
+
+/// The same with further tables.
+pub(super) fn catalog_with(tables: &str, llm: &FakeLlm, secrets: &Secrets) -> Catalog {
     // A second start in one process keeps the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = LlmSettings {
@@ -168,8 +127,9 @@ pub(super) fn catalog(llm: &FakeLlm, secrets: &Secrets) -> Catalog {
         timeout: Duration::from_mins(1),
     };
     let client = LlmClient::new(settings, secrets.clone(), Clock::system()).expect("a client");
-    let catalog = Catalog::parse(Catalog::default_text(), Some(client), secrets, &Clock::system());
-    catalog.expect("the default catalog")
+    let text = format!("{}\n{tables}", Catalog::default_text());
+    let catalog = Catalog::parse(&text, Some(client), secrets, &Clock::system());
+    catalog.expect("a sound catalog")
 }
 
 /// One call of a tool.
@@ -182,8 +142,11 @@ pub(super) async fn call_within(
     id: &str,
     timeout: Duration,
 ) -> Result<Outcome, ToolError> {
-    let body = summarize(id, &format!("The text of {id}.")).to_string();
-    let job = Job::parse(&Bytes::from(body)).expect("a job");
     let context = CallContext { timeout, attempt: 1, epoch: 1 };
-    catalog.call(&job, &context).await
+    catalog.call(&job(id), &context).await
+}
+
+pub(super) fn job(id: &str) -> Job {
+    let body = summarize(id, &format!("The text of {id}.")).to_string();
+    Job::parse(&Bytes::from(body)).expect("a job")
 }
