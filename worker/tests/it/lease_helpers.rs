@@ -412,6 +412,14 @@ impl TestJob {
 /// Where the outcomes of batches go.
 pub(crate) const BATCH_URL: &str = "https://n8n.example.com/webhook-waiting/batch";
 
+/// The record as somebody sees it who comes upon it: its callback may have been tried.
+pub(crate) fn come_upon(mut record: Record) -> Record {
+    if let Some(slot) = &mut record.callback {
+        slot.come_upon();
+    }
+    record
+}
+
 /// A try to deliver a job's callback; after one that failed the next is due in half a minute.
 pub(crate) fn tried(url: &str, delivery: Delivery) -> Mark {
     let again_after = Duration::from_secs(30);
