@@ -51,7 +51,8 @@ impl Beside {
 
     /// The right to deliver the callback of `job`, unless another message is at it.
     pub(super) fn call(&self, job: JobKey) -> Option<Calling<'_>> {
-        of(&self.calling).insert(job).then_some(Calling { beside: self, job })
+        let is_first = of(&self.calling).insert(job);
+        is_first.then(|| Calling { beside: self, job })
     }
 }
 
