@@ -122,7 +122,7 @@ impl Bench {
                 is_finished = self.work_off(&worker, index) => {
                     // It comes back, by which time leases and deliveries may be over.
                     if !is_finished {
-                        self.now_ms.fetch_add(1_000, SeqCst);
+                        self.now_ms.fetch_add(200, SeqCst);
                     }
                     is_finished
                 }

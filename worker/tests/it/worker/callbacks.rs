@@ -141,7 +141,7 @@ async fn a_receiver_that_keeps_failing_is_given_up_and_the_outcome_stays() {
     let message = rig.messages(&jobs).await;
 
     assert_eq!(counts(&rig.work_off(message.clone(), LONG).await), (0, 1));
-    rig.let_pass(10);
+    rig.let_pass(20);
     assert_eq!(counts(&rig.work_off(message, LONG).await), (1, 0));
     assert_eq!(counts(&rig.process(&jobs).await), (1, 0));
 
