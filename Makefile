@@ -1,6 +1,6 @@
 # The project's habits, each one line that a person could type.
 
-.PHONY: run test e2e check bench lambda fuzz deny fake-llm
+.PHONY: run test e2e e2e-long check bench lambda fuzz deny fake-llm
 
 # The main job, offline: no key, no network.
 run:
@@ -13,9 +13,13 @@ test:
 	@if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --workspace"; else runner="test --workspace --lib --bins --tests"; fi; scripts/ministack run -- scripts/logs run -- cargo $$runner
 	cargo test --workspace --doc
 
-# What other programs must say to it: every script in scripts/e2e, one after another.
+# What other programs must say to it: the scripts in scripts/e2e, side by side; logs are in target/e2e/.
 e2e:
-	@for script in scripts/e2e/*; do if [ -f "$$script" ] && [ -x "$$script" ]; then echo "$$script"; "$$script" || exit 1; fi; done
+	scripts/e2e-all
+
+# Those of them that take minutes by their nature, one after another: a real n8n, a real limit of calls, a server under load.
+e2e-long:
+	scripts/e2e-all --long
 
 # What must hold before a commit.
 check:

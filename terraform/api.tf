@@ -10,8 +10,16 @@ locals {
     reserved_concurrency = -1
 
     # API Gateway answers a browser's first question by itself; the function looks at the rest.
-    environment = { MCP_BATCH_API_CORS_ORIGINS = length(var.api_cors_origins) == 0 ? null : join(" ", var.api_cors_origins) }
+    environment = {
+      MCP_BATCH_API_CORS_ORIGINS = length(var.api_cors_origins) == 0 ? null : join(" ", var.api_cors_origins)
+      MCP_BATCH_API_TOKENS       = length(local.api_callers) == 0 ? null : join(" ", local.api_callers)
+    }
   }
+
+  # Whose tokens stand for a key.
+  api_callers = [for caller in flatten(var.api_jwt[*].callers) : join(":", [
+    caller.name, coalesce(caller.namespace, var.namespace), join("+", caller.scopes), "${caller.claim}=${caller.value}",
+  ])]
 
   # The function knows the rest: API Gateway lets through only what has a meaning there. What is open to all says nothing
   # of jobs.

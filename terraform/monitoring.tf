@@ -70,6 +70,13 @@ locals {
       description = "Callbacks were given up: their receiver is gone or refuses them. The results are in the ledger."
       metric      = "CallbacksDead"
     }
+    callback-names = {
+      description = "For half an hour hosts of callbacks could not be looked up: their jobs wait, unpaid, and fail after an hour."
+      metric      = "CallbackNamesUnknown"
+      # A job is looked at again at least every 15 minutes; what passes by itself is no news.
+      period_s = 900
+      periods  = 2
+    }
     held-jobs = {
       description = "Jobs are held for a person: their tool must not be called twice, and nobody knows whether it was called."
       metric      = "Held"

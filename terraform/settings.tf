@@ -1,9 +1,10 @@
 # Who sets which of the program's variables (docs/settings.md): a variable of this module's, `settings`, the secret, or this module by
-# itself. scripts/e2e/terraform-static compares these lists with the documentation.
+# itself. A test compares these lists with the documentation.
 
 locals {
   settings_by_variable = {
     MCP_BATCH_API_CORS_ORIGINS     = "api_cors_origins"
+    MCP_BATCH_API_TOKENS           = "api_jwt"
     MCP_BATCH_CALLBACK_CONCURRENCY = "callback_concurrency"
     MCP_BATCH_CALLBACK_HOSTS       = "callback_hosts"
     MCP_BATCH_CONCURRENCY          = "jobs_at_once"

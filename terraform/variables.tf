@@ -178,6 +178,11 @@ variable "secret_values" {
   sensitive   = true
 
   validation {
+    condition     = alltrue([for value in values(var.secret_values) : try(trimspace(value) != "", false)])
+    error_message = "secret_values: what is empty or null is no secret; write a value, or leave the name away."
+  }
+
+  validation {
     condition     = alltrue([for name in keys(var.secret_values) : !can(regex("^(MCP_BATCH|OTEL)_", name)) || contains(local.settings, name)])
     error_message = "secret_values: a function knows no such variable; write names as docs/settings.md has them, such as MCP_BATCH_LLM_API_KEY, or what the catalog calls secret:NAME."
   }
@@ -203,7 +208,7 @@ variable "secret_rotation" {
   default     = null
 
   validation {
-    condition     = var.secret_rotation == null ? true : var.secret_rotation.days >= 1 && var.secret_rotation.days <= 1000 && floor(var.secret_rotation.days) == var.secret_rotation.days
+    condition     = var.secret_rotation == null ? true : try(var.secret_rotation.days >= 1 && var.secret_rotation.days <= 1000 && floor(var.secret_rotation.days) == var.secret_rotation.days, false)
     error_message = "secret_rotation.days: write a whole number of days from 1 to 1000."
   }
 

@@ -26,8 +26,8 @@ variable "api_throttle_rate" {
   nullable    = false
 
   validation {
-    condition     = var.api_throttle_rate > 0
-    error_message = "api_throttle_rate: write more than 0."
+    condition     = var.api_throttle_rate > 0 && var.api_throttle_rate <= 1000000
+    error_message = "api_throttle_rate: write more than 0, and at most 1000000."
   }
 }
 
@@ -38,8 +38,8 @@ variable "api_throttle_burst" {
   nullable    = false
 
   validation {
-    condition     = var.api_throttle_burst >= 1 && floor(var.api_throttle_burst) == var.api_throttle_burst
-    error_message = "api_throttle_burst: write a whole number, at least 1."
+    condition     = var.api_throttle_burst >= 1 && var.api_throttle_burst <= 1000000 && floor(var.api_throttle_burst) == var.api_throttle_burst
+    error_message = "api_throttle_burst: write a whole number from 1 to 1000000."
   }
 }
 
@@ -50,8 +50,8 @@ variable "api_provisioned_concurrency" {
   nullable    = false
 
   validation {
-    condition     = var.api_provisioned_concurrency >= 0 && floor(var.api_provisioned_concurrency) == var.api_provisioned_concurrency
-    error_message = "api_provisioned_concurrency: write a whole number, 0 or more."
+    condition     = var.api_provisioned_concurrency >= 0 && var.api_provisioned_concurrency <= 1000 && floor(var.api_provisioned_concurrency) == var.api_provisioned_concurrency
+    error_message = "api_provisioned_concurrency: write a whole number from 0 to 1000."
   }
 }
 
@@ -73,25 +73,57 @@ variable "api_cors_origins" {
 variable "api_jwt" {
   description = <<-EOT
     An issuer of JSON Web Tokens in front of the API: API Gateway lets no request through without a token of it, in `header`, for
-    one of `audience` and with one of `scopes`, if there are any. Who asks, and what for, the function's own key says as
-    before, in Authorization: a token has no namespace. null: keys alone.
+    one of `audience` and with one of `scopes`, if there are any. A token with a claim that `callers` has needs no key: its
+    namespace (null: `namespace`) and its scopes stand there, of the first that fits. Without callers, and for all other tokens,
+    the function asks for its own key, in Authorization. null: keys alone.
   EOT
   type = object({
     issuer   = string
     audience = list(string)
     scopes   = optional(list(string), [])
     header   = optional(string, "X-Access-Token")
+    callers = optional(list(object({
+      name      = string
+      claim     = string
+      value     = string
+      scopes    = list(string)
+      namespace = optional(string)
+    })), [])
   })
   default = null
 
   validation {
-    condition     = var.api_jwt == null ? true : can(regex("^https://[^/?#\\s]+[^?#\\s]*$", var.api_jwt.issuer)) && length(var.api_jwt.audience) > 0
+    condition     = var.api_jwt == null ? true : can(regex("^https://[^/?#\\s]+[^?#\\s]*$", var.api_jwt.issuer)) && try(length(var.api_jwt.audience) > 0, false)
     error_message = "api_jwt: write the issuer as an https URL, as its tokens have it in \"iss\", and at least one audience."
   }
 
   validation {
-    condition     = var.api_jwt == null ? true : can(regex("^[A-Za-z0-9-]+$", var.api_jwt.header)) && lower(var.api_jwt.header) != "authorization"
-    error_message = "api_jwt.header: Authorization holds the function's own key; write the name of another header, such as \"X-Access-Token\"."
+    condition     = var.api_jwt == null ? true : alltrue([for text in try(concat(var.api_jwt.audience, var.api_jwt.scopes), []) : can(regex("^\\S+$", text))])
+    error_message = "api_jwt: write audiences and scopes without spaces, none of them empty or null."
+  }
+
+  validation {
+    condition     = var.api_jwt == null ? true : can(regex("^[A-Za-z0-9-]+$", var.api_jwt.header))
+    error_message = "api_jwt.header: write the name of a header, such as \"X-Access-Token\"."
+  }
+
+  validation {
+    condition     = var.api_jwt == null ? true : length(var.api_jwt.callers) > 0 || lower(var.api_jwt.header) != "authorization"
+    error_message = "api_jwt.header: Authorization holds the function's own key; write the name of another header, such as \"X-Access-Token\", or callers, who need no key."
+  }
+
+  validation {
+    condition = var.api_jwt == null ? true : alltrue([for caller in var.api_jwt.callers : try(
+      can(regex("^[^:,\\s]+$", caller.name)) && can(regex("^[^=,\\s]+$", caller.claim)) && can(regex("^[^,\\s]+$", caller.value))
+      && length(caller.scopes) > 0 && length(setsubtract(caller.scopes, ["enqueue", "read", "call", "admin"])) == 0
+      && can(regex("^[A-Za-z0-9._-]{1,128}$", coalesce(caller.namespace, var.namespace))), false
+    )])
+    error_message = "api_jwt.callers: write for each a name, a claim and its whole value, without spaces and commas, at least one of the scopes enqueue, read, call and admin, and a namespace without a colon, such as { name = \"shop\", claim = \"client_id\", value = \"abc\", scopes = [\"enqueue\", \"read\"] }."
+  }
+
+  validation {
+    condition     = var.api_jwt == null ? true : try(length(distinct(var.api_jwt.callers[*].name)) == length(var.api_jwt.callers), true)
+    error_message = "api_jwt.callers: a name stands for one of them; write another for each."
   }
 }
 

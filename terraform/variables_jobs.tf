@@ -223,21 +223,21 @@ variable "callback_hosts" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for host in var.callback_hosts : !strcontains(host, "://")])
+    condition     = alltrue([for host in var.callback_hosts : !try(strcontains(host, "://"), false)])
     error_message = "callback_hosts: write hosts without a scheme: \"n8n.example.com\" instead of \"https://n8n.example.com\"."
   }
 
   validation {
     condition = alltrue([
       for host in var.callback_hosts :
-      strcontains(host, "://") || can(regex("^((\\*\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$", host))
+      try(strcontains(host, "://"), false) || can(regex("^((\\*\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$", host))
     ])
-    error_message = "callback_hosts: write a host and perhaps a port, nothing else: \"n8n.example.com\", \"*.example.com\", \"10.0.0.5:5678\"; no path, no spaces, no commas."
+    error_message = "callback_hosts: write a host and perhaps a port, nothing else: \"n8n.example.com\", \"*.example.com\", \"10.0.0.5:5678\"; no path, no spaces, no commas, no null."
   }
 
   validation {
-    condition     = alltrue([for host in var.callback_hosts : try(tonumber(regex(":([0-9]{1,5})$", host)[0]), 1) <= 65535])
-    error_message = "callback_hosts: a port is a number up to 65535; write one, such as \"n8n.example.com:5678\", or none for any port."
+    condition     = alltrue([for port in [for host in var.callback_hosts : try(tonumber(regex(":([0-9]{1,5})$", host)[0]), 1)] : port >= 1 && port <= 65535])
+    error_message = "callback_hosts: a port is a number from 1 to 65535; write one, such as \"n8n.example.com:5678\", or none for any port."
   }
 }
 
@@ -304,7 +304,7 @@ variable "settings" {
   }
 
   validation {
-    condition     = alltrue([for value in values(var.settings) : value != null && value != ""])
+    condition     = alltrue([for value in values(var.settings) : try(trimspace(value) != "", false)])
     error_message = "settings: an empty variable is as good as none; write a value, or leave the name away."
   }
 }

@@ -85,7 +85,7 @@ variable "litellm_image" {
   nullable    = false
 
   validation {
-    condition     = can(regex("(:[^/:]+|@sha256:[0-9a-f]{64})$", var.litellm_image)) && !can(regex("[:-](latest|stable)$", var.litellm_image))
+    condition     = can(regex("(:[^/:]+|@sha256:[0-9a-f]{64})$", var.litellm_image)) && !can(regex("\\s|[:-](latest|stable)$", var.litellm_image))
     error_message = "litellm_image: write an image with a version or a digest, such as \"ghcr.io/berriai/litellm:v1.106.2\"; latest changes under your feet."
   }
 }
@@ -117,6 +117,11 @@ variable "litellm_secret_values" {
   nullable    = false
   ephemeral   = true
   sensitive   = true
+
+  validation {
+    condition     = alltrue([for value in values(var.litellm_secret_values) : try(trimspace(value) != "", false)])
+    error_message = "litellm_secret_values: what is empty or null is no secret; write a value, or leave the name away."
+  }
 
   # Where the secret is not written, there are none.
   validation {
@@ -195,8 +200,8 @@ variable "litellm_tasks_min" {
   nullable    = false
 
   validation {
-    condition     = var.litellm_tasks_min >= 1 && floor(var.litellm_tasks_min) == var.litellm_tasks_min
-    error_message = "litellm_tasks_min: write a whole number, at least 1."
+    condition     = var.litellm_tasks_min >= 1 && var.litellm_tasks_min <= 1000 && floor(var.litellm_tasks_min) == var.litellm_tasks_min
+    error_message = "litellm_tasks_min: write a whole number from 1 to 1000."
   }
 }
 
@@ -207,8 +212,8 @@ variable "litellm_tasks_max" {
   nullable    = false
 
   validation {
-    condition     = var.litellm_tasks_max >= var.litellm_tasks_min && floor(var.litellm_tasks_max) == var.litellm_tasks_max
-    error_message = "litellm_tasks_max: write a whole number, at least litellm_tasks_min."
+    condition     = var.litellm_tasks_max >= var.litellm_tasks_min && var.litellm_tasks_max <= 1000 && floor(var.litellm_tasks_max) == var.litellm_tasks_max
+    error_message = "litellm_tasks_max: write a whole number, at least litellm_tasks_min and at most 1000."
   }
 }
 
@@ -283,7 +288,7 @@ variable "vpc" {
   default = null
 
   validation {
-    condition     = var.vpc == null ? true : length(distinct(var.vpc.private_subnet_ids)) >= 2
+    condition     = var.vpc == null ? true : try(length(distinct(var.vpc.private_subnet_ids)) >= 2, false)
     error_message = "vpc.private_subnet_ids: a load balancer stands in two zones; write at least two private subnets, of two zones."
   }
 
@@ -293,11 +298,12 @@ variable "vpc" {
   }
 
   validation {
-    condition = var.vpc == null ? true : startswith(var.vpc.id, "vpc-") && alltrue(concat(
-      [for id in concat(var.vpc.private_subnet_ids, var.vpc.public_subnet_ids) : startswith(id, "subnet-")],
-      [for id in var.vpc.route_table_ids : startswith(id, "rtb-")],
+    condition = var.vpc == null ? true : alltrue(concat(
+      [can(regex("^vpc-[0-9a-f]+$", var.vpc.id))],
+      [for id in try(concat(var.vpc.private_subnet_ids, var.vpc.public_subnet_ids), []) : can(regex("^subnet-[0-9a-f]+$", id))],
+      [for id in var.vpc.route_table_ids : can(regex("^rtb-[0-9a-f]+$", id))],
     ))
-    error_message = "vpc: write ids as AWS has them, no names: vpc-…, subnet-…, rtb-…."
+    error_message = "vpc: write ids as AWS has them, no names and no null: vpc-…, subnet-…, rtb-…."
   }
 }
 

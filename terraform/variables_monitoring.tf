@@ -25,8 +25,8 @@ variable "alarm_oldest_message_s" {
   nullable    = false
 
   validation {
-    condition     = var.alarm_oldest_message_s >= 60
-    error_message = "alarm_oldest_message_s: write at least 60 seconds."
+    condition     = var.alarm_oldest_message_s >= 60 && var.alarm_oldest_message_s < var.queue_retention_days * 86400
+    error_message = "alarm_oldest_message_s: SQS deletes a message after queue_retention_days, so none gets older; write at least 60 seconds, and less than queue_retention_days * 86400."
   }
 }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -16,18 +17,31 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
 KEY = "a-key-of-the-end-to-end-tests"
 PATIENCE_SECONDS = 60
 
 
+@functools.cache
 def binaries():
-    """Folder of the release binaries, built if MCP_BATCH_BINARIES does not name one."""
-    if folder := os.environ.get("MCP_BATCH_BINARIES"):
-        return pathlib.Path(folder)
+    """Where the binaries are."""
+    built = subprocess.run([ROOT / "scripts" / "binaries"], stdout=subprocess.PIPE, text=True, check=True)
+    return pathlib.Path(built.stdout.strip())
+
+
+def build_release():
+    """Has the scripts run release binaries, which are as fast as a user's."""
     packages = ["-p", "mcp-batch", "--bin", "mcp-batch", "-p", "mcp-batch-testkit", "--bin", "fake-llm"]
     subprocess.run(["cargo", "build", "--quiet", "--release", *packages], cwd=ROOT, check=True)
-    return TARGET / "release"
+    os.environ.setdefault("MCP_BATCH_BINARIES", str(TARGET / "release"))
+
+
+def npm_ci(recipe, home):
+    """Installs what the lock file in `recipe` names into `home`."""
+    for name in ["package.json", "package-lock.json"]:
+        shutil.copy(recipe / name, home / name)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, check=True)
 
 
 def left_out(what, why):
@@ -37,7 +51,7 @@ def left_out(what, why):
 
 
 def installed(recipe_files, name, install):
-    """A folder in target/, named after a hash of its recipe and filled once."""
+    """A folder in target/, named after a hash of its recipe and filled once. Ends, where this is all that was asked for."""
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in recipe_files)).hexdigest()
     home = TARGET / f"{name}-{digest[:12]}"
     stamp = home / "installed"
@@ -50,6 +64,8 @@ def installed(recipe_files, name, install):
             home.mkdir()
             install(home)
             stamp.touch()
+    if sys.argv[1:] == ["install"]:
+        sys.exit()
     return home
 
 

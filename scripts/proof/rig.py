@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,20 @@ class Tool(Server):
         super().__init__(None)
         self.name = name
         self.requirements = ROOT / "scripts" / "proof" / f"{name}.requirements.txt"
+
+
+def needs(program):
+    """Ends where it is missing: well, but under CI=true."""
+    if not shutil.which(program):
+        print(f"{pathlib.Path(sys.argv[0]).name}: left out: no {program} was found", file=sys.stderr)
+        sys.exit(1 if os.environ.get("CI") == "true" else 0)
+
+
+def installs(server):
+    """With the argument `install` a script fetches what it needs, and ends."""
+    if sys.argv[1:] == ["install"]:
+        server.ensure()
+        sys.exit()
 
 
 def in_ministacks_python(script):

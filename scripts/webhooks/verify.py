@@ -17,8 +17,10 @@ RECIPE = ["requirements.txt", "package.json", "package-lock.json"]
 TEXTS = ["Plain.", "Zwölf Boxkämpfer – „quoted“ \u2028 \U0001f600.", "\"\\\t</script>", "1.0 and 1e400."]
 
 
-def main():
+def main(only_install=False):
     home = install()
+    if only_install:
+        return
     binary = pathlib.Path(os.environ["MCP_BATCH_BINARY"]).absolute()
     old, new = secret(binary), secret(binary)
     python = [home / "bin" / "python", HERE / "receiver.py"]
@@ -95,4 +97,4 @@ def target():
 
 
 if __name__ == "__main__":
-    main()
+    main(only_install=sys.argv[1:] == ["install"])

@@ -86,6 +86,7 @@ run "as_asked" {
       && contains(aws_apigatewayv2_api.this[0].cors_configuration[0].allow_headers, "x-access-token")
       && aws_lambda_function.this["api"].environment[0].variables.MCP_BATCH_API_CORS_ORIGINS == "https://app.example.com"
       && !contains(keys(aws_lambda_function.this["worker"].environment[0].variables), "MCP_BATCH_API_CORS_ORIGINS")
+      && !contains(keys(aws_lambda_function.this["api"].environment[0].variables), "MCP_BATCH_API_TOKENS")
     )
     error_message = "api_cors_origins: API Gateway lets pages in, and so does the function."
   }
@@ -137,6 +138,31 @@ run "a_token_in_a_header_of_ones_choice" {
   assert {
     condition     = aws_apigatewayv2_authorizer.jwt[0].identity_sources == toset(["$request.header.X-Id-Token"])
     error_message = "api_jwt.header"
+  }
+}
+
+run "a_token_in_place_of_a_key" {
+  command = plan
+
+  variables {
+    namespace = "house"
+    api_jwt = {
+      issuer   = "https://login.example.com"
+      audience = ["mcp-batch"]
+      header   = "Authorization"
+      callers = [
+        { name = "shop", claim = "client_id", value = "abc=", scopes = ["enqueue", "read"], namespace = "shop" },
+        { name = "ops", claim = "cognito:groups", value = "[ops]", scopes = ["admin"] },
+      ]
+    }
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.this["api"].environment[0].variables.MCP_BATCH_API_TOKENS == "shop:shop:enqueue+read:client_id=abc= ops:house:admin:cognito:groups=[ops]"
+      && !contains(keys(aws_lambda_function.this["worker"].environment[0].variables), "MCP_BATCH_API_TOKENS")
+    )
+    error_message = "api_jwt.callers"
   }
 }
 

@@ -18,7 +18,7 @@ run "by_default_people_are_told" {
   assert {
     condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
       "dead-letters", "oldest-job", "worker-errors", "worker-throttles", "worker-duration", "sweep-errors", "sweep-throttles",
-      "sweep-duration", "dead-callbacks", "sweep-dead-callbacks", "held-jobs", "configuration", "cost",
+      "sweep-duration", "dead-callbacks", "callback-names", "sweep-dead-callbacks", "held-jobs", "configuration", "cost",
     ])
     error_message = "Each thing that can go wrong has its alarm."
   }

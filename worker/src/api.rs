@@ -42,7 +42,7 @@ use axum::{
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
-pub use self::access::{Access, for_readers};
+pub use self::access::{Access, Vouched, for_readers};
 use self::{access::Guard, problem::Problem, rate::Rate};
 use crate::{
     batch::Stop,

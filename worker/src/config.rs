@@ -2,6 +2,7 @@
 //! an error that says what to write instead. The [`Keys`] alone may change later.
 
 mod access_keys;
+mod access_tokens;
 mod api;
 mod aws;
 mod callbacks;
@@ -17,7 +18,8 @@ mod traces;
 use std::path::PathBuf;
 
 pub use self::{
-    access_keys::{AccessKey, Scope},
+    access_keys::{AccessKey, Grant, Scope},
+    access_tokens::{AccessToken, Claims, access_tokens},
     api::{ApiSettings, api, listen},
     aws::{
         AwsSettings, LedgerSettings, QueueSettings, Role, aws, ledger, queue, role, secret_arn,
@@ -25,7 +27,7 @@ pub use self::{
     },
     callbacks::courier,
     client::{ClientKey, ClientSettings, client},
-    connections::Connections,
+    connections::{Connections, invocations},
     keys::Keys,
     llm::{llm, required_llm},
     log::log_level,

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use super::{problem::Problem, rate::Rate};
 use crate::{
-    config::{AccessKey, Keys, Scope},
+    config::{AccessKey, Grant, Keys, Scope},
     job::Namespace,
     secret::Secrets,
 };
@@ -23,7 +23,7 @@ use crate::{
 pub enum Access {
     /// Everybody, to everything, with the jobs of this namespace: on loopback.
     Open(Namespace),
-    /// Who shows one of the present keys.
+    /// Who shows one of the present keys, or is [`Vouched`] for.
     Keys(Secrets),
 }
 
@@ -32,30 +32,37 @@ pub enum Access {
 pub(super) struct Caller {
     /// Whose jobs it sees.
     pub(super) namespace: Namespace,
-    /// Whose key it is; none was needed.
-    key: Option<AccessKey>,
+    /// What it may do; nothing was asked for.
+    grant: Option<Grant>,
 }
+
+/// What somebody may whose token was checked before the request came here. It stands in the request's
+/// extensions, where only the shell around the router can put it: nothing that is sent gets there.
+#[derive(Clone, Debug)]
+pub struct Vouched(pub Grant);
 
 impl Caller {
     /// Whether it may do that.
     pub(super) fn may(&self, scope: Scope) -> bool {
-        self.key.as_ref().is_none_or(|key| key.scopes.contains(&scope))
+        self.grant.as_ref().is_none_or(|grant| grant.scopes.contains(&scope))
     }
 
-    /// The key's name; empty where none was needed.
+    /// The grant's name; empty where none was needed.
     pub(super) fn name(&self) -> &str {
-        self.key.as_ref().map_or("", |key| &key.name)
+        self.grant.as_ref().map_or("", |grant| &grant.name)
     }
 }
 
 impl Access {
-    fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+    fn caller(&self, request: &Request) -> Option<Caller> {
         match self {
-            Self::Open(namespace) => Some(Caller { namespace: namespace.clone(), key: None }),
+            Self::Open(namespace) => Some(Caller { namespace: namespace.clone(), grant: None }),
             Self::Keys(secrets) => {
                 let keys = secrets.current();
-                let key = known(&keys, bearer(headers)?)?.clone();
-                Some(Caller { namespace: key.namespace.clone(), key: Some(key) })
+                let key = bearer(request.headers()).and_then(|token| known(&keys, token));
+                let vouched = || request.extensions().get().map(|Vouched(grant)| grant);
+                let grant = key.map(|key| &key.grant).or_else(vouched)?.clone();
+                Some(Caller { namespace: grant.namespace.clone(), grant: Some(grant) })
             }
         }
     }
@@ -96,7 +103,7 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(caller) = guard.access.caller(request.headers()) else {
+    let Some(caller) = guard.access.caller(&request) else {
         let detail = "this needs a valid key: Authorization: Bearer …";
         return Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     };

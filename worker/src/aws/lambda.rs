@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::Context as _;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
-use lambda_http::{Body, RequestExt, Response};
+use lambda_http::{Body, RequestExt, Response, request::RequestContext};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tokio::runtime;
@@ -30,10 +30,10 @@ use super::{
     sqs::{Envelope, order_of},
 };
 use crate::{
-    api::{Access, Api},
+    api::{Access, Api, Vouched},
     batch::{BatchAnswer, Order, Stop, Worker},
     clock::{Deadline, UnixMs},
-    config::{self, Role, Source},
+    config::{self, AccessToken, Grant, Role, Source},
     lease::LedgerError,
     queue::Message,
     telemetry, trace,
@@ -141,12 +141,16 @@ async fn work(worker: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
 
 /// The keys are those of the secret, which is read again as before a batch.
 async fn serve(aws: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
-    let settings = aws.api_settings()?;
+    let (settings, tokens) = aws.api_settings()?;
+    let tokens: Arc<[AccessToken]> = tokens.into();
     let environment = Arc::clone(aws.worker().environment());
     let access = Access::Keys(aws.secrets().clone());
     let api = Api::new(environment, access, aws.concurrency(), Stop::default());
     let router = api.router(&settings, axum::Router::new());
-    let handler = move |request: lambda_http::Request| {
+    let handler = move |mut request: lambda_http::Request| {
+        if let Some(grant) = vouched(&request, &tokens) {
+            request.extensions_mut().insert(Vouched(grant));
+        }
         let (aws, router, metrics) = (aws.clone(), router.clone(), metrics.clone());
         let context = request.lambda_context_ref().cloned().unwrap_or_default();
         async move {
@@ -165,6 +169,16 @@ async fn serve(aws: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
         }
     };
     lambda_http::run_concurrent(service_fn(handler)).await.map_err(anyhow::Error::from_boxed)
+}
+
+/// What API Gateway's JWT authorizer says of the request's token stands in the event, beside the
+/// request: no header gets there.
+fn vouched(request: &lambda_http::Request, tokens: &[AccessToken]) -> Option<Grant> {
+    let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else {
+        return None;
+    };
+    let jwt = context.authorizer.as_ref()?.jwt.as_ref()?;
+    AccessToken::grant(tokens, &jwt.claims).cloned()
 }
 
 /// Lambda answers with texts, and every answer is one.

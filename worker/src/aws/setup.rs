@@ -14,7 +14,10 @@ use super::{
 use crate::{
     batch::Worker,
     clock::{Clock, Deadline},
-    config::{self, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings, Source},
+    config::{
+        self, AccessToken, ApiSettings, AwsSettings, Connections, LedgerSettings, QueueSettings,
+        Source,
+    },
     environment::{Environment, Heartbeat, Observer, Policy, Ports, Unobserved},
     lease::LedgerError,
     secret::Secrets,
@@ -81,7 +84,9 @@ impl AwsWorker {
         let courier = config::courier(source)?;
         let policy = Policy { heartbeat, lease_grace: LEASE_GRACE, ..config::policy(source)? };
         let tools = catalog(source, fallback, &clients, &secrets, &clock).await?;
-        connections(concurrency, &tools, &settings, &courier).check_process()?;
+        let invocations = config::invocations(source)?;
+        let connections = connections(concurrency, &tools, &settings, &courier);
+        Connections { invocations, ..connections }.check_process()?;
         let queue = queue(&clients, &settings.queue, &policy);
         let tracer = Tracer::open(xray::signed(config::traces(source)?), queue.destination());
         let tracer = tracer.map_err(anyhow::Error::msg)?;
@@ -112,14 +117,16 @@ impl AwsWorker {
     }
 
     /// What the HTTP face behind API Gateway needs to know: there API Gateway limits how often it is
-    /// asked. Without keys it could answer nobody.
-    pub fn api_settings(&self) -> anyhow::Result<ApiSettings> {
+    /// asked. Without keys and tokens it could answer nobody.
+    pub fn api_settings(&self) -> anyhow::Result<(ApiSettings, Vec<AccessToken>)> {
         let keys = self.secrets.current();
+        let tokens = config::access_tokens(keys.source())?;
         anyhow::ensure!(
-            !keys.access.is_empty(),
+            !keys.access.is_empty() || !tokens.is_empty(),
             "MCP_BATCH_API_KEYS: expected entries name:namespace:scope+scope:key, found nothing"
         );
-        Ok(ApiSettings { rate_per_second: None, ..config::api(keys.source())? })
+        let settings = ApiSettings { rate_per_second: None, ..config::api(keys.source())? };
+        Ok((settings, tokens))
     }
 
     /// Jobs at once.
@@ -249,7 +256,7 @@ fn connections(
         bucket: if has_bucket { dynamo::MAX_OBJECT_REQUESTS } else { 0 },
         queue: sqs::MAX_REQUESTS,
         callbacks: courier.total(),
-        clients: 0,
+        ..Connections::default()
     }
 }
 

@@ -48,22 +48,47 @@ impl Scope {
     }
 }
 
-/// A bearer key: who has it, whose jobs it sees, what it allows.
-#[derive(Clone)]
-pub struct AccessKey {
-    /// For people: whose key it is.
+/// What somebody may do: `name:namespace:scope+scope`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// For people: whose it is.
     pub name: String,
     /// Whose jobs these are; it sees no others.
     pub namespace: Namespace,
     /// What it allows.
     pub scopes: HashSet<Scope>,
+}
+
+impl Grant {
+    /// The grant of an entry, and what stands behind it.
+    pub(super) fn of_entry(entry: &str) -> Result<(Self, &str), &'static str> {
+        let parts: Vec<_> = entry.splitn(4, ':').collect();
+        let [name, namespace, scopes, proof] = parts[..] else { return Err("fewer parts") };
+        if name.is_empty() {
+            return Err("no name");
+        }
+        let scopes = scopes.split('+').map(|scope| Scope::parse(scope).ok_or("an unknown scope"));
+        let grant = Self {
+            name: name.to_owned(),
+            namespace: namespace.parse().map_err(|_| "no namespace")?,
+            scopes: scopes.collect::<Result<_, _>>()?,
+        };
+        Ok((grant, proof))
+    }
+}
+
+/// A bearer key, and what it allows.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// What whoever shows it may do.
+    pub grant: Grant,
     /// SHA-256 of the key.
     pub digest: [u8; 32],
 }
 
 impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AccessKey({} in {})", self.name, self.namespace.as_str())
+        write!(f, "AccessKey({} in {})", self.grant.name, self.grant.namespace.as_str())
     }
 }
 
@@ -73,11 +98,10 @@ pub(super) fn access_keys(source: &Source) -> Result<Vec<AccessKey>, ConfigError
 }
 
 fn all(text: &str) -> Result<Vec<AccessKey>, String> {
-    let is_between = |c: char| c == ',' || c.is_whitespace();
     let mut keys: Vec<AccessKey> = Vec::new();
-    for (at, entry) in (1..).zip(text.split(is_between).filter(|entry| !entry.is_empty())) {
+    for (at, entry) in entries(text) {
         let key = entry_of(entry).map_err(|found| format!("{found} in entry {at}"))?;
-        if keys.iter().any(|other| other.name == key.name) {
+        if keys.iter().any(|other| other.grant.name == key.grant.name) {
             return Err(format!("a name used twice in entry {at}"));
         }
         if keys.iter().any(|other| other.digest == key.digest) {
@@ -88,22 +112,18 @@ fn all(text: &str) -> Result<Vec<AccessKey>, String> {
     Ok(keys)
 }
 
+/// What stands between spaces and commas, counted from 1.
+pub(super) fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_between = |c: char| c == ',' || c.is_whitespace();
+    (1..).zip(text.split(is_between).filter(|entry| !entry.is_empty()))
+}
+
 fn entry_of(entry: &str) -> Result<AccessKey, &'static str> {
-    let parts: Vec<_> = entry.splitn(4, ':').collect();
-    let [name, namespace, scopes, key] = parts[..] else { return Err("fewer parts") };
-    if name.is_empty() {
-        return Err("no name");
-    }
+    let (grant, key) = Grant::of_entry(entry)?;
     if key.len() < LEAST_CHARS || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("a key that is too short or not ASCII");
     }
-    let scopes = scopes.split('+').map(|scope| Scope::parse(scope).ok_or("an unknown scope"));
-    Ok(AccessKey {
-        name: name.to_owned(),
-        namespace: namespace.parse().map_err(|_| "no namespace")?,
-        scopes: scopes.collect::<Result<_, _>>()?,
-        digest: Sha256::digest(key).into(),
-    })
+    Ok(AccessKey { grant, digest: Sha256::digest(key).into() })
 }
 
 #[cfg(test)]
@@ -120,8 +140,9 @@ mod tests {
         let keys =
             read("n8n:shop:enqueue+read:0123456789abcdef, ops:default:admin:a:b:c-d/e+f=0123456");
         let keys = keys.expect("sound");
-        assert_eq!((&*keys[0].name, keys[0].namespace.as_str()), ("n8n", "shop"));
-        assert_eq!(keys[0].scopes, HashSet::from([Scope::Enqueue, Scope::Read]));
+        let grant = &keys[0].grant;
+        assert_eq!((&*grant.name, grant.namespace.as_str()), ("n8n", "shop"));
+        assert_eq!(grant.scopes, HashSet::from([Scope::Enqueue, Scope::Read]));
         assert_eq!(keys[1].digest, <[u8; 32]>::from(Sha256::digest("a:b:c-d/e+f=0123456")));
         assert!(!format!("{keys:?}").contains("0123456789abcdef"));
     }

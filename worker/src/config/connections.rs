@@ -1,6 +1,6 @@
 //! Whether a process may open as many connections as its settings ask for.
 
-use super::source::ConfigError;
+use super::source::{ConfigError, Source};
 
 /// Files a process holds beside its connections: libraries, logs, the runtime, name look-ups.
 const OTHER_FILES: u64 = 124;
@@ -20,16 +20,28 @@ pub struct Connections {
     pub queue: usize,
     /// To receivers of callbacks.
     pub callbacks: usize,
+    /// To Lambda, which hands over several invocations at once.
+    pub invocations: usize,
     /// From clients of the HTTP face.
     pub clients: usize,
+}
+
+/// The most invocations that Lambda has at once in one process.
+const MAX_INVOCATIONS: usize = 1_600;
+
+/// `AWS_LAMBDA_MAX_CONCURRENCY`: invocations at once in this process, which Lambda sets on Managed
+/// Instances; 0 elsewhere, where one after another needs no more than what every process holds.
+pub fn invocations(source: &Source) -> Result<usize, ConfigError> {
+    let told = source.number("AWS_LAMBDA_MAX_CONCURRENCY", 1..=MAX_INVOCATIONS)?;
+    Ok(told.unwrap_or_default())
 }
 
 impl Connections {
     /// Compares their sum with the process's limit of open files (`ulimit -n`; 1,024 in Lambda).
     pub fn check(&self, open_files: u64) -> Result<(), ConfigError> {
-        let Self { llm, servers, ledger, bucket, queue, callbacks, clients } = *self;
+        let Self { llm, servers, ledger, bucket, queue, callbacks, invocations, clients } = *self;
         let most = open_files.saturating_sub(OTHER_FILES);
-        let sum = llm + servers + ledger + bucket + queue + callbacks + clients;
+        let sum = llm + servers + ledger + bucket + queue + callbacks + invocations + clients;
         if sum as u64 <= most {
             return Ok(());
         }
@@ -40,8 +52,8 @@ impl Connections {
             ),
             found: format!(
                 "{sum}: {llm} to the LLM, {servers} to MCP servers, {ledger} to the ledger, {bucket} to the bucket, \
-                 {queue} to the queue, {callbacks} to callbacks, {clients} from clients; lower MCP_BATCH_CONCURRENCY or \
-                 MCP_BATCH_CALLBACK_CONCURRENCY, or raise the limit (ulimit -n)"
+                 {queue} to the queue, {callbacks} to callbacks, {invocations} to Lambda, {clients} from clients; lower \
+                 MCP_BATCH_CONCURRENCY or MCP_BATCH_CALLBACK_CONCURRENCY, or raise the limit (ulimit -n)"
             ),
         })
     }

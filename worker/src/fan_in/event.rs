@@ -81,6 +81,8 @@ impl Account {
         } else {
             let command = format!("mcp-batch results {}", batch.id);
             data.insert("results_by".to_owned(), command.into());
+            let path = format!("/v1/batches/{}/results", batch.id);
+            data.insert("results_path".to_owned(), path.into());
             data.insert("results_omitted".to_owned(), true.into());
         }
         Event::new(

@@ -11,7 +11,7 @@ pub struct CallbackSlot {
     pub callback: Callback,
     /// Whether it got there.
     pub state: CallbackState,
-    /// Deliveries that failed.
+    /// Deliveries that failed, the one included for which it was given up.
     pub failures: u32,
     /// When the first of them was.
     pub failing_since: Option<UnixMs>,
@@ -62,7 +62,10 @@ impl CallbackSlot {
     pub fn note(&mut self, delivery: Delivery, now: UnixMs) {
         match (self.state, delivery) {
             (_, Delivery::Sent) => self.state = CallbackState::Sent,
-            (CallbackState::Pending, Delivery::Dead(why)) => self.state = CallbackState::Dead(why),
+            (CallbackState::Pending, Delivery::Dead(why)) => {
+                self.failures = self.failures.saturating_add(1);
+                self.state = CallbackState::Dead(why);
+            }
             (CallbackState::Pending, Delivery::Failed(failure)) => self.note_failure(failure, now),
             _ => {}
         }

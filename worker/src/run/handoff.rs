@@ -38,18 +38,15 @@ impl<P: Ports> Run<'_, P> {
         record: &Record,
         end: End<'_>,
     ) -> Verdict {
-        let burial = match self.bury_if_owed(&subject.job, record).await {
-            Ok(burial) => burial,
-            Err(verdict) => return verdict,
-        };
         let is_fresh = matches!(end, End::Fresh(_));
-        // Side by side: neither waits for a receiver of the other that is down.
-        let (own, of_batch) = tokio::join!(
+        // Side by side: none waits for a receiver, or a queue, of another that is down.
+        let (burial, own, of_batch) = tokio::join!(
+            self.bury_if_owed(&subject.job, record),
             self.call_back_if_owed(record),
             self.fan_in(subject.job.batch(), is_fresh)
         );
-        let told = match both(own, of_batch) {
-            Ok(((), told)) => told,
+        let (burial, told) = match both(burial, both(own, of_batch)) {
+            Ok((burial, ((), told))) => (burial, told),
             Err(later) => return self.owes(subject.key, &later),
         };
         let end = match end {
@@ -157,7 +154,7 @@ impl<P: Ports> Run<'_, P> {
 
     /// The letter that was left to the queue stays owed: the message comes back, and by then
     /// somebody may have given the queue a place for it.
-    async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<Burial, Verdict> {
+    async fn bury_if_owed(&self, job: &Job, record: &Record) -> Result<Burial, Later> {
         let State::Failed(error) = &record.state else { return Ok(Burial::Taken) };
         if record.dead_letter != DeadLetterState::Pending {
             return Ok(Burial::Taken);
@@ -168,7 +165,7 @@ impl<P: Ports> Run<'_, P> {
             epoch: Some(record.epoch),
             ..self.letter(error, Some(id), Some(tool))
         };
-        let burial = Box::pin(self.bury(letter, Some(record.key))).await?;
+        let burial = Box::pin(self.bury(letter)).await?;
         if burial == Burial::Taken {
             self.mark(record, Mark::DeadLetterSent).await?;
         }
@@ -194,15 +191,11 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    pub(super) async fn bury(
-        &self,
-        letter: DeadLetter,
-        key: Option<JobKey>,
-    ) -> Result<Burial, Verdict> {
+    pub(super) async fn bury(&self, letter: DeadLetter) -> Result<Burial, Later> {
         let burial = self.environment.queue.bury(letter).await.map_err(|error| {
             tracing::warn!(%error, "a dead letter cannot be sent yet");
             let reason = JobError::new(ErrorClass::Transient, "dead_letter", error.to_string());
-            self.returned(key, &reason, BURY_AGAIN + jitter(BURY_AGAIN))
+            Later { reason, after: BURY_AGAIN + jitter(BURY_AGAIN) }
         })?;
         if burial == Burial::Taken {
             self.environment.observer.observe(Observation::Buried);
@@ -210,10 +203,10 @@ impl<P: Ports> Run<'_, P> {
         Ok(burial)
     }
 
-    pub(super) async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Verdict> {
+    pub(super) async fn mark(&self, record: &Record, mark: Mark) -> Result<(), Later> {
         let now = self.environment.clock.now();
         let marked = self.environment.ledger.mark(record.key, record.epoch, mark, now).await;
-        marked.map_err(|error| self.owes(record.key, &unnoted(record, &error)))
+        marked.map_err(|error| unnoted(record, &error))
     }
 }
 

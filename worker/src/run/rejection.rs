@@ -78,13 +78,13 @@ impl<P: Ports> Run<'_, P> {
 
     async fn reject(&self, rejected: Rejected<'_>) -> Verdict {
         // Boxed, as few messages come to it.
-        Box::pin(self.try_to_reject(rejected)).await.unwrap_or_else(|verdict| verdict)
+        let rejecting = Box::pin(self.try_to_reject(rejected)).await;
+        rejecting.unwrap_or_else(|later| self.owes(rejected.key, &later))
     }
 
-    async fn try_to_reject(&self, rejected: Rejected<'_>) -> Result<Verdict, Verdict> {
-        let stored =
-            self.count_and_tell(rejected).await.map_err(|later| self.owes(rejected.key, &later))?;
-        let burial = self.bury(self.letter_of(rejected), rejected.key).await?;
+    async fn try_to_reject(&self, rejected: Rejected<'_>) -> Result<Verdict, Later> {
+        let stored = self.count_and_tell(rejected).await?;
+        let burial = self.bury(self.letter_of(rejected)).await?;
         let owed = |record: &&Record| record.dead_letter == DeadLetterState::Pending;
         if let Some(record) = stored.as_ref().filter(owed).filter(|_| burial == Burial::Taken) {
             self.mark(record, Mark::DeadLetterSent).await?;

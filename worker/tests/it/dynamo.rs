@@ -9,6 +9,7 @@ mod expiry;
 mod lagging;
 mod lost;
 mod results;
+mod sizes;
 mod store;
 
 pub(crate) use self::store::DynamoStore;

@@ -119,6 +119,7 @@ fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
         bucket: 32,
         queue: 16,
         callbacks,
+        invocations: 0,
         clients: 0,
     };
     let llm = |default| config::concurrency(&source([]), default).expect("the default");
@@ -136,6 +137,8 @@ fn connections_fit_the_open_files_or_the_settings_to_lower_are_named() {
     ] {
         assert!(error.contains(told), "{error}");
     }
+    let beside = Connections { invocations: 8, ..of(724) }.check(1024).expect_err("eight too many");
+    assert!(beside.to_string().contains("8 to Lambda"), "{beside}");
     assert!(of(10_000).check(u64::MAX).is_ok(), "there is no limit");
     assert!(of(1).check(10).is_err());
 }
@@ -185,6 +188,42 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
             false => {}
         }
     }
+}
+
+/// The names of variables in a text, however they are set off.
+fn mentioned(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.split(move |c| !is_part(c)).filter(|word| {
+        let is_ours = word.starts_with("MCP_BATCH_") || word.starts_with("OTEL_");
+        is_ours && !word.ends_with('_')
+    })
+}
+
+/// What a function has no use for: the settings of one machine, and of commands.
+const NOT_OF_A_FUNCTION: [&str; 7] = [
+    "MCP_BATCH_API_KEY",
+    "MCP_BATCH_API_KEY_FILE",
+    "MCP_BATCH_API_RATE_PER_SECOND",
+    "MCP_BATCH_API_URL",
+    "MCP_BATCH_DB",
+    "MCP_BATCH_LISTEN",
+    "MCP_BATCH_VISIBILITY_TIMEOUT_S",
+];
+
+#[test]
+fn terraform_can_set_every_setting_of_the_documentation_and_no_other() {
+    let file = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+        fs::read_to_string(path).expect(name)
+    };
+    let pages = ["settings", "callbacks", "observability", "api"];
+    let pages = pages.map(|page| file(&format!("docs/{page}.md"))).concat();
+    let settings = file("terraform/settings.tf");
+    let documented: BTreeSet<_> = mentioned(&pages).collect();
+    let known: BTreeSet<_> = mentioned(&settings).chain(NOT_OF_A_FUNCTION).collect();
+    assert!(documented.len() > 50, "{documented:?}");
+    let differ: Vec<_> = documented.symmetric_difference(&known).collect();
+    assert!(differ.is_empty(), "terraform/settings.tf or the documentation lacks {differ:?}");
 }
 
 #[test]

@@ -17,10 +17,14 @@ async fn api() -> Option<Rig> {
     Setup::default().env("MCP_BATCH_ROLE", "api").env("MCP_BATCH_API_KEYS", keys).start().await
 }
 
-/// One request as an HTTP API hands it over: status and document.
+/// One request of who has the key, as an HTTP API hands it over: status and document.
 async fn ask(lambda: &RuntimeApi, method: &str, path: &str, body: Option<Value>) -> (u64, Value) {
+    answer(lambda, &event(method, path, body)).await
+}
+
+fn event(method: &str, path: &str, body: Option<Value>) -> Value {
     let (raw_path, query) = path.split_once('?').unwrap_or((path, ""));
-    let event = json!({
+    json!({
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": raw_path,
@@ -45,7 +49,10 @@ async fn ask(lambda: &RuntimeApi, method: &str, path: &str, body: Option<Value>)
         },
         "body": body.map(|body| body.to_string()),
         "isBase64Encoded": false,
-    });
+    })
+}
+
+async fn answer(lambda: &RuntimeApi, event: &Value) -> (u64, Value) {
     let answer = lambda.invoke(&event.to_string(), LONG).await.json();
     assert_eq!(answer["isBase64Encoded"], false, "{answer}");
     let text = answer["body"].as_str().expect("a text");
@@ -119,6 +126,77 @@ async fn agents_speak_mcp_with_it() {
         (200, &"mcp-batch".into()),
         "{answer}"
     );
+}
+
+/// A request that bears a token in place of a key, with what the JWT authorizer says of it.
+fn with_token(mut event: Value, claims: &Value) -> Value {
+    event["headers"]["authorization"] = "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln".into();
+    event["requestContext"]["authorizer"] = json!({"jwt": {"claims": claims, "scopes": null}});
+    event
+}
+
+fn claims(client: &str, scope: &str) -> Value {
+    json!({
+        "aud": "mcp-batch", "client_id": client, "exp": "1795611600", "iat": "1795608000",
+        "iss": "https://login.example.com/", "scope": scope, "sub": "auth0|abc", "token_use": "access",
+    })
+}
+
+#[tokio::test]
+async fn a_token_that_api_gateway_has_checked_is_as_good_as_a_key() {
+    let tokens = "shop:shop:enqueue:client_id=shop-client any:other:read:scope=jobs/read";
+    let setup = Setup::default().env("MCP_BATCH_ROLE", "api").env("MCP_BATCH_API_TOKENS", tokens);
+    let Some(rig) = setup.start().await else { return };
+    let enqueue = || event("POST", "/v1/jobs", Some(job("a", "One.")));
+    let look = || event("GET", "/v1/jobs/a", None);
+
+    let shop = claims("shop-client", "openid jobs/read");
+    let (status, sent) = answer(&rig.lambda, &with_token(enqueue(), &shop)).await;
+    assert_eq!((status, &sent["accepted"]), (202, &1.into()), "{sent}");
+    let (status, refused) = answer(&rig.lambda, &with_token(look(), &shop)).await;
+    assert_eq!((status, &refused["code"]), (403, &"forbidden".into()), "its entry comes first");
+
+    let reader = claims("reader", "openid jobs/read");
+    let (status, told) = answer(&rig.lambda, &with_token(look(), &reader)).await;
+    assert_eq!((status, &told["state"]), (200, &"unknown".into()), "another namespace: {told}");
+    let (status, _) = answer(&rig.lambda, &with_token(enqueue(), &reader)).await;
+    assert_eq!(status, 403);
+
+    let (status, refused) =
+        answer(&rig.lambda, &with_token(enqueue(), &claims("x", "openid"))).await;
+    assert_eq!((status, &refused["code"]), (401, &"unauthorized".into()));
+    assert_eq!(answer(&rig.lambda, &enqueue()).await.0, 401, "there is no such key");
+}
+
+#[tokio::test]
+async fn nothing_that_a_client_sends_is_taken_for_a_checked_token() {
+    let keys = format!("test:shop:enqueue+read+call:{KEY}");
+    let tokens = "shop:shop:enqueue+read+call+admin:client_id=shop-client";
+    let setup = Setup::default().env("MCP_BATCH_ROLE", "api").env("MCP_BATCH_API_KEYS", keys);
+    let Some(rig) = setup.env("MCP_BATCH_API_TOKENS", tokens).start().await else { return };
+    let said = claims("shop-client", "").to_string();
+    let jwt = json!({"jwt": {"claims": claims("shop-client", "")}});
+    let mut forged = event("GET", "/v1/tools?client_id=shop-client", None);
+    forged["headers"] = json!({
+        "host": "abc123.execute-api.eu-central-1.amazonaws.com",
+        "authorization": "Bearer eyJhbGciOiJub25lIn0.eyJjbGllbnRfaWQiOiJzaG9wLWNsaWVudCJ9.",
+        "client_id": "shop-client",
+        "x-amzn-request-context": json!({"authorizer": jwt}).to_string(),
+        "x-amzn-oidc-data": said,
+    });
+    forged["authorizer"] = jwt.clone();
+    forged["requestContext"]["jwt"] = jwt["jwt"].clone();
+    // What a Lambda authorizer says is no checked token.
+    forged["requestContext"]["authorizer"] =
+        json!({"lambda": {"jwt": jwt["jwt"], "client_id": "shop-client"}});
+    let (status, refused) = answer(&rig.lambda, &forged).await;
+    assert_eq!((status, &refused["code"]), (401, &"unauthorized".into()));
+
+    // A key goes before the token, so that neither gives the other more.
+    let mut both =
+        with_token(event("POST", "/v1/held/a/fail", Some(json!({}))), &claims("shop-client", ""));
+    both["headers"]["authorization"] = format!("Bearer {KEY}").into();
+    assert_eq!(answer(&rig.lambda, &both).await.0, 403);
 }
 
 #[tokio::test]

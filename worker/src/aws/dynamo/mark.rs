@@ -24,7 +24,8 @@ const CALLBACK_IS_OVER: &str = "SET version = :version, callback_end = :end, \
 
 const CALLBACK_IS_DEAD: &str = "SET version = :version, callback_end = :end, \
      attention = :attention, attention_ms = :now, \
-     record_expires_s = if_not_exists(dead_letter_pending, kept_until_s) REMOVE callback_pending";
+     record_expires_s = if_not_exists(dead_letter_pending, kept_until_s) \
+     ADD callback_failures :one REMOVE callback_pending";
 
 const CALLBACK_IS_DUE: &str = "epoch = :epoch AND job_state IN (:done, :failed) \
      AND callback_url = :url AND attribute_exists(callback_pending)";
@@ -94,6 +95,7 @@ fn payment(
                 Delivery::Dead(why) => {
                     let attention = shard_of(Attention::DeadCallback, key.as_bytes());
                     values.extend([(":attention", text(attention)), (":now", number(now.0))]);
+                    values.push((":one", number(1)));
                     (CallbackState::Dead(*why), CALLBACK_IS_DEAD)
                 }
                 Delivery::Failed(_) => return None,

@@ -1,11 +1,18 @@
 //! Jobs that end alone in their batch: their end and their count are two writes, and whatever comes
 //! between them, each is counted once.
 
-use std::{slice, sync::Arc};
+use std::{
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use mcp_batch::{
     fan_in::{Member, MemberKind},
-    lease::{Attention, Claim, ClaimRequest, Delivery, Failure, Lease, Ledger, Settled, State},
+    lease::{Claim, ClaimRequest, Delivery, Failure, Lease, Ledger, Settled, State},
 };
 use mcp_batch_testkit::{AwsCall, AwsProxy, Fault, Rule};
 use tokio::task::JoinSet;
@@ -164,6 +171,29 @@ async fn assert_counted_by_another(store: &DynamoStore, index: u64, size: u64) {
     assert_counted(&worker, index + 1).await;
 }
 
+/// The set in the batch's item does not grow for ever.
+#[tokio::test]
+async fn once_too_many_could_not_be_told_the_next_is_counted_in_a_transaction() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    let is_told = |call: &AwsCall| call.body["UpdateExpression"].to_string().contains("SET places");
+    let in_the_way = Fault::Refused(400, "TransactionConflictException");
+    proxy.rule(Rule::before("UpdateItem").when(is_told).fail(in_the_way));
+    let most = 2 * TOLD_AT_ONCE;
+    for index in 0..most + 2 {
+        end(&worker, &job(index, most + 3)).await;
+    }
+    assert_eq!(proxy.count("TransactWriteItems"), 2);
+    assert_counted(&worker, most + 2).await;
+
+    proxy.clear_rules();
+    end(&worker, &job(most + 2, most + 3)).await;
+
+    assert_eq!(proxy.count("TransactWriteItems"), 2);
+    assert_counted(&worker, most + 3).await;
+    assert!(!is_pending(&store, &job(0, most + 3)).await);
+}
+
 /// A client gave a request up and sent it anew; what it gave up arrives after all.
 #[tokio::test]
 async fn a_count_that_arrives_once_more_in_the_end_counts_nothing() {
@@ -269,52 +299,6 @@ async fn a_size_that_is_said_between_end_and_count_completes_the_batch_with_the_
     assert_counted(&worker, 1).await;
 }
 
-/// The count that comes between closing and the look after it: whoever closes it is told.
-#[tokio::test]
-async fn whoever_says_the_size_is_told_that_the_last_count_came_meanwhile() {
-    let Some(store) = DynamoStore::open().await else { return };
-    let (proxy, closing) = store.behind_proxy().await;
-    let worker = store.worker();
-    let lease = worker.own(TestJob::new("job-0").member("batch", 0).claim()).await;
-    let watch = proxy.rule(Rule::before("UpdateItem").nth(1).hold());
-    let closed = tokio::spawn(async move { closing.close_batch("batch", 1, START).await });
-    watch.wait_for_hits(1).await;
-
-    worker.save(&lease, completed("yes"), START).await;
-    watch.release(1);
-
-    let closed = closed.await.expect("it ends").expect("it fits");
-    assert!(closed.is_complete(), "{closed:?}");
-    let due = worker.attention(Attention::Batch, START).await;
-    assert_eq!(due, ["batch"], "should whoever closes it die now, the sweep tells it");
-}
-
-/// Of the size that a joining job brings, and the end of the batch's time, one comes first.
-#[tokio::test]
-async fn a_batch_that_is_closed_for_its_time_learns_no_size_from_a_job_that_joins_just_then() {
-    let Some(store) = DynamoStore::open().await else { return };
-    let (proxy, joining) = store.behind_proxy().await;
-    let worker = store.worker();
-    let lease = worker.own(TestJob::new("job-0").member("batch", 0).claim()).await;
-    worker.save(&lease, completed("yes"), START).await;
-    let watch = proxy.rule(Rule::before("UpdateItem").nth(1).hold());
-    let request = job(1, 2).claim_at(after_s(CLOSING_S - 1));
-    let claim = tokio::spawn(async move { joining.claim(request).await });
-    watch.wait_for_hits(1).await;
-
-    let closed = worker.take_batch("batch", after_s(CLOSING_S), after_s(CLOSING_S + 60)).await;
-    watch.release(1);
-
-    let closed = closed.expect("its time has come");
-    assert_eq!((closed.size, closed.counted), (None, 1));
-    let claim = claim.await.expect("it ends");
-    let Claim::Misplaced(error) = claim else { panic!("{claim:?}") };
-    assert_eq!(&*error.code, "batch_expired");
-    let batch = worker.batch("batch").await;
-    assert_eq!((batch.size, batch.expired), (None, closed.expired));
-    assert_counted(&worker, 1).await;
-}
-
 #[tokio::test]
 async fn a_job_that_is_replayed_before_its_item_says_so_stays_counted_with_the_end_it_had() {
     let Some(store) = DynamoStore::open().await else { return };
@@ -343,7 +327,8 @@ const JOBS_EACH: u64 = 14;
 async fn whatever_fails_gets_lost_and_comes_late_each_job_is_counted_once() {
     let Some(store) = DynamoStore::open().await else { return };
     let jobs = PROCESSES * JOBS_EACH;
-    let (mut proxies, mut processes) = (Vec::new(), JoinSet::new());
+    let (mut proxies, mut processes, mut meddlers) = (Vec::new(), JoinSet::new(), JoinSet::new());
+    let is_over = Arc::new(AtomicBool::new(false));
     for process in 0..PROCESSES {
         let (proxy, ledger) = store.ledger_behind_proxy().await;
         proxy.rule(Rule::before("dynamodb").share(0.1, process).fail(Fault::Internal));
@@ -351,6 +336,9 @@ async fn whatever_fails_gets_lost_and_comes_late_each_job_is_counted_once() {
         // The client gives these up for good: the worker dies.
         let dies = |call: &AwsCall| is_count(call) || is_end(call);
         proxy.rule(Rule::after("dynamodb").when(dies).share(0.3, 200 + process).fail(DENIED));
+        // Time for others to come between.
+        let pause = Duration::from_millis(60);
+        proxy.rule(Rule::before("UpdateItem").when(is_count).share(0.5, process).delay(pause));
         proxies.push(proxy);
         let ledger = Arc::new(ledger);
         processes.spawn(async move {
@@ -358,14 +346,30 @@ async fn whatever_fails_gets_lost_and_comes_late_each_job_is_counted_once() {
                 end_in_the_end(&*ledger, &job(index, jobs)).await;
             }
         });
+        let (meddler, is_over) = (store.worker(), Arc::clone(&is_over));
+        meddlers.spawn(async move {
+            while !is_over.load(SeqCst) {
+                meddle(&meddler, &job(fastrand::u64(0..jobs), jobs)).await;
+            }
+        });
     }
     processes.join_all().await;
+    is_over.store(true, SeqCst);
+    meddlers.join_all().await;
 
     let worker = store.worker();
     assert_counted(&worker, jobs).await;
     assert!(worker.batch("batch").await.is_complete());
     send_all_again(&store, &proxies).await;
     assert_counted(&worker, jobs).await;
+}
+
+/// A message that comes back for a job that has ended, perhaps between its end and its count.
+async fn meddle<L: Ledger>(worker: &Worker<L>, job: &TestJob) {
+    if worker.look(job.key()).await.is_some_and(|record| record.is_final()) {
+        let claim = worker.claim(come_back(job)).await;
+        assert!(matches!(claim, Claim::Finished(_)), "{claim:?}");
+    }
 }
 
 /// A message that comes back until its job is finished.

@@ -62,7 +62,7 @@ pub(super) async fn failed_deliveries_of_a_callback_are_counted_until_it_is_dead
     worker.mark(&record, told(OLD, Delivery::Failed(Failure::NotTaken))).await;
 
     let slot = slot(&worker, &job).await;
-    assert_eq!((slot.state, slot.failures), (CallbackState::Dead(WhyDead::Refused), 3));
+    assert_eq!((slot.state, slot.failures), (CallbackState::Dead(WhyDead::Refused), 4));
 }
 
 pub(super) async fn what_failed_tries_tell_of_the_next_one_is_kept<S: Store>(store: S) {

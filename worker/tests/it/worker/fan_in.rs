@@ -8,7 +8,7 @@ use mcp_batch::{
     environment::Post,
     fan_in::{BatchKey, FanIn, deliver_if_over},
     job::Namespace,
-    lease::{Ledger, Repeat},
+    lease::{CallbackState, Ledger, Repeat, WhyDead},
 };
 use mcp_batch_testkit::{Receiver, Reply};
 use serde_json::{Value, json};
@@ -69,6 +69,35 @@ async fn a_batch_whose_deliverer_was_cut_off_is_told_all_the_same() {
 
     assert_eq!((receiver.count(), receiver.distinct_ids()), (2, 1));
 }
+
+/// What n8n says of an execution that was resumed, or ended in another way.
+const FINISHED: &str = r#"{"code":409,"message":"The execution \"41 has finished already."}"#;
+
+#[tokio::test]
+async fn a_receiver_that_has_gone_on_was_told_by_whoever_was_killed_while_posting() {
+    for (is_killed, callback) in [(true, CallbackState::Sent), (false, GONE)] {
+        let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+        let jobs = [member("a", 0, 1, &receiver)];
+        receiver.set_default(Reply::status(409).body(FINISHED));
+        if is_killed {
+            receiver.respond_with([Reply::hang()]);
+            let working = rig.start(&jobs, &Stop::default()).await;
+            receiver.wait_for(1).await;
+            working.abort();
+            receiver.wait_for_clients_left(1).await;
+            rig.let_pass(60);
+        }
+
+        assert_eq!(rig.process(&jobs).await.finished.len(), 1);
+
+        let key = BatchKey::of(&Namespace::default(), &"b".parse().expect("an id"));
+        let ledger = &rig.worker.environment().ledger;
+        let batch = ledger.batch(key).await.expect("the ledger answers").expect("a batch");
+        assert_eq!(batch.callback.state, callback, "killed before: {is_killed}");
+    }
+}
+
+const GONE: CallbackState = CallbackState::Dead(WhyDead::ReceiverGone);
 
 #[tokio::test]
 async fn a_batch_whose_delivery_the_deadline_cuts_off_is_told_soon_after() {
@@ -369,4 +398,6 @@ async fn a_batch_too_large_to_be_read_within_one_delivery_is_read_on_and_told() 
     let data = &deliveries[0].json()["data"];
     assert_eq!((&data["counted"], &data["succeeded"]), (&json!(450), &json!(450)));
     assert_eq!((&data["results_omitted"], data.get("results")), (&json!(true), None));
+    let ways = (&data["results_by"], &data["results_path"]);
+    assert_eq!(ways, (&json!("mcp-batch results b"), &json!("/v1/batches/b/results")));
 }

@@ -70,6 +70,29 @@ async fn a_job_whose_dead_letter_is_put_off_is_counted_once_as_failed() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_cannot_be_sent_holds_up_neither_callback() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    rig.worker.environment().queue.put_out_of_reach(true);
+    let mut failing = with_callback(job("a", "fail"), &receiver.url("/own"));
+    failing["batch"] = json!({"id": "b", "index": 0, "size": 1, "callback": receiver.url("/b")});
+    let messages = rig.messages(&[failing]).await;
+
+    assert_eq!(rig.work_off(messages.clone(), LONG).await.returned.len(), 1);
+
+    let mut told: Vec<_> = receiver.deliveries().iter().map(|it| it.path().to_owned()).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["/b", "/own"]);
+    let codes: Vec<_> = rig.returned().into_iter().map(|returned| returned.code).collect();
+    assert_eq!(codes, ["dead_letter"]);
+
+    rig.worker.environment().queue.put_out_of_reach(false);
+    let mut again = messages;
+    again[0].receive_count = 2;
+    assert_eq!(rig.work_off(again, LONG).await.finished.len(), 1);
+    assert_eq!((receiver.count(), rig.worker.environment().queue.letters()), (2, 1));
+}
+
+#[tokio::test]
 async fn a_job_that_its_claim_ends_is_counted_as_any_other() {
     let rig = Rig::with(4, plan(60_000, Repeat::Safe), |policy| policy.max_attempts = 1);
     rig.lose(&job("spent", "answer"), Lost::TakeOver).await;
