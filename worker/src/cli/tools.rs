@@ -21,8 +21,11 @@ use crate::{
     tool::{Listing, Problem, Tools},
 };
 
-/// The longest description in the table, in characters.
-const MAX_DESCRIPTION_CHARS: usize = 200;
+/// The longest text of a server's in the table, in characters.
+const MAX_TEXT_CHARS: usize = 200;
+
+/// The longest line of a check, in characters.
+const MAX_LINE_CHARS: usize = 1_000;
 
 /// Lists the tools that jobs may call, with those of the MCP servers: of a catalog, or of a server of
 /// ours.
@@ -110,7 +113,8 @@ fn print_check(listing: &Listing, problems: &[Problem]) -> io::Result<()> {
         writeln!(out, "all is well: {}", counted(listing.tools.len() as u64, "tool", "tools"))?;
     }
     for problem in problems {
-        writeln!(out, "{}", on_one_line(&problem.to_string()))?;
+        let line = on_one_line(&problem.to_string());
+        writeln!(out, "{}", shortened(line, MAX_LINE_CHARS))?;
     }
     Ok(())
 }
@@ -121,13 +125,16 @@ fn print_table<'a>(tools: impl Iterator<Item = &'a Value>) -> io::Result<()> {
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["tool", "input", "retry", "timeout", "description"]);
     for tool in tools {
-        let text = |name: &str| on_one_line(tool[name].as_str().unwrap_or_default());
+        let text = |name: &str| {
+            let text = on_one_line(tool[name].as_str().unwrap_or_default());
+            shortened(text, MAX_TEXT_CHARS)
+        };
         table.add_row([
             text("name"),
-            fields(&tool["input_schema"]),
+            shortened(fields(&tool["input_schema"]), MAX_TEXT_CHARS),
             text("retry"),
             format!("{} s", tool["timeout_s"].as_f64().unwrap_or_default()),
-            shortened(text("description")),
+            text("description"),
         ]);
     }
     writeln!(io::stdout(), "{table}")
@@ -147,9 +154,9 @@ fn fields(schema: &Value) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Servers write descriptions for models, at length.
-fn shortened(text: String) -> String {
-    match text.char_indices().nth(MAX_DESCRIPTION_CHARS) {
+/// Servers write for models, at length.
+fn shortened(text: String, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }

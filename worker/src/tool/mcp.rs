@@ -39,7 +39,7 @@ use crate::{
     clock::Clock,
     error::{ErrorClass, JobError},
     http as client,
-    job::Job,
+    job::{Job, ToolName},
     lease::{Outcome, Repeat},
     secret::Secrets,
 };
@@ -229,9 +229,13 @@ impl McpServer {
 
     fn listing(&self, known: &RemoteTool) -> ToolListing {
         let tool = &known.tool;
+        let name = format!("{}/{}", self.name, tool.name);
+        let unnamed = name.parse::<ToolName>().err();
+        let unnamed = unnamed.map(|why| format!("no job can name it: {why}"));
         let unusable = known.input().err();
+        let unusable = unusable.map(|why| format!("its input schema cannot be used: {why}"));
         ToolListing {
-            name: format!("{}/{}", self.name, tool.name),
+            name,
             title: tool.title.clone(),
             description: tool.description.as_deref().unwrap_or_default().to_owned(),
             input_schema: Value::Object((*tool.input_schema).clone()),
@@ -239,7 +243,7 @@ impl McpServer {
             annotations: tool.annotations.as_ref().and_then(|it| serde_json::to_value(it).ok()),
             repeat: self.settings.repeat(&tool.name).unwrap_or_else(|| known.repeat()),
             timeout: self.settings.timeouts(&tool.name).total,
-            problem: unusable.map(|why| format!("its input schema cannot be used: {why}")),
+            problem: unnamed.or(unusable),
         }
     }
 }

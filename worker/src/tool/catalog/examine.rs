@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 use super::{Catalog, Model};
 use crate::{
     job::ModelName,
-    tool::{Listing, Problem, Tools, mcp::McpServer},
+    tool::{Listing, Problem, Tools, mcp::McpServer, words},
 };
+
+/// The most of a tool's name that is told, in characters: a server may name its own as it likes.
+const MAX_PART_CHARS: usize = 200;
 
 impl Catalog {
     /// Every tool that jobs may call now, with all that can be found wrong: servers, their tools, the LLM and its models.
     pub async fn examine(&self) -> (Listing, Vec<Problem>) {
         let (listing, models) = tokio::join!(self.list(), self.examine_models());
         let of_tools = listing.tools.iter().filter_map(|tool| {
-            Some(Problem { part: tool.name.clone(), problem: tool.problem.clone()? })
+            let part = words::on_one_line(&tool.name).take(MAX_PART_CHARS).collect();
+            Some(Problem { part, problem: tool.problem.clone()? })
         });
         let of_servers = self.servers.values().flat_map(McpServer::problems);
         let found = listing.unreachable.iter().cloned().chain(of_tools).chain(of_servers);

@@ -24,8 +24,13 @@ const FORMS: [(Blamed, &[&str], &[&str]); 4] = [
             "Invalid parameter: 'response_format'",
             "Unsupported parameter: 'response_format",
             "does not support parameters: ['response_format']",
+            "does not support response format",
+            "response_format value as json_schema",
+            "This response_format type is unavailable",
+            "generation_config.response_schema",
             "output_format.schema",
             "output_config.format.schema",
+            "input_schema: JSON schema is invalid",
         ],
     ),
     (
@@ -38,6 +43,9 @@ const FORMS: [(Blamed, &[&str], &[&str]); 4] = [
             "Invalid 'max_completion_tokens': ",
             "max_tokens is too large",
             "maximum allowed number of output tokens",
+            "the maximum value for `max_tokens`",
+            "it has a maxOutputTokens value of",
+            "maximum tokens you requested exceeds",
         ],
     ),
     (
@@ -135,6 +143,18 @@ mod tests {
                  default (1) value is supported.",
                 None,
                 Blamed::Temperature,
+            ),
+            (
+                "litellm.BadRequestError: VertexAIException - Unable to submit request because it \
+                 has a maxOutputTokens value of 100000 but the supported range is from 1 to 65537",
+                None,
+                Blamed::MaxTokens,
+            ),
+            (
+                "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema \
+                 draft 2020-12",
+                None,
+                Blamed::AnswerSchema,
             ),
             ("Unrecognized request argument supplied: timeout", None, Blamed::LiteLlmsField),
         ] {

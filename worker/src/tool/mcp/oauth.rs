@@ -37,6 +37,9 @@ const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 pub(super) struct OAuthSpec {
     client_id: String,
     client_secret: String,
+    /// The only authorization server that is shown the secret. Without it, the one that the server names.
+    #[serde(default)]
+    issuer: Option<String>,
     #[serde(default)]
     scopes: Vec<String>,
 }
@@ -59,6 +62,7 @@ pub(super) struct Grant {
     resource: Url,
     client_id: Text,
     client_secret: Text,
+    issuer: Option<Url>,
     scopes: Vec<String>,
     http: reqwest::Client,
     token: RwLock<Option<Token>>,
@@ -104,10 +108,15 @@ impl Grant {
         if spec.client_id.is_empty() {
             return Err("oauth.client_id: expected the client's id, found nothing".to_owned());
         }
+        let issuer = spec.issuer.as_deref().map(Url::parse).transpose().map_err(|_| {
+            "oauth.issuer: expected the URL of the authorization server, found something else"
+                .to_owned()
+        })?;
         Ok(Self {
             resource,
             client_id: Text::new(spec.client_id),
             client_secret,
+            issuer,
             scopes: spec.scopes,
             http,
             token: RwLock::default(),
@@ -163,7 +172,8 @@ impl Grant {
     }
 
     async fn ask(&self, client: &Client) -> Result<Token, NoToken> {
-        let asker = Asker { id: &client.id, secret: &client.secret, scopes: &self.scopes };
+        let (id, secret, scopes) = (&client.id, &client.secret, &self.scopes);
+        let asker = Asker { id, secret, issuer: self.issuer.as_ref(), scopes };
         let given = timeout(WITHIN, issuer::token(&self.http, &self.resource, &asker)).await;
         Token::of(given.unwrap_or_else(|_| {
             let why = format!("its authorization server did not answer within {WITHIN:?}");
@@ -207,7 +217,10 @@ mod tests {
 
     #[test]
     fn a_token_that_lasts_beyond_all_clocks_does_not_end() {
-        for (lasts_s, has_end) in [(3_600, true), (i64::MAX as u64, false), (u64::MAX, false)] {
+        let forever = [i64::MAX as u64, u64::MAX].map(|lasts_s| (lasts_s.to_string(), false));
+        let written = ["3600", "\"3600\"", "3600.0"].map(|lasts_s| (lasts_s.to_owned(), true));
+        let unknown = ["null", "-1", "\"soon\"", "[]"].map(|lasts_s| (lasts_s.to_owned(), false));
+        for (lasts_s, has_end) in forever.into_iter().chain(written).chain(unknown) {
             let answer = format!(
                 r#"{{"access_token": "t", "token_type": "Bearer", "expires_in": {lasts_s}}}"#
             );

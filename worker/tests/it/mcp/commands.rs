@@ -59,6 +59,24 @@ async fn a_check_says_in_one_line_each_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_servers_long_names_and_texts_make_no_long_lines() {
+    let server = FakeMcp::start().await;
+    let long = "\u{1b}[31m".to_owned() + &"x".repeat(50_000);
+    let schema = json!({"type": "object", "properties": {long.as_str(): {}}});
+    server.set_tools([json!({"name": long, "description": long, "inputSchema": schema})]);
+    let folder = Folder::new();
+    for arguments in [vec![], vec!["--check"]] {
+        let mut run = command(&folder, "tools", &server.url(), "");
+        for argument in arguments {
+            run = run.args([argument]);
+        }
+        let ended = run.finish().await;
+        let is_short = ended.stdout.lines().all(|line| line.chars().count() <= 1_001);
+        assert!(is_short && !ended.stdout.contains('\u{1b}'), "{}", ended.stdout);
+    }
+}
+
+#[tokio::test]
 async fn a_check_asks_the_llm_for_every_model_that_the_catalog_names() {
     let catalog = "model = \"default\"\n[models.priced]\nconcurrency = 3\n\
                    [tools.a]\ndescription = \"\"\nuser = \"a\"\ninput_schema = {}\n\

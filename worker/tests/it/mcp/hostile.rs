@@ -1,6 +1,6 @@
 //! Servers that do what none should.
 
-use mcp_batch::{error::ErrorClass, tool::Tools};
+use mcp_batch::error::ErrorClass;
 use mcp_batch_testkit::{FakeMcp, McpEra, wait_until};
 use serde_json::{Value, json};
 
@@ -136,5 +136,7 @@ async fn a_server_of_a_thousand_oddly_named_tools_is_one_of_a_thousand_tools() {
         message.len() < 1_000 && !message.contains(['\u{1b}', '\n', '\u{202e}']),
         "{message:?}"
     );
-    assert_eq!(catalog.list().await.tools.len(), 1_007);
+    let (listing, problems) = catalog.examine().await;
+    assert_eq!((listing.tools.len(), problems.len()), (1_007, 7), "no job can name the odd ones");
+    assert!(problems.iter().all(|it| it.problem.contains("no job can name it")), "{problems:?}");
 }

@@ -93,6 +93,24 @@ async fn a_client_that_is_refused_is_a_matter_of_configuration_and_its_secret_is
     }
 }
 
+#[tokio::test]
+async fn a_secret_is_shown_to_no_other_authorization_server_than_the_catalog_expects() {
+    let server = server(3600).await;
+    let own = server.url().replace("/mcp", "");
+    for (issuer, is_own) in [("https://login.example.com", false), (own.as_str(), true)] {
+        let rest = format!(
+            "oauth = {{ client_id = \"batch\", client_secret = \"secret:KEY\", issuer = \"{issuer}\" }}"
+        );
+        let catalog = catalog_with(&server.url(), &rest, &[("KEY", KEY)]);
+        let ended = call(&catalog, "echo", &json!({"text": "tea"})).await;
+        assert_eq!((ended.is_ok(), server.token_requests() > 0), (is_own, is_own), "{ended:?}");
+        if let Err(failure) = ended {
+            assert_eq!(failure.error.class, ErrorClass::Configuration);
+            assert!(failure.error.message.contains("the catalog expects"), "{failure:?}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_meant_is_refused_by_its_key() {
     use mcp_batch::{clock::Clock, config::Source, secret::Secrets, tool::Catalog};
@@ -103,6 +121,10 @@ fn what_cannot_be_meant_is_refused_by_its_key() {
             "oauth.client_secret: expected",
         ),
         ("oauth = { client_id = \"\", client_secret = \"secret:A\" }", "oauth.client_id: expected"),
+        (
+            "oauth = { client_id = \"a\", client_secret = \"secret:A\", issuer = \"nowhere\" }",
+            "oauth.issuer: expected",
+        ),
         (
             "bearer = \"secret:A\"\noauth = { client_id = \"a\", client_secret = \"secret:A\" }",
             "oauth: there is a bearer",

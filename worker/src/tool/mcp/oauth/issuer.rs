@@ -5,7 +5,8 @@ use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use super::NoToken;
@@ -18,6 +19,8 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 pub(super) struct Asker<'a> {
     pub(super) id: &'a str,
     pub(super) secret: &'a str,
+    /// Whom alone it is shown to, if that is set.
+    pub(super) issuer: Option<&'a Url>,
     pub(super) scopes: &'a [String],
 }
 
@@ -26,8 +29,16 @@ pub(super) struct Asker<'a> {
 pub(super) struct Answer {
     pub(super) access_token: String,
     token_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     pub(super) expires_in: Option<u64>,
+}
+
+/// Some write the number as a text. What is no time says nothing.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let told = Value::deserialize(deserializer)?;
+    let text = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
+    let whole = text.split('.').next().unwrap_or_default();
+    Ok(whole.parse().ok())
 }
 
 /// What a server says of itself.
@@ -73,7 +84,7 @@ pub(super) async fn token(
     resource: &Url,
     client: &Asker<'_>,
 ) -> Result<Answer, NoToken> {
-    let issuer = find(http, resource).await?;
+    let issuer = find(http, resource, client.issuer).await?;
     // A server behind plain http has no more to lose.
     if issuer.token_endpoint.0.scheme() != "https" && resource.scheme() != "http" {
         return Err(refused("its authorization server takes secrets over plain http"));
@@ -121,27 +132,45 @@ fn with_credentials(
     request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
 }
 
-async fn find(http: &Client, resource: &Url) -> Result<IssuerMetadata, NoToken> {
+async fn find(
+    http: &Client,
+    resource: &Url,
+    expected: Option<&Url>,
+) -> Result<IssuerMetadata, NoToken> {
     let places = well_known(resource, "oauth-protected-resource");
     let issuer = match first::<ResourceMetadata>(http, &places).await? {
         Some(metadata) if metadata.resource.0.origin() != resource.origin() => {
             return Err(refused("its metadata are those of another server (RFC 9728)"));
         }
-        Some(metadata) => metadata.authorization_servers.into_iter().next().map(|it| it.0),
+        Some(metadata) => {
+            let mut named = metadata.authorization_servers.into_iter().map(|it| it.0);
+            match expected {
+                Some(expected) => named.find(|it| is_same(it, expected)),
+                None => named.next(),
+            }
+        }
         // It may be one itself.
         None => resource.join("/").ok(),
     };
-    let issuer = issuer.ok_or_else(|| refused("it names no authorization server (RFC 9728)"))?;
+    let issuer = issuer.filter(|it| expected.is_none_or(|expected| is_same(it, expected)));
+    let issuer = issuer.ok_or_else(|| match expected {
+        Some(_) => refused("it does not name the authorization server that the catalog expects"),
+        None => refused("it names no authorization server (RFC 9728)"),
+    })?;
     let mut places = well_known(&issuer, "oauth-authorization-server");
     places.extend(well_known(&issuer, "openid-configuration"));
     let metadata = first::<IssuerMetadata>(http, &places).await?;
     let metadata = metadata.ok_or_else(|| {
         refused(&format!("the authorization server {issuer} publishes no metadata (RFC 8414)"))
     })?;
-    if metadata.issuer.0.as_str().trim_end_matches('/') != issuer.as_str().trim_end_matches('/') {
+    if !is_same(&metadata.issuer.0, &issuer) {
         return Err(refused("its authorization server calls itself by another name (RFC 8414)"));
     }
     Ok(metadata)
+}
+
+fn is_same(one: &Url, other: &Url) -> bool {
+    one.as_str().trim_end_matches('/') == other.as_str().trim_end_matches('/')
 }
 
 /// Where a server's metadata may be: between its host and its path, else at its root.
