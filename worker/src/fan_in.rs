@@ -188,7 +188,7 @@ async fn stay_at<L: Ledger>(post: Post<'_, L>, key: BatchKey, mut until: UnixMs)
         match post.ledger.mark_batch(key, BatchMark::StillAtIt { until, further }, now).await {
             Ok(()) => until = further,
             Err(error) => {
-                tracing::warn!(%error, "another may come upon a batch that is being told")
+                tracing::warn!(%error, "another may come upon a batch that is being told");
             }
         }
     }
