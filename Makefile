@@ -1,6 +1,6 @@
 # The project's habits, each one line that a person could type.
 
-.PHONY: run test e2e e2e-long check bench lambda fuzz deny fake-llm
+.PHONY: run test e2e e2e-long check bench profile lambda fuzz deny fake-llm
 
 # The main job, offline: no key, no network.
 run:
@@ -36,6 +36,10 @@ check:
 bench:
 	cargo build --profile dist --bin mcp-batch-lambda
 	cargo bench -p mcp-batch
+
+# Where the instructions of a job go in the Lambda binary. Needs python3 and valgrind.
+profile:
+	scripts/profile
 
 # The Lambda function's zips in target/lambda/, as they are deployed, with size and SHA-256: x86-64, and arm64 where
 # cargo-lambda and its target are installed. Needs python3.

@@ -263,6 +263,38 @@ def what_is_removed_need_not_be_there_and_the_last_of_a_set_takes_it_along():
 
 
 @rule
+def a_set_has_a_number_once_and_its_size_is_how_many_it_has():
+    put("numbers")
+    for n in ("7", "7", "8"):
+        update("numbers", "ADD s :s", ExpressionAttributeValues={":s": {"NS": [n]}})
+    asked = {"ConditionExpression": "size(s) = :n"}
+    codes = [
+        update("numbers", "SET n = :n", ExpressionAttributeValues={":n": {"N": n}}, **asked).get("code")
+        for n in ("2", "3")
+    ]
+    return codes == [None, "ConditionalCheckFailedException"] and sorted(get("numbers")["s"]["NS"]) == ["7", "8"]
+
+
+@rule
+def a_set_is_replaced_beside_what_is_added_to():
+    put("beside", s={"NS": ["7", "8"]}, n={"N": "3"})
+    values = {":s": {"NS": ["9"]}, ":two": {"N": "2"}, ":one": {"N": "1"}}
+    update("beside", "SET s = :s ADD n :two, m :one", ExpressionAttributeValues=values)
+    return get("beside") == key("beside") | {"s": {"NS": ["9"]}, "n": {"N": "5"}, "m": {"N": "1"}}
+
+
+@rule
+def a_set_of_texts_contains_whole_texts_only():
+    put("texts", s={"SS": ["a#1?0", "b"]})
+    asked = {"ConditionExpression": "contains(s, :t)"}
+    codes = [
+        update("texts", "SET t = :t", ExpressionAttributeValues={":t": {"S": text}}, **asked).get("code")
+        for text in ("a#1?0", "a#1", "b#")
+    ]
+    return codes == [None, "ConditionalCheckFailedException", "ConditionalCheckFailedException"]
+
+
+@rule
 def values_and_names_that_nothing_uses_are_refused():
     value = update("i", "REMOVE n", ExpressionAttributeValues={":one": {"N": "1"}})
     name = update("i", "REMOVE n", ExpressionAttributeNames={"#n": "n"})

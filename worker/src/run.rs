@@ -10,11 +10,13 @@
 //! | `suspect.rs` | a job that may have killed its worker |
 //! | `attempt.rs`, `failure.rs` | the call and how it ended |
 //! | `handoff.rs`, `callback.rs` | what is owed after that |
+//! | `beside.rs` | what messages beside each other do once |
 //! | `rejection.rs` | a message that cannot become a run |
 //! | `verdict.rs`, `journal.rs` | what becomes of the message, and what is logged of it |
 
 mod admission;
 mod attempt;
+mod beside;
 mod callback;
 mod claim;
 mod failure;
@@ -26,6 +28,8 @@ mod suspect;
 mod verdict;
 
 use std::{
+    future::ready,
+    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -41,6 +45,7 @@ use self::{
     verdict::{LEDGER_AGAIN, SPREAD, jitter},
 };
 pub(crate) use self::{
+    beside::Beside,
     journal::span,
     verdict::{not_started, not_started_after},
 };
@@ -125,39 +130,44 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    async fn after_claim(
-        &self,
-        subject: &Subject,
+    /// Boxed, each for itself: a call that waits keeps no room for what else a claim may lead to.
+    fn after_claim<'s>(
+        &'s self,
+        subject: &'s Subject,
         claimed: Result<Claimed, LedgerError>,
         admitted: Admitted,
-    ) -> After {
+    ) -> Pin<Box<dyn Future<Output = After> + Send + 's>> {
         let Claimed { claim, token } = match claimed {
             Ok(claimed) => claimed,
-            Err(error) => return self.unclaimed(subject, &error).into(),
+            Err(error) => return at_once(self.unclaimed(subject, &error)),
         };
         match claim {
-            Claim::Owned(lease) => self.attempt(subject, &lease, admitted).await,
+            Claim::Owned(lease) => {
+                Box::pin(async move { self.attempt(subject, &lease, admitted).await })
+            }
             // It was left to be run alone, which is what this is.
-            Claim::Suspect => self.not_begun(subject).into(),
+            Claim::Suspect => at_once(self.not_begun(subject)),
             Claim::Finished(record) | Claim::Held(record) | Claim::Cancelled(record) => {
                 drop(admitted);
-                let end = self.end_of(&record, token);
-                Box::pin(self.hand_off(subject, &record, end)).await.into()
+                Box::pin(async move {
+                    let end = self.end_of(&record, token);
+                    self.hand_off(subject, &record, end).await.into()
+                })
             }
             Claim::Misplaced(error) => {
                 drop(admitted);
-                Box::pin(self.reject_job(subject, &error)).await.into()
+                Box::pin(async move { self.reject_job(subject, &error).await.into() })
             }
             Claim::Conflict(record) => {
                 drop(admitted);
-                Box::pin(self.reject_conflict(subject, &record)).await.into()
+                Box::pin(async move { self.reject_conflict(subject, &record).await.into() })
             }
             Claim::Busy { until } => {
                 let left = until.since(self.environment.clock.now());
                 let wait = left.min(self.environment.policy.busy_wait);
                 let message = "another worker is running the job";
                 let reason = JobError::new(ErrorClass::Busy, code::BUSY, message);
-                self.returned(subject.key, &reason, wait + jitter(SPREAD)).into()
+                at_once(self.returned(subject.key, &reason, wait + jitter(SPREAD)))
             }
         }
     }
@@ -215,4 +225,9 @@ impl<P: Ports> Run<'_, P> {
         let max_age_s = self.environment.policy.max_age.as_secs();
         format!("given up {max_age_s} s after it was first seen")
     }
+}
+
+/// What follows without waiting.
+fn at_once<'s>(verdict: Verdict) -> Pin<Box<dyn Future<Output = After> + Send + 's>> {
+    Box::pin(ready(verdict.into()))
 }

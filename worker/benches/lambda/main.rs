@@ -2,6 +2,7 @@
 //! batches against a loopback LLM, AWS, receiver of callbacks and Runtime API. It has one CPU to
 //! itself, they share another. `make bench` measures everything, `cargo bench --bench lambda --
 //! NAME` one scenario. It prints, and fails only when a run was not correct.
+//! `MCP_BATCH_BENCH_BINARY` names another binary to be measured, or a script that starts it.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
@@ -51,17 +52,20 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn chosen(name: Option<&str>) -> anyhow::Result<Vec<Scenario>> {
-    let is_chosen = |one: &Scenario| name.is_none_or(|name| one.name() == name);
-    let chosen: Vec<_> = Scenario::ALL.into_iter().filter(is_chosen).collect();
-    if chosen.is_empty() {
+    let Some(name) = name else { return Ok(Scenario::ALL.into()) };
+    let mut known = Scenario::ALL.into_iter().chain([Scenario::Few]);
+    let Some(one) = known.find(|one| one.name() == name) else {
         let known = Scenario::ALL.map(Scenario::name).join(", ");
-        bail!("no such scenario; expected one of {known}");
-    }
-    Ok(chosen)
+        bail!("no such scenario; expected one of {known}, {}", Scenario::Few.name());
+    };
+    Ok(vec![one])
 }
 
-/// Beside the build of this very benchmark.
+/// The one that is named, or that beside the build of this very benchmark.
 fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(named) = env::var_os("MCP_BATCH_BENCH_BINARY") {
+        return Ok(named.into());
+    }
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("dist");
     let binary = target.join("mcp-batch-lambda");
     let command = "cargo build --profile dist --bin mcp-batch-lambda";

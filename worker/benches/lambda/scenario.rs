@@ -18,6 +18,8 @@ pub(crate) enum Scenario {
     Start,
     /// Batches of 100 without any latency.
     Small,
+    /// The same, but few batches: for a profiler, under which everything takes long.
+    Few,
     /// Batches of 1,000 without any latency.
     Wide,
     /// Batches whose LLM takes its time.
@@ -29,6 +31,7 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
+    /// What is measured where nothing is named.
     pub(crate) const ALL: [Self; 8] = [
         Self::Start,
         Self::Small,
@@ -62,6 +65,7 @@ impl Scenario {
         match self {
             Self::Start => "start",
             Self::Small => "small",
+            Self::Few => "few",
             Self::Wide => "wide",
             Self::Makespan(makespan) => makespan.name,
             Self::Memory => "memory",
@@ -73,6 +77,7 @@ impl Scenario {
         match self {
             Self::Start => start::measure(binary).await,
             Self::Small => cost::small(binary).await,
+            Self::Few => cost::few(binary).await,
             Self::Wide => cost::wide(binary).await,
             Self::Makespan(makespan) => makespan.measure(binary).await,
             Self::Memory => memory::measure(binary).await,

@@ -62,7 +62,9 @@ use super::clients::Clients;
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection, Taking,
+    },
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
@@ -112,8 +114,11 @@ pub struct DynamoLedger {
     openings: Arc<Gather<BatchKey, Item, bool>>,
     places: Arc<Gather<Page, Asked, bool>>,
     commits: Arc<Gather<BatchKey, Entry, Committed>>,
-    /// Steps under way: a whole batch begins at once, and each waits before it takes memory.
-    turns: Semaphore,
+    /// Claims under way: a whole batch begins at once, and each waits before it takes memory.
+    claims: Semaphore,
+    /// Steps under way of jobs that were claimed. They wait for no claim: a job that ends makes room, one
+    /// that begins takes it.
+    ends: Semaphore,
 }
 
 impl DynamoLedger {
@@ -127,12 +132,9 @@ impl DynamoLedger {
             openings: Gather::new(usize::MAX),
             places: Gather::new(usize::MAX),
             commits: Gather::new(commit::MOST),
-            turns: Semaphore::new(2 * max_requests),
+            claims: Semaphore::new(2 * max_requests),
+            ends: Semaphore::new(2 * max_requests),
         }
-    }
-
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, LedgerError> {
-        self.turns.acquire().await.map_err(LedgerError::of)
     }
 
     async fn claim_alone(&self, request: &ClaimRequest) -> Result<Claim, Failure> {
@@ -185,7 +187,7 @@ impl Ledger for DynamoLedger {
         if let Some(answer) = self.finished.answer(&request) {
             return Ok(answer);
         }
-        let _turn = self.turn().await?;
+        let _turn = turn(&self.claims).await?;
         let claim = match &request.membership {
             Some(membership) => Box::pin(self.claim_in_batch(&request, membership)).await,
             None => Box::pin(self.claim_alone(&request)).await,
@@ -206,7 +208,7 @@ impl Ledger for DynamoLedger {
         // What goes to the bucket may be long in coming back from there.
         let _turn = match self.results.may_go_outside(&settlement) {
             true => None,
-            false => Some(self.turn().await?),
+            false => Some(turn(&self.ends).await?),
         };
         let failure = match Box::pin(self.settle_as(lease, &settlement, now)).await {
             Ok(settled) => return Ok(settled),
@@ -231,7 +233,7 @@ impl Ledger for DynamoLedger {
         mark: Mark,
         now: UnixMs,
     ) -> Result<(), LedgerError> {
-        let _turn = self.turn().await?;
+        let _turn = turn(&self.ends).await?;
         Ok(Box::pin(self.mark_handoff(key, epoch, &mark, now)).await?)
     }
 
@@ -258,10 +260,9 @@ impl Ledger for DynamoLedger {
     async fn take_batch(
         &self,
         key: BatchKey,
-        now: UnixMs,
-        until: UnixMs,
+        taking: Taking,
     ) -> Result<Option<BatchRecord>, LedgerError> {
-        self.take_delivery(key, now, until).await
+        self.take_delivery(key, taking).await
     }
 
     async fn members(
@@ -283,7 +284,7 @@ impl Ledger for DynamoLedger {
     }
 
     async fn refuse(&self, request: ClaimRequest, error: JobError) -> Result<Record, LedgerError> {
-        let _turn = self.turn().await?;
+        let _turn = turn(&self.claims).await?;
         let known = match request.redelivered {
             true => self.look(request.key).await?,
             false => None,
@@ -347,4 +348,8 @@ impl Ledger for DynamoLedger {
     async fn read(&self, keys: Vec<JobKey>) -> Result<Vec<Option<Record>>, LedgerError> {
         self.look_at_all(&keys).await
     }
+}
+
+async fn turn(turns: &Semaphore) -> Result<SemaphorePermit<'_>, LedgerError> {
+    turns.acquire().await.map_err(LedgerError::of)
 }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use self::{
-    connection::{Connection, Connector},
+    connection::{Boxed, Connection, Connector},
     idle::Idle,
 };
 use super::CONNECT_TIMEOUT;
@@ -111,28 +111,35 @@ impl Upstream {
     }
 
     /// Sends a request for a path of the upstream. Answer and body come within `timeout`.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         mut request: Request<Full<Bytes>>,
         timeout: Duration,
-    ) -> Result<Response, NoAnswer> {
-        let ends = Instant::now() + timeout;
+    ) -> impl Future<Output = Result<Response, NoAnswer>> {
         request.headers_mut().insert(HOST, self.shared.host.clone());
-        let mut request = request.map(Box::new);
+        // Boxed: while its answer is waited for, nothing of a request takes room.
+        self.exchange(Box::new(request.map(Box::new)), Instant::now() + timeout)
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Box<Request<Boxed>>,
+        ends: Instant,
+    ) -> Result<Response, NoAnswer> {
         while let Some(mut kept) = self.shared.idle.take() {
-            let answer = timeout_at(ends, kept.send(request)).await.map_err(|_| NoAnswer::Late)?;
+            let answer = timeout_at(ends, kept.send(*request)).await.map_err(|_| NoAnswer::Late)?;
             match answer {
                 Ok(answer) => return Ok(self.response(answer, kept, ends)),
                 // The upstream had closed it meanwhile, and nothing of the request was written.
                 Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
+                    Some(unsent) => *request = unsent,
                     None => return Err(NoAnswer::Broken(error.into_error())),
                 },
             }
         }
         // Boxed: a connection is made once, and a call would keep room for it all the time.
         let mut fresh = Box::pin(self.shared.connector.connect(&self.shared.origin, ends)).await?;
-        let answer = timeout_at(ends, fresh.send(request)).await.map_err(|_| NoAnswer::Late)?;
+        let answer = timeout_at(ends, fresh.send(*request)).await.map_err(|_| NoAnswer::Late)?;
         let answer = answer.map_err(|error| NoAnswer::Broken(error.into_error()))?;
         Ok(self.response(answer, fresh, ends))
     }

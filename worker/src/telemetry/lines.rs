@@ -7,18 +7,14 @@
 
 use std::{fmt, io::Write};
 
-use serde_json::{Map, Value};
+use serde::ser::{SerializeMap, Serializer as _};
+use serde_json::{Serializer, Value};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::{
-    Layer,
-    fmt::MakeWriter,
-    layer::Context,
-    registry::{LookupSpan, SpanRef},
-};
+use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context, registry::LookupSpan};
 
 use crate::clock::Clock;
 
@@ -36,17 +32,39 @@ impl<W> JsonLines<W> {
         Self { writer, clock }
     }
 
-    fn line(&self, metadata: &Metadata<'_>, mut event: Fields) -> Map<String, Value> {
-        let mut line = Map::new();
-        line.insert("timestamp".to_owned(), self.clock.now().rfc3339().into());
-        line.insert("level".to_owned(), metadata.level().as_str().into());
-        let message = event.0.shift_remove(MESSAGE);
-        line.insert(MESSAGE.to_owned(), message.unwrap_or_default());
+    /// What every line has, before the event's own fields.
+    fn head(&self, metadata: &Metadata<'_>, message: Option<Value>) -> Fields {
+        let mut head = Fields::default();
+        head.put("timestamp", self.clock.now().rfc3339());
+        head.put("level", metadata.level().as_str());
+        head.put(MESSAGE, message.unwrap_or_default());
         if !metadata.target().starts_with("mcp_batch") {
-            line.insert("target".to_owned(), metadata.target().into());
+            head.put("target", metadata.target());
         }
-        line.extend(event.0);
-        line
+        head
+    }
+
+    fn line<S>(&self, event: &Event<'_>, context: &Context<'_, S>) -> serde_json::Result<Vec<u8>>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let message = fields.take(MESSAGE);
+        let mut line = Vec::with_capacity(512);
+        let mut map = Serializer::new(&mut line);
+        let mut map = map.serialize_map(None)?;
+        let mut written = Vec::new();
+        self.head(event.metadata(), message).write(&mut map, &mut written)?;
+        fields.write(&mut map, &mut written)?;
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                fields.write(&mut map, &mut written)?;
+            }
+        }
+        map.end()?;
+        line.push(b'\n');
+        Ok(line)
     }
 }
 
@@ -70,63 +88,70 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let mut line = self.line(event.metadata(), fields);
-        for span in context.event_scope(event).into_iter().flatten() {
-            add_missing(&mut line, &span);
-        }
-        let mut text = Value::Object(line).to_string();
-        text.push('\n');
         // In one write, so that lines of several threads stay whole; there is nobody to tell of a failure.
-        let _ = self.writer.make_writer().write_all(text.as_bytes());
-    }
-}
-
-/// What is nearer to the event stands.
-fn add_missing<'a, S: LookupSpan<'a>>(line: &mut Map<String, Value>, span: &SpanRef<'a, S>) {
-    let extensions = span.extensions();
-    let Some(fields) = extensions.get::<Fields>() else { return };
-    for (name, value) in &fields.0 {
-        if !line.contains_key(name) {
-            line.insert(name.clone(), value.clone());
+        if let Ok(line) = self.line(event, &context) {
+            let _ = self.writer.make_writer().write_all(&line);
         }
     }
 }
 
-/// Fields as JSON has them.
+/// Fields as JSON has them, in the order they came. They are few, and their names are the program's own.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+    fn put(&mut self, name: &'static str, value: impl Into<Value>) {
+        let value = value.into();
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Writes those that are not there yet: what is nearer to the event stands.
+    fn write<M: SerializeMap>(
+        &self,
+        map: &mut M,
+        written: &mut Vec<&'static str>,
+    ) -> Result<(), M::Error> {
+        for (name, value) in &self.0 {
+            if !written.contains(name) {
+                written.push(name);
+                map.serialize_entry(name, value)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put(field.name(), format!("{value:?}"));
     }
 }
 

@@ -206,7 +206,8 @@ fn in_tool(name: &str, problem: String) -> CatalogError {
 impl Tools for Catalog {
     async fn prepare(&self, job: &Job) -> Result<(), ToolError> {
         match self.target(job) {
-            Ok(Target::Mcp(server, tool)) => server.prepare(tool).await,
+            // Boxed: every job would keep room for it.
+            Ok(Target::Mcp(server, tool)) => Box::pin(server.prepare(tool)).await,
             // What there is no tool for, the check tells.
             Ok(Target::Prompt(_)) | Err(_) => Ok(()),
         }

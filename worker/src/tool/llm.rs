@@ -105,23 +105,30 @@ impl LlmClient {
     ) -> Result<Answer, ToolError> {
         let ends = Instant::now() + terms.timeout;
         let keys = self.secrets.current();
-        match self.try_once(&body, terms, keys.llm.as_ref()).await {
-            Ok(answer) => Ok(answer),
-            Err(refused) if refused.blames_key => {
-                // Boxed: it happens seldom, and every call would keep room for it.
-                let Some(renewed) = Box::pin(self.other_key(&keys, ends)).await else {
-                    return Err(refused.error);
-                };
-                if !Box::pin(terms.gates.take_another(ends)).await {
-                    return Err(refused.error);
-                }
-                let timeout = ends.saturating_duration_since(Instant::now());
-                let terms = CallTerms { timeout, ..terms };
-                let again = Box::pin(self.try_once(&body, terms, renewed.llm.as_ref())).await;
-                again.map_err(|refused| refused.error)
-            }
-            Err(refused) => Err(refused.error),
+        let refused = match self.try_once(&body, terms, keys.llm.as_ref()).await {
+            Ok(answer) => return Ok(answer),
+            Err(refused) if refused.blames_key => refused.error,
+            Err(refused) => return Err(refused.error),
+        };
+        // Boxed: it happens seldom, and every call would keep room for it.
+        Box::pin(self.try_with_other_key(&body, terms, &keys, ends)).await.unwrap_or(Err(refused))
+    }
+
+    /// The call over again, if the refused key has been replaced and there is still time.
+    async fn try_with_other_key(
+        &self,
+        body: &impl Fn(Duration) -> Result<String, ToolError>,
+        terms: CallTerms<'_>,
+        refused: &Arc<Keys>,
+        ends: Instant,
+    ) -> Option<Result<Answer, ToolError>> {
+        let renewed = self.other_key(refused, ends).await?;
+        if !terms.gates.take_another(ends).await {
+            return None;
         }
+        let timeout = ends.saturating_duration_since(Instant::now());
+        let again = self.try_once(body, CallTerms { timeout, ..terms }, renewed.llm.as_ref());
+        Some(again.await.map_err(|refused| refused.error))
     }
 
     /// The keys, if the refused one has been replaced.
@@ -137,7 +144,9 @@ impl LlmClient {
         key: Option<&ApiKey>,
     ) -> Result<Answer, Refused> {
         let upstream_timeout = terms.upstream_timeout();
-        let response = self.post(body(upstream_timeout)?, terms, key).await?;
+        let request = body(upstream_timeout)?;
+        let answer = self.post(request, terms, key)?;
+        let response = answer.await.map_err(|error| failed(&error))?;
         if response.status().is_success() {
             let head = Head::of(response.headers());
             let body = response.beginning(MAX_ANSWER_BYTES).await.map_err(|error| {
@@ -150,12 +159,13 @@ impl LlmClient {
         Err(Box::pin(self.refused(response, request.as_bytes(), key, terms)).await)
     }
 
-    async fn post(
+    /// Begins a call. What is returned waits for its answer, and keeps little else.
+    fn post(
         &self,
         body: String,
         terms: CallTerms<'_>,
         key: Option<&ApiKey>,
-    ) -> Result<Response, ToolError> {
+    ) -> Result<impl Future<Output = Result<Response, NoAnswer>>, ToolError> {
         let mut request = Request::post(&*self.endpoint).header(CONTENT_TYPE, "application/json");
         if self.settings.api == LlmApi::LiteLlm {
             request = request.header("x-litellm-call-id", terms.job.id().as_str());
@@ -170,7 +180,7 @@ impl LlmClient {
             let message = format!("the request cannot be written: {error}");
             ToolError::free(JobError::new(ErrorClass::Permanent, "request", message))
         })?;
-        self.upstream.send(request, terms.timeout).await.map_err(|error| failed(&error))
+        Ok(self.upstream.send(request, terms.timeout))
     }
 
     async fn refused(

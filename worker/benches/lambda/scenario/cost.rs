@@ -28,6 +28,15 @@ pub(super) async fn small(binary: &Path) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
+/// Ten at once: a profiler would have each of more wait until its requests were given up.
+pub(super) async fn few(binary: &Path) -> anyhow::Result<Vec<Row>> {
+    let mut stage = Stage::start(binary, Setup::instant(10)).await;
+    // Under a profiler that takes longer than Lambda allows.
+    stage.lambda.first_poll().await;
+    let Cost { cpu_ms, .. } = Cost::measure(&mut stage, 100, 2).await?;
+    Ok(vec![Row::new("CPU a job, 10 at once, 2 batches of 100", cpu_ms, Unit::Milliseconds)])
+}
+
 pub(super) async fn wide(binary: &Path) -> anyhow::Result<Vec<Row>> {
     let mut stage = Stage::start(binary, Setup::instant(1_000)).await;
     let Cost { cpu_ms, jobs_per_second } = Cost::measure(&mut stage, 1_000, 10).await?;

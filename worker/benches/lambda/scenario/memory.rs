@@ -14,18 +14,14 @@ const JOBS_AT_ONCE: usize = 512;
 const CALLBACKS_AT_ONCE: usize = 5;
 
 pub(super) async fn measure(binary: &Path) -> anyhow::Result<Vec<Row>> {
-    let setup = |concurrency| Setup {
-        text_bytes: 4_000,
-        ..Setup::with_llm(Duration::from_secs(8), concurrency)
-    };
-    let all = peak_mib(binary, setup(1_000)).await?;
-    let by_default = Setup { callbacks_at_once: CALLBACKS_AT_ONCE, ..setup(JOBS_AT_ONCE) };
-    let by_default = peak_mib(binary, by_default).await?;
+    let setup = Setup { text_bytes: 4_000, ..Setup::with_llm(Duration::from_secs(8), 1_000) };
+    let few_callbacks = Setup { callbacks_at_once: CALLBACKS_AT_ONCE, ..setup };
+    let by_default = Setup { concurrency: JOBS_AT_ONCE, ..few_callbacks };
+    let row = |about: &str, peak| Row::new(about, peak, Unit::MiB).limit(48.0).aim(48.0);
     Ok(vec![
-        Row::new("peak memory, 1,000 jobs of 4 KB at once", all, Unit::MiB).limit(48.0).aim(48.0),
-        Row::new("the same, 512 jobs and 5 callbacks at once as by default", by_default, Unit::MiB)
-            .limit(48.0)
-            .aim(48.0),
+        row("peak memory, 1,000 jobs of 4 KB at once", peak_mib(binary, setup).await?),
+        row("the same, 5 callbacks at once as by default", peak_mib(binary, few_callbacks).await?),
+        row("the same, 512 jobs at once as by default", peak_mib(binary, by_default).await?),
     ])
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mcp_batch_testkit::{Behaviour, Invocation, Rule, wait_until};
+use mcp_batch_testkit::{Behaviour, Invocation, Reply, Rule, wait_until};
 use serde_json::Value;
 
 use crate::{
@@ -94,9 +94,15 @@ async fn batches_that_begin_and_end_across_each_other_each_answer_for_their_own(
 async fn all_batches_of_a_process_are_under_one_bound() {
     const BOUND: usize = 2;
     let setup = Setup::default().managed(AT_ONCE).env("MCP_BATCH_CONCURRENCY", BOUND.to_string());
+    let setup = setup.env("MCP_BATCH_CALLBACK_CONCURRENCY", "1");
     let setup = setup.env("MCP_BATCH_LLM_TIMEOUT_S", LLM_TIMEOUT_S);
     let Some(rig) = setup.start().await else { return };
-    let batches = ["a", "b", "c"].map(|of| three(&rig, of, &Behaviour::Hold));
+    rig.receiver.set_default(Reply::status(200).after(Duration::from_millis(50)));
+    rig.llm.set_default(Behaviour::Hold);
+    let batches = ["a", "b", "c"].map(|of| {
+        let ids = (0..3).map(|n| format!("{of}-{n}"));
+        event(&ids.map(|id| Record::new(&id, &rig.job_with_callback(&id))).collect::<Vec<_>>())
+    });
     let [a, b, c] = batches.each_ref().map(|batch| rig.lambda.invoke(batch, LONG));
     let release = async {
         rig.llm.wait_for_calls(BOUND).await;
@@ -109,6 +115,7 @@ async fn all_batches_of_a_process_are_under_one_bound() {
         assert!(listed(&answer.json()).is_empty(), "{answer:?}");
     }
     assert_eq!((rig.llm.max_in_flight(), rig.llm.calls()), (BOUND, 9));
+    assert_eq!((rig.receiver.max_in_flight(), rig.receiver.distinct_ids()), (1, 9));
 }
 
 const CATALOG: &str = r#"

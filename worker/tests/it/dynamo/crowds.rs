@@ -6,7 +6,7 @@ use mcp_batch::{
     error::ErrorClass,
     lease::{Claim, Settled},
 };
-use mcp_batch_testkit::{AwsProxy, Rule};
+use mcp_batch_testkit::{AwsProxy, Rule, wait_until};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -106,6 +106,31 @@ async fn a_fenced_job_is_taken_out_of_the_transaction_and_those_beside_it_are_co
     assert_eq!(worker.batch("batch").await.counted, 4);
     elsewhere.save(&new_owner, completed("mine"), after_s(LEASE_S)).await;
     assert!(worker.batch("batch").await.is_complete());
+}
+
+/// Else a process with many jobs would hold them all before the first of them ended.
+#[tokio::test]
+async fn a_job_that_ends_waits_for_none_of_those_that_begin() {
+    const BEGINNING: usize = 30;
+    let Some(mut store) = DynamoStore::open().await else { return };
+    store.settings.max_requests = 1;
+    let (proxy, worker) = store.behind_proxy().await;
+    let lease = worker.own(TestJob::new("first").claim()).await;
+    proxy.rule(Rule::before("PutItem").delay(Duration::from_millis(20)));
+    proxy.forget();
+    let mut claims = JoinSet::new();
+    for number in 0..BEGINNING {
+        let worker = worker.clone();
+        let claim = TestJob::new(&format!("job-{number}")).claim();
+        claims.spawn(async move { worker.own(claim).await });
+    }
+    wait_until("the first of them begins", || proxy.count("PutItem") > 0).await;
+
+    worker.save(&lease, completed("yes"), START).await;
+
+    let writes = proxy.count("PutItem");
+    assert!(writes < BEGINNING / 2, "it waited for {writes} writes");
+    assert_eq!(claims.join_all().await.len(), BEGINNING);
 }
 
 /// Worker processes, and jobs that come and end at once in each.

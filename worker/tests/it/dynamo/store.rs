@@ -56,22 +56,24 @@ impl DynamoStore {
         answer.expect("the table answers").item.expect("an item")
     }
 
-    /// Sends a request that a proxy saw once more, as it was.
-    pub(super) async fn send_again(&self, call: &AwsCall) {
+    /// Sends requests that a proxy saw once more, as they were.
+    pub(super) async fn send_again(&self, calls: &[AwsCall]) {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let scope = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/dynamodb/aws4_request";
-        let request = client
-            .post(self.aws.endpoint())
-            .header("authorization", scope)
-            .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", format!("DynamoDB_20120810.{}", call.operation))
-            .body(call.body.to_string());
-        let answer = request.send().await.expect("AWS answers");
-        let (status, text) = (answer.status(), answer.text().await.expect("a body"));
-        let is_refused = text.contains("ConditionalCheckFailed");
-        assert!(status.is_success() || is_refused, "{status}: {text}");
+        for call in calls {
+            let request = client
+                .post(self.aws.endpoint())
+                .header("authorization", scope)
+                .header("content-type", "application/x-amz-json-1.0")
+                .header("x-amz-target", format!("DynamoDB_20120810.{}", call.operation))
+                .body(call.body.to_string());
+            let answer = request.send().await.expect("AWS answers");
+            let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+            let is_refused = text.contains("ConditionalCheckFailed");
+            assert!(status.is_success() || is_refused, "{status}: {text}");
+        }
     }
 
     /// A proxy in front of AWS, and a ledger that goes through it.
