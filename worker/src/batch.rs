@@ -36,7 +36,7 @@ use crate::{
     environment::{Environment, Observation, Ports},
     error::{ErrorClass, JobError},
     queue::{Message, Queue, Receipt},
-    run::{self, Run, Verdict},
+    run::{self, Beside, Run, Verdict},
     trace,
 };
 
@@ -102,6 +102,7 @@ pub(crate) struct Bounds {
     /// Held by the one suspect that runs, or waits for all permits.
     pub(crate) alone: Mutex<()>,
     pub(crate) room: Arc<Room>,
+    pub(crate) beside: Beside,
 }
 
 impl<P: Ports> Clone for Worker<P> {
@@ -118,6 +119,7 @@ impl<P: Ports> Worker<P> {
             permits: Arc::new(Semaphore::new(concurrency)),
             alone: Mutex::default(),
             room: Arc::default(),
+            beside: Beside::default(),
         };
         Self { environment, bounds: Arc::new(bounds) }
     }

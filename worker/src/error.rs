@@ -70,6 +70,9 @@ impl fmt::Display for ErrorClass {
     }
 }
 
+/// What an upstream said itself stands behind this, at the end of a message.
+pub const SAID: &str = ": “";
+
 /// One job's failure, as results, callbacks and dead letters show it.
 ///
 /// `code` is a stable word for programs; `message` is for people and holds neither payload nor
@@ -103,6 +106,11 @@ impl JobError {
     pub fn at(mut self, path: impl Into<String>) -> Self {
         self.field = Some(path.into());
         self
+    }
+
+    /// The message as far as it may stand in a log: an upstream's own words may repeat an input.
+    pub fn in_log(&self) -> &str {
+        self.message.split(SAID).next().unwrap_or_default()
     }
 
     /// What is left of a retryable failure when nothing is left to try: same code, told as final.

@@ -8,10 +8,10 @@ mod patience;
 mod reading;
 mod record;
 
-use std::{fmt, time::Duration};
+use std::{convert::Infallible, fmt, time::Duration};
 
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::event::Account;
 pub use self::{
@@ -19,7 +19,7 @@ pub use self::{
     member::{Holder, Member, MemberKind, Place, Rejection},
     patience::deliver_patiently,
     reading::Reading,
-    record::{BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Places},
+    record::{BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Places, Taking},
 };
 use crate::{
     clock::{Deadline, UnixMs},
@@ -29,15 +29,12 @@ use crate::{
     webhook::{LEAST_TIME, NotTried},
 };
 
-/// How long one delivery may take before somebody else may try, unless the courier waits longer.
-const DELIVERY_TAKES: Duration = Duration::from_secs(60);
+/// For how long others leave a delivery alone: whoever is at it moves that on, so that one who was
+/// killed is soon followed by another.
+const TAKEN_FOR: Duration = Duration::from_secs(30);
 
-/// Members whose reading that covers, and how much longer it may take for each further one.
-const MEMBERS_COVERED: u64 = 500;
-const MEMBER_TAKES: Duration = Duration::from_millis(50);
-
-/// How much longer than the courier a delivery may take, to be noted in the ledger.
-const SAVING_TAKES: Duration = Duration::from_secs(5);
+/// How often.
+const MOVED_ON_EVERY: Duration = Duration::from_secs(10);
 
 /// A batch that had no turn at its receiver is tried again after this.
 const TURN_AGAIN: Duration = Duration::from_secs(10);
@@ -89,6 +86,11 @@ pub enum FanIn {
         /// From now.
         again_after: Duration,
     },
+    /// Its next try is not due yet.
+    NotDue {
+        /// From now.
+        again_after: Duration,
+    },
     /// It is owed, and there was no time left to begin with it.
     NoTime,
     /// It was not its turn; the next try is due after this.
@@ -104,26 +106,48 @@ pub enum FanIn {
     },
 }
 
+/// A batch whose delivery was taken.
+pub(crate) struct Taken {
+    key: BatchKey,
+    batch: BatchRecord,
+    /// Until when, unless that is moved on.
+    until: UnixMs,
+    /// Whether somebody may have been told of it before.
+    may_be_told: bool,
+}
+
 /// Delivers the batch's callback by `deadline` if nothing more will be counted.
 pub async fn deliver_if_over<L: Ledger>(
     post: Post<'_, L>,
     key: BatchKey,
     deadline: Deadline,
 ) -> Result<FanIn, LedgerError> {
+    match take_if_over(post, key, deadline).await? {
+        Ok(taken) => deliver(post, taken, deadline).await,
+        Err(told) => Ok(told),
+    }
+}
+
+/// Takes the delivery of the batch's callback if nothing more will be counted; else says why not.
+pub(crate) async fn take_if_over<L: Ledger>(
+    post: Post<'_, L>,
+    key: BatchKey,
+    deadline: Deadline,
+) -> Result<Result<Taken, FanIn>, LedgerError> {
     let now = post.clock.now();
     let batch = match owed(post.ledger, key, now).await? {
         Ok(batch) => batch,
-        Err(nothing) => return Ok(nothing),
+        Err(nothing) => return Ok(Err(nothing)),
     };
     if deadline.time_left() < LEAST_TIME {
-        return Ok(FanIn::NoTime);
+        return Ok(Err(FanIn::NoTime));
     }
-    let takes = delivery_takes(post.courier.longest_delivery(), batch.counted, deadline);
-    let may_be_told = batch.may_be_told();
-    match post.ledger.take_batch(key, now, now.plus(takes)).await? {
-        Some(batch) => deliver(post, key, Taken { batch, takes, may_be_told }, deadline).await,
+    let (until, may_be_told) = (now.plus(TAKEN_FOR), batch.may_be_told());
+    let max_body_bytes = post.policy.max_batch_body_bytes as u64;
+    match post.ledger.take_batch(key, Taking { now, until, max_body_bytes }).await? {
+        Some(batch) => Ok(Ok(Taken { key, batch, until, may_be_told })),
         // Somebody was quicker.
-        None => Ok(owed(post.ledger, key, now).await?.err().unwrap_or(FanIn::Settled)),
+        None => Ok(Err(owed(post.ledger, key, now).await?.err().unwrap_or(FanIn::Settled))),
     }
 }
 
@@ -134,43 +158,57 @@ async fn owed<L: Ledger>(
     now: UnixMs,
 ) -> Result<Result<BatchRecord, FanIn>, LedgerError> {
     let Some(batch) = ledger.batch(key).await? else { return Ok(Err(FanIn::Settled)) };
-    Ok(match batch.owed_after(now) {
-        None => Err(FanIn::Settled),
-        Some(again_after) if !again_after.is_zero() => Err(FanIn::Taken { again_after }),
-        Some(_) => Ok(batch),
+    Ok(match (batch.owed_after(now), batch.callback.due_after(now)) {
+        (None, _) => Err(FanIn::Settled),
+        (Some(again_after), _) if !again_after.is_zero() => Err(FanIn::Taken { again_after }),
+        (Some(_), again_after) if !again_after.is_zero() => Err(FanIn::NotDue { again_after }),
+        (Some(_), _) => Ok(batch),
     })
 }
 
-/// For how long others leave the delivery of a batch of so many members to the one who takes it: no
-/// longer than that one may be at it.
-fn delivery_takes(courier_takes: Duration, members: u64, deadline: Deadline) -> Duration {
-    let further = u32::try_from(members.saturating_sub(MEMBERS_COVERED)).unwrap_or(u32::MAX);
-    let takes = DELIVERY_TAKES.max(courier_takes + SAVING_TAKES) + MEMBER_TAKES * further;
-    takes.min(DELIVERY_TAKES.max(deadline.time_left() + SAVING_TAKES))
-}
-
-/// A batch whose delivery was taken.
-struct Taken {
-    batch: BatchRecord,
-    /// For how long.
-    takes: Duration,
-    /// Whether somebody may have been told of it before.
-    may_be_told: bool,
-}
-
-/// Tells a batch.
-async fn deliver<L: Ledger>(
+/// Delivers what was taken. Others leave it alone meanwhile.
+pub(crate) async fn deliver<L: Ledger>(
     post: Post<'_, L>,
-    key: BatchKey,
     taken: Taken,
     deadline: Deadline,
 ) -> Result<FanIn, LedgerError> {
-    let Taken { batch, takes, .. } = &taken;
-    let mut account = Account::from(batch.reading.clone(), post.policy.max_batch_body_bytes);
-    let reading_ends = deadline.minus(LEAST_TIME).time_left().min(*takes);
+    let (key, until) = (taken.key, taken.until);
+    tokio::select! {
+        told = tell(post, taken, deadline) => told,
+        never = stay_at(post, key, until) => match never {},
+    }
+}
+
+/// Lets others know, again and again, that somebody is still at the delivery.
+async fn stay_at<L: Ledger>(post: Post<'_, L>, key: BatchKey, mut until: UnixMs) -> Infallible {
+    loop {
+        sleep(MOVED_ON_EVERY).await;
+        let now = post.clock.now();
+        let further = now.plus(TAKEN_FOR);
+        match post.ledger.mark_batch(key, BatchMark::StillAtIt { until, further }, now).await {
+            Ok(()) => until = further,
+            Err(error) => {
+                tracing::warn!(%error, "another may come upon a batch that is being told");
+            }
+        }
+    }
+}
+
+/// Reads a batch and posts it.
+async fn tell<L: Ledger>(
+    post: Post<'_, L>,
+    taken: Taken,
+    deadline: Deadline,
+) -> Result<FanIn, LedgerError> {
+    let Taken { key, batch, .. } = &taken;
+    let key = *key;
+    let max_body_bytes = batch.max_body_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let max_body_bytes = max_body_bytes.unwrap_or(post.policy.max_batch_body_bytes);
+    let mut account = Account::from(batch.reading.clone(), max_body_bytes);
+    let reading_ends = deadline.minus(LEAST_TIME).time_left();
     match timeout(reading_ends, read_on(post.ledger, key, batch, &mut account)).await {
         Ok(read) => read?,
-        Err(_) => return cut_off(post, key, taken, account).await,
+        Err(_) => return cut_off(post, taken, account).await,
     }
     let event = account.event(key, batch);
     let batch = taken.batch;
@@ -218,14 +256,13 @@ async fn give_back<L: Ledger>(
 /// Gives the delivery of a batch back that there was no time to read, for another to go on with.
 async fn cut_off<L: Ledger>(
     post: Post<'_, L>,
-    key: BatchKey,
-    Taken { batch, takes, may_be_told }: Taken,
+    Taken { key, batch, may_be_told, .. }: Taken,
     account: Account,
 ) -> Result<FanIn, LedgerError> {
     let (read, members) = (account.members(), batch.counted);
     tracing::warn!(batch_id = %batch.id, read, members, "there was no time to read all of a batch");
     let Some(reading) = account.cut_off(may_be_told) else {
-        return Ok(FanIn::NoTurn { again_after: takes });
+        return Ok(FanIn::NoTurn { again_after: TAKEN_FOR });
     };
     let mark = BatchMark::Reading(Box::new(reading));
     post.ledger.mark_batch(key, mark, post.clock.now()).await?;

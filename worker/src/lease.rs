@@ -26,7 +26,9 @@ pub use self::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection, Taking,
+    },
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
 };
 
@@ -151,14 +153,13 @@ pub trait Ledger: Send + Sync + 'static {
         key: BatchKey,
     ) -> impl Future<Output = Result<Result<BatchRecord, CancelRefusal>, LedgerError>> + Send;
 
-    /// Takes the delivery of the callback of a batch that is over upon the caller until `until`;
-    /// `None` if it is not over, its callback is settled, or somebody else is at it. One whose
-    /// `expires_at` has come is closed by that: nothing is counted any more.
+    /// Takes the delivery of the callback of a batch that is over upon the caller; `None` if it is
+    /// not over, its callback is settled, or somebody else is at it. One whose `expires_at` has come
+    /// is closed by that: nothing is counted any more.
     fn take_batch(
         &self,
         key: BatchKey,
-        now: UnixMs,
-        until: UnixMs,
+        taking: Taking,
     ) -> impl Future<Output = Result<Option<BatchRecord>, LedgerError>> + Send;
 
     /// Up to `limit` of its members from index `from` on, in order, those that have not ended
@@ -170,7 +171,8 @@ pub trait Ledger: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Member>, LedgerError>> + Send;
 
-    /// Notes what became of a delivery of the batch's callback, which anybody may take afterwards.
+    /// Notes what became of a delivery of the batch's callback, which anybody may take afterwards, or
+    /// that whoever took it is still at it.
     fn mark_batch(
         &self,
         key: BatchKey,

@@ -62,7 +62,9 @@ pub async fn resend_batch<L: Ledger>(
         FanIn::Sent => Resent::Tried(CallbackState::Sent),
         FanIn::NotTaken { .. } => Resent::Tried(CallbackState::Pending),
         FanIn::Dead(why) => Resent::Tried(CallbackState::Dead(why)),
-        FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => Resent::Untried,
+        FanIn::NotDue { .. } | FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => {
+            Resent::Untried
+        }
         FanIn::Settled => Resent::NotOver,
     })
 }

@@ -10,11 +10,13 @@
 //! | `suspect.rs` | a job that may have killed its worker |
 //! | `attempt.rs`, `failure.rs` | the call and how it ended |
 //! | `handoff.rs`, `callback.rs` | what is owed after that |
+//! | `beside.rs` | what messages beside each other do once |
 //! | `rejection.rs` | a message that cannot become a run |
 //! | `verdict.rs`, `journal.rs` | what becomes of the message, and what is logged of it |
 
 mod admission;
 mod attempt;
+mod beside;
 mod callback;
 mod claim;
 mod failure;
@@ -43,6 +45,7 @@ use self::{
     verdict::{LEDGER_AGAIN, SPREAD, jitter},
 };
 pub(crate) use self::{
+    beside::Beside,
     journal::span,
     verdict::{not_started, not_started_after},
 };

@@ -241,7 +241,11 @@ async fn tell_batch<L: Ledger>(
         FanIn::Sent => End::Sent,
         FanIn::NotTaken { .. } => End::Failed,
         FanIn::Dead(_) => End::Dead,
-        FanIn::Settled | FanIn::NoTime | FanIn::NoTurn { .. } | FanIn::Taken { .. } => End::PutOff,
+        FanIn::Settled
+        | FanIn::NotDue { .. }
+        | FanIn::NoTime
+        | FanIn::NoTurn { .. }
+        | FanIn::Taken { .. } => End::PutOff,
     })
 }
 
@@ -254,6 +258,10 @@ async fn tell_job<L: Ledger>(
     let (Some(mut slot), Some(event)) = (slot, Event::of_job(record)) else {
         return Ok(End::PutOff);
     };
+    if !slot.due_after(post.clock.now()).is_zero() {
+        return Ok(End::PutOff);
+    }
+    slot.come_upon();
     match tell::tell(post, record, &mut slot, &event, deadline).await {
         Ok(attempt) => Ok(match attempt.delivery {
             Delivery::Sent => End::Sent,

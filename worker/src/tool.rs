@@ -6,6 +6,7 @@ mod gate;
 mod limits;
 mod listing;
 mod llm;
+mod masks;
 mod mcp;
 mod models;
 mod offline;
@@ -83,6 +84,8 @@ pub struct CallContext {
     pub attempt: u32,
     /// The claim it runs under.
     pub epoch: u64,
+    /// What is known that the job has spent before, in US dollars.
+    pub spent_usd: f64,
 }
 
 /// A call that brought no outcome.

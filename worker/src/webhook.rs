@@ -7,6 +7,7 @@ mod breaker;
 mod event;
 mod guard;
 mod judge;
+mod pauses;
 mod schedule;
 mod sign;
 mod turns;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use self::{
     answer::Answer,
     guard::{Leads, Names, PublicOnly, Refused, Way},
+    pauses::Pauses,
     turns::Turns,
 };
 pub use self::{
@@ -91,6 +93,7 @@ pub struct Courier {
     /// Reaches public addresses alone.
     public: Client,
     turns: Arc<Turns>,
+    pauses: Arc<Pauses>,
     names: Arc<Names>,
     settings: Arc<CourierSettings>,
     secrets: Secrets,
@@ -146,6 +149,7 @@ impl Courier {
             any: http::build(builder()?)?,
             public: http::build(public)?,
             turns: Arc::new(Turns::new(settings.per_host, settings.total())),
+            pauses: Arc::default(),
             names: Arc::new(names),
             settings: Arc::new(settings),
             secrets,
@@ -199,13 +203,17 @@ impl Courier {
         };
         let can_wait = deadline.time_left().checked_sub(LEAST_TIME).ok_or(NotTried::NoTime)?;
         let longest_wait = self.settings.longest_wait.min(can_wait);
+        self.pauses.check(callback, Instant::now())?;
         let turn = self.turns.next(callback.address(), longest_wait).await?;
+        // Those before it may have been asked for a pause.
+        self.pauses.check(callback, Instant::now())?;
         let time = self.settings.timeout.min(deadline.time_left());
         let (mut span, began) = (trace::callback(callback), Instant::now());
         let answer = span.scope(self.post(way, callback, event, time)).await;
         let took = began.elapsed();
         trace::delivered(&mut span, answer.status());
         turn.note(&answer);
+        self.pauses.note(callback, &answer, Instant::now());
         let delivery = judge::judge(&answer, slot, self.clock.now());
         Ok(Attempt { delivery, retry_after: answer.retry_after(), took })
     }

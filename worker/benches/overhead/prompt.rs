@@ -70,7 +70,7 @@ pub(crate) async fn call(catalog: &Catalog, job: &Job) -> anyhow::Result<()> {
     catalog.prepare(job).await.map_err(|failure| failure.error)?;
     let plan = catalog.check(job)?;
     let timeout = plan.timeout.max(Duration::from_secs(1));
-    let context = CallContext { timeout, attempt: 1, epoch: 1 };
+    let context = CallContext { timeout, attempt: 1, epoch: 1, spent_usd: 0.0 };
     catalog.call(job, &context).await.map_err(|failure| failure.error)?;
     Ok(())
 }

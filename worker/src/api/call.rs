@@ -147,7 +147,7 @@ impl<P: Ports> Api<P> {
         };
         passes.use_up();
         let within = plan.timeout.min(CALLED_WITHIN);
-        let context = CallContext { timeout: within, attempt: 1, epoch: 1 };
+        let context = CallContext { timeout: within, attempt: 1, epoch: 1, spent_usd: 0.0 };
         let running = RunningCall::begin(&*self.environment.observer, job);
         let mut span = trace::call(job);
         let call = catching_panics(Box::pin(span.scope(tools.call(job, &context))));

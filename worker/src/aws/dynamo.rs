@@ -62,7 +62,9 @@ use super::clients::Clients;
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection, Taking,
+    },
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
@@ -261,10 +263,9 @@ impl Ledger for DynamoLedger {
     async fn take_batch(
         &self,
         key: BatchKey,
-        now: UnixMs,
-        until: UnixMs,
+        taking: Taking,
     ) -> Result<Option<BatchRecord>, LedgerError> {
-        self.take_delivery(key, now, until).await
+        self.take_delivery(key, taking).await
     }
 
     async fn members(

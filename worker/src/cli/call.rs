@@ -148,7 +148,7 @@ fn job(args: &Args, input: &str) -> Result<(Job, Value), JobError> {
 async fn call(catalog: &Catalog, job: &Job) -> Result<Outcome, ToolError> {
     catalog.prepare(job).await?;
     let plan = catalog.check(job).map_err(ToolError::free)?;
-    let context = CallContext { timeout: plan.timeout, attempt: 1, epoch: 1 };
+    let context = CallContext { timeout: plan.timeout, attempt: 1, epoch: 1, spent_usd: 0.0 };
     catalog.call(job, &context).await
 }
 

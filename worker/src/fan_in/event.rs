@@ -187,6 +187,7 @@ mod tests {
             is_cancelled: false,
             look_after: UnixMs(9_000),
             reading: None,
+            max_body_bytes: None,
         }
     }
 

@@ -41,6 +41,20 @@ pub struct BatchRecord {
     pub look_after: UnixMs,
     /// How far its members were read by those who had no time for all of them.
     pub reading: Option<Reading>,
+    /// The most bytes that its callback's body may have, as whoever took the delivery first had it: all
+    /// tries say the same.
+    pub max_body_bytes: Option<u64>,
+}
+
+/// A wish to deliver a batch's callback.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking {
+    /// The present moment.
+    pub now: UnixMs,
+    /// Until then others leave the delivery alone, unless that is moved on.
+    pub until: UnixMs,
+    /// The most bytes that the body may have, unless somebody has taken it before.
+    pub max_body_bytes: u64,
 }
 
 /// What became of a delivery that somebody had taken.
@@ -60,6 +74,13 @@ pub enum BatchMark {
     },
     /// There was no time to read all members: so far it came.
     Reading(Box<Reading>),
+    /// Whoever took it until then is still at it.
+    StillAtIt {
+        /// Until when it was taken.
+        until: UnixMs,
+        /// Until when others leave it alone now.
+        further: UnixMs,
+    },
 }
 
 /// What a batch knows of the place a job asks for.
@@ -109,13 +130,15 @@ impl BatchRecord {
         !self.is_over() && self.expires <= now
     }
 
-    /// Takes the delivery of its callback upon oneself until `until`: the batch as it is then, if
-    /// it is over, its callback is due and nobody else is at it. One whose time has come is over.
-    pub fn take(mut self, now: UnixMs, until: UnixMs) -> Option<Self> {
+    /// Takes the delivery of its callback upon oneself: the batch as it is then, if it is over, its
+    /// callback is owed and nobody else is at it. One whose time has come is over.
+    pub fn take(mut self, taking: Taking) -> Option<Self> {
+        let Taking { now, until, max_body_bytes } = taking;
         if self.is_closed_at(now) {
             self.expired = Some(now);
         }
         let is_due = self.callback.state == CallbackState::Pending && self.delivery_ends <= now;
+        self.max_body_bytes.get_or_insert(max_body_bytes);
         // Whoever had taken it before never said how that ended.
         self.callback.may_have_arrived |= self.delivery_ends != UnixMs::default();
         self.delivery_ends = until;
@@ -142,7 +165,17 @@ impl BatchRecord {
     /// Notes what became of a delivery.
     pub fn note(&mut self, mark: BatchMark, now: UnixMs) {
         self.look_after = match mark {
+            BatchMark::StillAtIt { until, further } => {
+                if self.delivery_ends == until {
+                    self.delivery_ends = further;
+                    self.look_after = further.plus(MESSAGE_COMES_FIRST);
+                }
+                return;
+            }
             BatchMark::Delivery { delivery, again_after } => {
+                if matches!(delivery, Delivery::Failed(_)) {
+                    self.callback.put_off(now.plus(again_after));
+                }
                 self.callback.note(delivery, now);
                 now.plus(again_after + MESSAGE_COMES_FIRST)
             }
@@ -176,8 +209,9 @@ impl BatchRecord {
             let expected = "an index that no other job of the batch has";
             return Err(misplaced("batch.index", expected, &membership.index().to_string()));
         }
-        // What was closed for its time is told, and told again, as it was then.
-        if let Some(size) = membership.size().filter(|_| batch.expired.is_none()) {
+        // What is closed for its time is told, and told again, as it was then.
+        let is_closed = batch.expired.is_some() || batch.expires <= now;
+        if let Some(size) = membership.size().filter(|_| !is_closed) {
             batch.take_size("batch.size", size, places.highest)?;
         }
         batch.check_index(membership.index())?;
@@ -254,6 +288,7 @@ impl BatchRecord {
             is_cancelled: false,
             look_after: expires,
             reading: None,
+            max_body_bytes: None,
         }
     }
 

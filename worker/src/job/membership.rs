@@ -53,15 +53,19 @@ impl Membership {
         Ok(Self { id, index, size, callback, expires_at })
     }
 
-    /// What can be read of a place that breaks the contract: enough to count its job as rejected.
+    /// What can be read of a place that breaks the contract: enough to count its job as rejected. One
+    /// that by its own size is none is nobody's.
     pub(super) fn salvage(value: &Value) -> Option<Self> {
         let field = |name: &str| value.get(name).cloned();
         let index = fields::integer(&field("index")?, 0, MAX_BATCH_JOBS - 1).ok()?;
-        let size = field("size").and_then(|size| fields::integer(&size, 1, MAX_BATCH_JOBS).ok());
+        let size = value.get("size").and_then(Value::as_u64);
+        if size.is_some_and(|size| index >= size) {
+            return None;
+        }
         Some(Self {
             id: BatchId::parse(field("id")?).ok()?,
             index,
-            size: size.filter(|size| index < *size),
+            size: size.filter(|size| *size <= MAX_BATCH_JOBS),
             callback: Callback::parse(field("callback")?).ok()?,
             expires_at: field("expires_at").and_then(|moment| fields::timestamp(moment).ok()),
         })

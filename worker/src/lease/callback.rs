@@ -21,6 +21,8 @@ pub struct CallbackSlot {
     pub refused_since: Option<UnixMs>,
     /// One of them may have got through: nobody saw how it ended. It stays so.
     pub may_have_arrived: bool,
+    /// When the next try is due after one that failed. Before the first one nobody can say.
+    pub due: Option<UnixMs>,
 }
 
 impl CallbackSlot {
@@ -34,7 +36,26 @@ impl CallbackSlot {
             refusals: 0,
             refused_since: None,
             may_have_arrived: false,
+            due: None,
         }
+    }
+
+    /// How long it is still to be left alone.
+    pub fn due_after(&self, now: UnixMs) -> Duration {
+        self.due.map_or(Duration::ZERO, |due| due.since(now))
+    }
+
+    /// Puts the next try off, if there is to be one.
+    pub fn put_off(&mut self, until: UnixMs) {
+        if self.state == CallbackState::Pending {
+            self.due = Some(until);
+        }
+    }
+
+    /// Somebody comes upon it who did not make it due: unless a try was noted, the first one may have been
+    /// cut off, by the end of whoever made it.
+    pub fn come_upon(&mut self) {
+        self.may_have_arrived |= self.state == CallbackState::Pending && self.failures == 0;
     }
 
     /// A delivery that is over stays so.
@@ -70,6 +91,7 @@ impl CallbackSlot {
         self.failing_since = None;
         self.refusals = 0;
         self.refused_since = None;
+        self.due = None;
     }
 
     /// What a try that ends now comes to: a callback that has failed for `max_age` fails for good. It

@@ -1,5 +1,7 @@
 //! How a run ends, what becomes of its outcome, and what people decide.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Delivery, Outcome, Record, Repeat, Usage};
@@ -45,8 +47,17 @@ pub enum Settled {
 /// What became of a hand-off of the outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// A try to deliver to this callback. Of another one than the record's it changes nothing.
-    Callback(Callback, Delivery),
+    /// A try to deliver to a callback. Of another one than the record's it changes nothing.
+    Callback {
+        /// Where it went.
+        callback: Callback,
+        /// How it ended.
+        delivery: Delivery,
+        /// When the next one is due, if it failed.
+        again_after: Duration,
+        /// One before it may have got through, as whoever made it knows.
+        may_have_arrived: bool,
+    },
     /// The dead letter lies in its queue.
     DeadLetterSent,
 }

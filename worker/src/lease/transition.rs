@@ -106,9 +106,13 @@ impl Record {
             (Mark::DeadLetterSent, _) if record.dead_letter == DeadLetterState::Pending => {
                 record.dead_letter = DeadLetterState::Sent;
             }
-            (Mark::Callback(callback, delivery), Some(slot)) if slot.callback == *callback => {
+            (Mark::Callback { callback, delivery, again_after, may_have_arrived }, Some(slot))
+                if slot.callback == *callback =>
+            {
                 if slot.state == CallbackState::Pending && matches!(delivery, Delivery::Failed(_)) {
                     record.deferred = Some(now);
+                    slot.may_have_arrived |= may_have_arrived;
+                    slot.put_off(now.plus(*again_after));
                 }
                 slot.note(*delivery, now);
             }

@@ -10,7 +10,7 @@ use crate::{
     error::JobError,
     fan_in::{
         BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind,
-        Places, Rejection,
+        Places, Rejection, Taking,
     },
     job::{JobKey, Membership, Namespace},
     lease::ClaimRequest,
@@ -127,10 +127,9 @@ pub(super) fn load(
 pub(super) fn take(
     connection: &Connection,
     key: BatchKey,
-    now: UnixMs,
-    until: UnixMs,
+    taking: Taking,
 ) -> rusqlite::Result<Option<BatchRecord>> {
-    let taken = load(connection, key)?.and_then(|batch| batch.take(now, until));
+    let taken = load(connection, key)?.and_then(|batch| batch.take(taking));
     if let Some(batch) = &taken {
         save(connection, key, batch)?;
     }
@@ -219,7 +218,7 @@ fn highest(connection: &Connection, key: BatchKey) -> rusqlite::Result<Option<u6
 fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite::Result<()> {
     let slot = &batch.callback;
     let attention = batch.attention();
-    let values: [&dyn ToSql; 20] = [
+    let values: [&dyn ToSql; 22] = [
         key.as_bytes(),
         &batch.id.as_str(),
         &batch.size.map(place),
@@ -240,6 +239,8 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
         &slot.failing_since.map(|moment| moment.0),
         &slot.refused_since.map(|moment| moment.0),
         &batch.reading.as_ref().map(|reading| json!(reading).to_string()),
+        &slot.due.map(|moment| moment.0),
+        &batch.max_body_bytes.map(place),
     ];
     connection
         .prepare_cached(
@@ -247,9 +248,9 @@ fn save(connection: &Connection, key: BatchKey, batch: &BatchRecord) -> rusqlite
                  callback_state, callback_failures, callback_refusals, callback_maybe,
                  delivery_ends_ms, opened_ms, batch_expires_ms, expired_ms, is_cancelled,
                  look_after_ms, attention, attention_ms, callback_failing_since_ms,
-                 callback_refused_since_ms, reading)
+                 callback_refused_since_ms, reading, callback_due_ms, max_body_bytes)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20)",
+                 ?18, ?19, ?20, ?21, ?22)",
         )?
         .execute(values.as_slice())
         .map(|_| ())
@@ -269,6 +270,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
         is_cancelled: row.get("is_cancelled")?,
         look_after: UnixMs(row.get("look_after_ms")?),
         reading: maybe_json(row, "reading")?,
+        max_body_bytes: row.get::<_, Option<i64>>("max_body_bytes")?.map(i64::cast_unsigned),
     })
 }
 

@@ -11,7 +11,9 @@ use super::{
 use crate::{
     clock::UnixMs,
     error::JobError,
-    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection, Taking,
+    },
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
         Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
@@ -231,10 +233,9 @@ impl Ledger for SqliteLedger {
     async fn take_batch(
         &self,
         key: BatchKey,
-        now: UnixMs,
-        until: UnixMs,
+        taking: Taking,
     ) -> Result<Option<BatchRecord>, LedgerError> {
-        let take = move |connection: &Connection| batches::take(connection, key, now, until);
+        let take = move |connection: &Connection| batches::take(connection, key, taking);
         self.database.write(take).await.map_err(LedgerError)
     }
 

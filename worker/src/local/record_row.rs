@@ -18,7 +18,7 @@ const COLUMNS: &str = "key, namespace, job_id, tool, tenant, payload_hash, state
      attempts, lease_ends_ms, result, error, usage, offline, callback_url, callback_state, \
      callback_failures, callback_refusals, callback_maybe, dead_letter, first_seen_ms, claimed_ms, \
      settled_ms, record_expires_ms, metadata, deferred_ms, callback_failing_since_ms, \
-     callback_refused_since_ms, past, is_awaited";
+     callback_refused_since_ms, past, is_awaited, callback_due_ms";
 
 /// The record under `key`, if there is one.
 pub(super) fn load(connection: &Connection, key: JobKey) -> rusqlite::Result<Option<Record>> {
@@ -44,7 +44,7 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         true => None,
         false => Some(json(&record.past)?),
     };
-    let values: [&dyn ToSql; 34] = [
+    let values: [&dyn ToSql; 35] = [
         record.key.as_bytes(),
         &record.namespace.as_str(),
         &record.job_id.as_str(),
@@ -76,6 +76,7 @@ pub(super) fn save(connection: &Connection, record: &Record, worker: &str) -> ru
         &slot.and_then(|slot| slot.refused_since).map(|moment| moment.0),
         &past,
         &record.is_awaited,
+        &slot.and_then(|slot| slot.due).map(|moment| moment.0),
         &lease_ends.map(|_| worker),
         &attention.map(|(what, _)| what.as_str()),
         &attention.map(|(_, from)| from.0),
@@ -154,6 +155,7 @@ pub(super) fn callback_slot(row: &Row<'_>) -> rusqlite::Result<Option<CallbackSl
         refusals: row.get("callback_refusals")?,
         refused_since: maybe_moment(row, "callback_refused_since_ms")?,
         may_have_arrived: row.get("callback_maybe")?,
+        due: maybe_moment(row, "callback_due_ms")?,
     }))
 }
 

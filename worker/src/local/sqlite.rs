@@ -17,7 +17,7 @@ use super::{prune, workers::Worker};
 use crate::clock::{Clock, UnixMs};
 
 /// What makes each version of the tables out of the one before.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
@@ -26,10 +26,11 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
     include_str!("schema/8.sql"),
+    include_str!("schema/9.sql"),
 ];
 
 /// The version of the tables that this program knows.
-const SCHEMA_VERSION: i64 = 8;
+const SCHEMA_VERSION: i64 = 9;
 
 /// The most operations one transaction carries: bounds how long the first one waits for the last.
 const MAX_GROUP: usize = 256;

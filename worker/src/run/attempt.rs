@@ -97,8 +97,12 @@ impl<P: Ports> Run<'_, P> {
     /// The tool's call, with an end to it: whatever it does, this returns.
     async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, mut passes: Passes) -> CallEnd {
         passes.use_up();
-        let context =
-            CallContext { timeout: plan.timeout, attempt: lease.attempts, epoch: lease.epoch };
+        let context = CallContext {
+            timeout: plan.timeout,
+            attempt: lease.attempts,
+            epoch: lease.epoch,
+            spent_usd: lease.usage.cost_usd.unwrap_or(0.0),
+        };
         let running = RunningCall::begin(&*self.environment.observer, job);
         // Boxed: what a call needs is there while it lasts.
         let mut span = trace::call(job);

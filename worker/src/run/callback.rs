@@ -21,6 +21,9 @@ use crate::{
 /// A callback that had no turn at its receiver comes back after about this.
 const TURN_AGAIN: Duration = Duration::from_secs(10);
 
+/// A message that finds another one of its job at the callback comes back after about this.
+const AT_IT_AGAIN: Duration = Duration::from_secs(2);
+
 /// A callback whose receiver fails comes back up to this much later than that is tried again.
 const FAILING_AGAIN: Duration = Duration::from_secs(5);
 
@@ -35,21 +38,21 @@ impl<P: Ports> Run<'_, P> {
         let Some(slot) = record.callback.as_ref().filter(is_due) else { return Ok(()) };
         let Some(event) = Event::of_job(record) else { return Ok(()) };
         let mut slot = slot.clone();
+        let Some(_calling) = self.bounds.beside.call(record.key) else { return Err(at_it()) };
         loop {
+            let pause = slot.due_after(self.environment.clock.now());
+            if !pause.is_zero() && !self.can_pause_here(pause).await {
+                return Err(not_taken(slot.failures, pause));
+            }
             let deadline = self.delivery_deadline();
             let told = tell(self.environment.post(), record, &mut slot, &event, deadline);
             // Boxed: a job that waits for its LLM keeps no room for it.
-            let attempt = Box::pin(told).await.map_err(|untold| match untold {
+            Box::pin(told).await.map_err(|untold| match untold {
                 Untold::NotTried(why) => self.not_tried(why),
                 Untold::Unnoted(error) => unnoted(record, &error),
             })?;
             if slot.state != CallbackState::Pending {
                 return Ok(());
-            }
-            let schedule = &self.environment.policy.callbacks;
-            let pause = schedule.pause(&slot, attempt.retry_after, fastrand::f64());
-            if !self.can_pause_here(pause).await {
-                return Err(not_taken(slot.failures, pause));
             }
         }
     }
@@ -87,6 +90,12 @@ impl<P: Ports> Run<'_, P> {
         };
         Later { reason: JobError::new(ErrorClass::Transient, code, message), after }
     }
+}
+
+fn at_it() -> Later {
+    let message = "another message of the job is at its callback";
+    let reason = JobError::new(ErrorClass::Transient, "callback_turn", message);
+    Later { reason, after: AT_IT_AGAIN + jitter(AT_IT_AGAIN) }
 }
 
 fn not_taken(failures: u32, after: Duration) -> Later {

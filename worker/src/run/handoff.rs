@@ -8,7 +8,7 @@ use crate::{
     clock::Deadline,
     environment::{End, Observation, Ports},
     error::{ErrorClass, JobError},
-    fan_in::{BatchKey, FanIn, deliver_if_over},
+    fan_in::{self, BatchKey, FanIn},
     job::{Job, JobKey, Membership},
     lease::{DeadLetterState, Ledger, LedgerError, Mark, Record, State},
     queue::{Burial, DeadLetter, Queue},
@@ -20,6 +20,9 @@ const BURY_AGAIN: Duration = Duration::from_secs(10);
 /// A message that finds its batch's delivery taken comes back after a quarter of what that may take,
 /// and at least this: each time it does is counted by its queue.
 const TAKEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// The pause after which it first looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Something that is still owed, and when its next try is due.
 pub(super) struct Later {
@@ -57,8 +60,9 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The last job of a batch delivers the batch's callback, with further tries while their pauses
-    /// are short. Whoever finds that taken is done if its job has just ended: another message took
-    /// it, and comes back should it be cut off. What became of the callback is answered.
+    /// are short. Whoever finds that taken, or not due, is done if its job has just ended, or if another
+    /// message beside it answers for the batch: that one comes back until it is settled. What became of the
+    /// callback is answered.
     pub(super) async fn fan_in(
         &self,
         batch: Option<&Membership>,
@@ -66,17 +70,48 @@ impl<P: Ports> Run<'_, P> {
     ) -> Result<FanIn, Later> {
         let Some(membership) = batch else { return Ok(FanIn::Settled) };
         let batch = BatchKey::of(self.namespace(), membership.id());
+        let beside = &self.bounds.beside;
+        let mut looks_left = 1;
         loop {
-            let delivery =
-                deliver_if_over(self.environment.post(), batch, self.delivery_deadline());
             // Boxed: most jobs are in no batch.
-            match Box::pin(delivery).await {
-                Ok(told @ (FanIn::Settled | FanIn::Sent | FanIn::Dead(_))) => return Ok(told),
-                Ok(told @ FanIn::Taken { .. }) if is_fresh => return Ok(told),
-                Ok(FanIn::NotTaken { again_after }) if self.can_pause_here(again_after).await => {}
+            match Box::pin(self.deliver_batch(batch)).await {
+                Ok(told @ (FanIn::Settled | FanIn::Sent | FanIn::Dead(_))) => {
+                    beside.settled(batch);
+                    return Ok(told);
+                }
+                Ok(told @ (FanIn::Taken { .. } | FanIn::NotDue { .. }))
+                    if is_fresh || beside.is_left_to_another(batch, self.as_answering()) =>
+                {
+                    return Ok(told);
+                }
+                Ok(FanIn::NotTaken { again_after } | FanIn::NotDue { again_after })
+                    if self.can_pause_here(again_after).await => {}
+                // Most deliveries are over soon.
+                Ok(FanIn::Taken { .. })
+                    if looks_left > 0 && self.can_pause_here(LOOK_AGAIN).await =>
+                {
+                    looks_left -= 1;
+                }
                 other => return Err(self.untold(other)),
             }
         }
+    }
+
+    /// One try, for which this message answers from then on.
+    async fn deliver_batch(&self, batch: BatchKey) -> Result<FanIn, LedgerError> {
+        let (post, deadline) = (self.environment.post(), self.delivery_deadline());
+        match fan_in::take_if_over(post, batch, deadline).await? {
+            Ok(taken) => {
+                self.bounds.beside.answer(batch, self.as_answering());
+                fan_in::deliver(post, taken, deadline).await
+            }
+            Err(told) => Ok(told),
+        }
+    }
+
+    /// The message, by what stays when it is sent anew.
+    fn as_answering(&self) -> JobKey {
+        JobKey::of_refused(self.namespace(), &self.message.body)
     }
 
     /// Why a batch is not told yet, and when the next try is due.
@@ -85,6 +120,9 @@ impl<P: Ports> Run<'_, P> {
         let (what, after) = match told {
             Ok(FanIn::NotTaken { again_after }) => {
                 ("the batch callback's receiver did not take it".to_owned(), again_after)
+            }
+            Ok(FanIn::NotDue { again_after }) => {
+                ("the next try of the batch's callback is not due yet".to_owned(), again_after)
             }
             Ok(FanIn::NoTurn { again_after }) => (
                 "the batch callback's receiver is busy with others".to_owned(),

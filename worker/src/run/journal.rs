@@ -1,5 +1,6 @@
 //! What is logged of a job: under which names every line about it is found, the one line that tells
-//! of its end, and why it comes back until then. Neither input nor result is ever in one.
+//! of its end, and why it comes back until then. Neither input nor result is ever in one,
+//! nor what an upstream said, which may repeat them.
 
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ pub(super) fn returned(reason: &JobError, after: Duration) {
         outcome = "returned",
         error_class = reason.class.as_str(),
         error_code = &*reason.code,
-        error = &*reason.message,
+        error = reason.in_log(),
         after_s = rounded_s(after),
         "job comes back"
     );
@@ -112,7 +113,7 @@ fn of_record(record: &Record, error: Option<&JobError>, message: &'static str, d
         epoch = record.epoch,
         error_class = error.map(|error| error.class.as_str()),
         error_code = error.map(|error| &*error.code),
-        error = error.map(|error| &*error.message),
+        error = error.map(JobError::in_log),
         duration_ms = rounded_ms(record.settled.since(record.claimed)),
         input_tokens = usage.input_tokens,
         output_tokens = usage.output_tokens,
@@ -131,6 +132,6 @@ fn outcome(state: &State) -> &'static str {
 
 fn rejected(error: &JobError) {
     let (error_class, error_code) = (error.class.as_str(), &*error.code);
-    let error = &*error.message;
+    let error = error.in_log();
     tracing::info!(outcome = "rejected", error_class, error_code, error, "job rejected");
 }

@@ -107,7 +107,7 @@ impl<P: Ports> Run<'_, P> {
                 None => Ok(None),
             }
         };
-        let of_batch = self.fan_in(rejected.membership, !self.came_back());
+        let of_batch = self.fan_in(rejected.membership, false);
         let (own, of_batch) = tokio::join!(own, of_batch);
         both(own, of_batch).map(|(record, _)| record)
     }

@@ -286,6 +286,7 @@ impl Catalog {
                     gates: &gates,
                     timeout: context.timeout,
                     attempt: context.attempt,
+                    spent_usd: context.spent_usd,
                 };
                 PromptCall { client, tool, terms }.answer().await
             }

@@ -212,19 +212,19 @@ impl McpServer {
         Ok(live.tools().iter().map(|tool| self.listing(tool)).collect())
     }
 
-    /// What is wrong with the server's list, if it is known: it is cut off, or lacks tools that the
-    /// catalog names.
+    /// What is wrong with the server's list, if it is known: it is cut off, has tools that cannot be
+    /// read or are named twice, or lacks tools that the catalog names.
     pub(super) fn problems(&self) -> Vec<Problem> {
         let Some(live) = self.session.present() else { return Vec::new() };
         let list = live.tools();
-        let cut_off =
-            list.cut_off().map(|problem| Problem { part: self.name.to_string(), problem });
+        let of_list = list.cut_off().into_iter().chain(list.faults().iter().cloned());
+        let of_list = of_list.map(|problem| Problem { part: self.name.to_string(), problem });
         let unknown = self.settings.named_tools().filter(|name| list.get(name).is_none());
         let misnamed = unknown.map(|name| Problem {
             part: format!("{}/{name}", self.name),
             problem: "the catalog names this tool, and the server does not list it".to_owned(),
         });
-        cut_off.into_iter().chain(misnamed).collect()
+        of_list.chain(misnamed).collect()
     }
 
     fn listing(&self, known: &RemoteTool) -> ToolListing {

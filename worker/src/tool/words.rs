@@ -1,7 +1,8 @@
 //! An upstream's own words, as far as they may be told: they help a person, and may repeat what
 //! must not be told.
 
-use crate::text::is_command;
+use super::masks::masked;
+use crate::{error::SAID, text::is_command};
 
 /// The most of an upstream's message that is told, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -12,23 +13,26 @@ const QUOTED_CHARS: usize = 24;
 /// A payload that is shorter is a word that any message may hold.
 const SHORTEST_PAYLOAD_CHARS: usize = 8;
 
-/// `: ` and the upstream's message, bounded, on one line, without `secrets`; something else if it
-/// repeats a part of `payloads`.
+/// What the upstream said, after [`SAID`]: bounded, on one line, without `secrets`; something else if it
+/// repeats a part of `payloads`, or a secret that cannot be taken out.
 pub(super) fn told(
     message: &str,
     payloads: &[String],
     secrets: impl IntoIterator<Item = String>,
 ) -> String {
-    let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
+    let secrets: Vec<String> = secrets.into_iter().collect();
     // Before it is cut, which may leave half a secret.
-    let message = secrets.fold(message.to_owned(), |message, key| message.replace(&key, "[key]"));
+    let Some(message) = masked(message, &secrets) else {
+        return " (its message repeats a secret and is left out)".to_owned();
+    };
     if message.trim().is_empty() {
         return String::new();
     }
     if quotes(&message, payloads) {
         return " (its message repeats the prompt and is left out)".to_owned();
     }
-    format!(": {}", on_one_line(message.trim()).take(MAX_MESSAGE_CHARS).collect::<String>())
+    let said: String = on_one_line(message.trim()).take(MAX_MESSAGE_CHARS).collect();
+    format!("{SAID}{said}”")
 }
 
 /// A text without what a terminal would obey.

@@ -20,8 +20,8 @@ const WEIGHT_OF_SILENCE: u32 = 2;
 /// How long it stays open: the first time, twice as long each further time, at most.
 const PAUSES: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
-/// The same, at most, after a failure that was answered: one URL may fail alone, and the others of
-/// its host are well.
+/// The same, at most, after an answer, be it a failure or the wish for a pause: one URL may fail
+/// alone, and the others of its host are well.
 const LONGEST_IF_ANSWERED: Duration = Duration::from_secs(5);
 
 /// The breaker of one receiver, shared by all deliveries of the process.
@@ -76,7 +76,7 @@ impl Breaker {
             Sign::Well => *health = Health { open_until: health.open_until, ..Health::default() },
             // What was on its way when it opened says nothing new.
             _ if is_open => {}
-            Sign::Busy(pause) => health.open_until = Some(now + pause.min(PAUSES.cap)),
+            Sign::Busy(pause) => health.open_until = Some(now + pause.min(LONGEST_IF_ANSWERED)),
             Sign::Failing { weight, longest } => health.fail(weight, longest, now),
         }
     }
@@ -169,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_asks_for_a_pause_gets_one_from_all_but_a_minute_at_most() {
+    fn a_receiver_that_asks_for_a_pause_gets_one_from_all_but_five_seconds_at_most() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
-        breaker.note(&said(429, Some(7)), now);
-        assert_eq!(breaker.open_for(now), Some(secs(7)));
-        now += secs(7);
+        breaker.note(&said(429, Some(3)), now);
+        assert_eq!(breaker.open_for(now), Some(secs(3)));
+        now += secs(3);
         breaker.note(&said(503, Some(9000)), now);
-        assert_eq!(breaker.open_for(now), Some(secs(60)));
+        assert_eq!(breaker.open_for(now), Some(secs(5)));
     }
 }

@@ -33,6 +33,8 @@ pub enum McpEra {
     /// Neither: it answers `{}` to whatever it is asked, but to what is of the era before sessions
     /// were gone.
     Vague,
+    /// That with sessions; what it does not know it leaves unanswered.
+    Silent,
     /// One that nobody knows yet: it answers -32022 to any other.
     Future,
 }
@@ -86,6 +88,7 @@ pub struct FakeMcpBuilder {
     ttl_ms: Option<u64>,
     initialize_id: Option<Value>,
     oauth: Option<(String, String, u64)>,
+    is_basic: bool,
 }
 
 #[derive(Debug)]
@@ -143,6 +146,12 @@ impl FakeMcpBuilder {
         self
     }
 
+    /// Wants the client's secret in the header `Authorization: Basic`, and takes it from nobody.
+    pub fn basic(mut self) -> Self {
+        self.is_basic = true;
+        self
+    }
+
     /// Lets nobody in who shows no token, which it gives to this client alone: at `/token`, as its
     /// metadata say, for so many seconds.
     pub fn oauth(mut self, client_id: &str, client_secret: &str, expires_in_s: u64) -> Self {
@@ -171,6 +180,7 @@ impl FakeMcpBuilder {
                 client_id,
                 client_secret,
                 expires_in_s,
+                is_basic: self.is_basic,
                 given: AtomicUsize::default(),
                 asked: AtomicUsize::default(),
                 is_down: AtomicBool::default(),

@@ -295,15 +295,6 @@ async fn an_id_with_another_input_is_refused_within_a_file_and_against_earlier_r
         assert_eq!(results[1]["status"], "succeeded");
     }
 
-    let untold = summarize("c", "Three.");
-    let mut told = untold.clone();
-    told["callback"] = "https://n8n.example.com/told".into();
-    folder.run(folder.jobs(&[untold, told])).summary().await;
-    let results = folder.results();
-    assert_eq!(results[0]["status"], "succeeded");
-    let message = results[1]["error"]["message"].as_str().expect("a message");
-    assert!(message.contains("the id of line 1 with another callback or batch"), "{message}");
-
     let again = folder.run(folder.jobs(&[one])).summary().await;
     assert_eq!((&again["exit"], &again["already_done"]), (&json!(0), &json!(1)));
     assert_eq!(folder.results()[0]["result"], "One.");

@@ -58,8 +58,7 @@ macro_rules! forward_one {
     };
     ($to:tt take_batch) => {
         forward_one! {
-            $to take_batch(key: BatchKey, now: UnixMs, until: UnixMs)
-                -> Option<BatchRecord>
+            $to take_batch(key: BatchKey, taking: Taking) -> Option<BatchRecord>
         }
     };
     ($to:tt members) => {
@@ -91,6 +90,7 @@ pub(crate) mod prelude {
         error::JobError,
         fan_in::{
             BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection,
+            Taking,
         },
         job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
         lease::{

@@ -55,6 +55,7 @@ macro_rules! every_case_on {
                 a_batch_learns_its_size_by_being_closed
                 a_batch_of_which_all_have_ended_is_complete_by_being_closed
                 a_batch_is_not_closed_with_a_size_that_does_not_fit
+                a_size_that_comes_when_its_time_is_over_changes_nothing
                 a_batch_past_its_time_is_closed_with_what_there_is
                 a_late_job_is_refused_and_counts_nothing
                 a_job_that_ends_after_its_batch_was_closed_is_not_counted_in_it
@@ -121,6 +122,7 @@ macro_rules! every_case_on {
             }
             handoff {
                 what_failed_tries_tell_of_the_next_one_is_kept
+                when_the_next_try_is_due_is_kept_and_what_was_in_doubt_before
                 why_a_callback_is_dead_is_kept
                 a_person_makes_a_callback_due_again
                 only_an_outcome_with_a_callback_is_told_again
@@ -183,6 +185,8 @@ macro_rules! every_case_on {
                 a_person_makes_a_batchs_callback_due_again
                 an_unknown_batch_has_no_delivery
                 how_far_a_batch_was_read_is_kept_for_who_takes_it_next
+                who_is_at_a_delivery_holds_it_on
+                a_batch_keeps_when_its_next_try_is_due_and_how_large_it_may_be
             }
         }
     };

@@ -13,7 +13,9 @@ use std::{
 use mcp_batch::{
     clock::{Clock, UnixMs},
     error::{ErrorClass, JobError},
-    fan_in::{BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection},
+    fan_in::{
+        BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Member, Rejection, Taking,
+    },
     job::{Callback, Job, JobKey, Namespace},
     lease::{
         Attempt, Attention, Claim, ClaimRequest, Decision, Delivery, Found, Lease, Ledger, Lost,
@@ -219,7 +221,8 @@ impl<L: Ledger> Worker<L> {
         now: UnixMs,
         until: UnixMs,
     ) -> Option<BatchRecord> {
-        self.ledger.take_batch(batch_key(id), now, until).await.expect("the ledger answers")
+        let taking = Taking { now, until, max_body_bytes: 1_048_576 };
+        self.ledger.take_batch(batch_key(id), taking).await.expect("the ledger answers")
     }
 
     pub(crate) async fn members(&self, id: &str, from: u64, limit: usize) -> Vec<Member> {
@@ -408,6 +411,20 @@ impl TestJob {
 
 /// Where the outcomes of batches go.
 pub(crate) const BATCH_URL: &str = "https://n8n.example.com/webhook-waiting/batch";
+
+/// The record as somebody sees it who comes upon it: its callback may have been tried.
+pub(crate) fn come_upon(mut record: Record) -> Record {
+    if let Some(slot) = &mut record.callback {
+        slot.come_upon();
+    }
+    record
+}
+
+/// A try to deliver a job's callback; after one that failed the next is due in half a minute.
+pub(crate) fn tried(url: &str, delivery: Delivery) -> Mark {
+    let again_after = Duration::from_secs(30);
+    Mark::Callback { callback: callback(url), delivery, again_after, may_have_arrived: false }
+}
 
 pub(crate) fn callback(url: &str) -> Callback {
     Callback::from_url(url.to_owned()).expect("a callback")

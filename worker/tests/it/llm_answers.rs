@@ -82,10 +82,10 @@ async fn an_upstreams_words_are_told_in_whatever_shape_they_come() {
     let repeated = "the most private text there is, which nobody must read";
     let plain = Behaviour::raw(418, "text/plain", "no tea");
     let rows = [
-        ("a", Behaviour::json_of(418, r#"{"error": "no tea"}"#), ": no tea"),
-        ("b", Behaviour::json_of(418, r#"{"detail": "no tea"}"#), ": no tea"),
-        ("c", Behaviour::json_of(418, r#"{"message": "no tea"}"#), ": no tea"),
-        ("d", plain, ": no tea"),
+        ("a", Behaviour::json_of(418, r#"{"error": "no tea"}"#), ": “no tea”"),
+        ("b", Behaviour::json_of(418, r#"{"detail": "no tea"}"#), ": “no tea”"),
+        ("c", Behaviour::json_of(418, r#"{"message": "no tea"}"#), ": “no tea”"),
+        ("d", plain, ": “no tea”"),
         ("e", Behaviour::json_of(418, format!(r#"{{"error": "{}"}}"#, "x".repeat(9_000))), "xxx"),
         ("f", Behaviour::json_of(418, format!(r#"{{"detail": "{repeated}"}}"#)), "is left out)"),
         ("g", Behaviour::bad_gateway_html(), "502 Bad Gateway"),

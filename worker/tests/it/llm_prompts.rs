@@ -224,6 +224,65 @@ async fn no_input_and_no_key_reaches_the_log() {
     }
 }
 
+#[tokio::test]
+async fn what_an_upstream_says_is_told_with_the_result_and_never_logged() {
+    let llm = FakeLlm::start().await;
+    // Of an input, in other letters and too short to be known as such.
+    llm.set_default(Status::of(400).message("I do not read ISHMAEL").into());
+    let folder = Folder::new();
+    let run = folder.run(folder.jobs(&[summarize("a", "Ishmael")])).llm(&llm);
+    let ended = run.env("MCP_BATCH_LOG", "info").finish().await;
+
+    let message = folder.results()[0]["error"]["message"].clone();
+    assert_eq!(message, "the LLM answered 400 Bad Request: “I do not read ISHMAEL”");
+    assert!(ended.stderr.contains("the LLM answered 400 Bad Request"), "{ended:?}");
+    assert!(!ended.stderr.to_lowercase().contains("ishmael"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_not_asked_for_again_once_the_jobs_budget_is_spent() {
+    for (max_cost_usd, calls) in [(0.25, 1), (0.26, 2)] {
+        let llm = FakeLlm::builder().cost_usd(0.25).start().await;
+        llm.set_default(Behaviour::answer("Quite good."));
+        let folder = Folder::new();
+        folder.write("tools.toml", SENTIMENT);
+        let mut job = sentiment("a", "What a day!");
+        job["max_cost_usd"] = max_cost_usd.into();
+        let run = folder.run(folder.jobs(&[job])).llm(&llm);
+        let summary = run.args(["--tools", "tools.toml"]).summary().await;
+
+        let result = &folder.results()[0];
+        assert_eq!((llm.calls(), &summary["failed"]), (calls, &json!(1)), "{result}");
+        assert_eq!(result["error"]["code"], "answer_schema");
+    }
+}
+
+#[tokio::test]
+async fn what_earlier_attempts_spent_counts_towards_a_jobs_budget() {
+    let llm = FakeLlm::builder().cost_usd(0.25).start().await;
+    llm.script("", [Behaviour::answer(""), Behaviour::answer("Quite good.")]);
+    let folder = Folder::new();
+    folder.write("tools.toml", SENTIMENT);
+    let mut job = sentiment("a", "What a day!");
+    job["max_cost_usd"] = 0.5.into();
+    let run = folder.run(folder.jobs(&[job])).llm(&llm);
+    run.args(["--tools", "tools.toml"]).summary().await;
+
+    let error = &folder.results()[0]["error"];
+    assert_eq!((llm.calls(), &error["class"]), (2, &json!("exhausted")), "{error}");
+}
+
+#[tokio::test]
+async fn a_router_gives_up_before_we_do_however_little_time_there_is() {
+    let llm = FakeLlm::start().await;
+    for (timeout_s, told) in [("1", 0.5), ("1.5", 0.75), ("3", 2.0)] {
+        let folder = Folder::new();
+        let run = folder.run(folder.jobs(&[summarize("a", "One.")])).llm(&llm);
+        run.args(["--llm-timeout-s", timeout_s]).summary().await;
+        assert_eq!(llm.last_request().expect("a request").json()["timeout"], told, "{timeout_s}");
+    }
+}
+
 /// What a run with the key in its environment leaves behind, and the error it tells.
 async fn told_with_key(llm: &FakeLlm, text: &str) -> (String, String) {
     let folder = Folder::new();
@@ -240,11 +299,12 @@ async fn the_key_is_sent_to_the_llm_and_left_nowhere_else() {
     let plain = format!("Incorrect API key provided: {KEY}.");
     // It would be cut in its middle.
     let late = format!("{} {KEY}", "x".repeat(285));
-    for (status, message) in [(400, &plain), (400, &late), (401, &plain)] {
+    let encoded = "not with c2stZ2VoZWltLTAxMjM0NTY3ODktYWJjZGVmZ2hpag==".to_owned();
+    for (status, message) in [(400, &plain), (400, &late), (401, &plain), (400, &encoded)] {
         llm.set_default(Status::of(status).message(message.clone()).into());
         let (left, told) = told_with_key(&llm, "A text about whales.").await;
         assert!(told.contains(&status.to_string()), "{told}");
-        assert!(!left.contains("geheim"), "{told}");
+        assert!(!left.contains("geheim") && !left.contains("c2stZ2VoZWlt"), "{told}");
     }
     let sent = llm.last_request().expect("a request");
     assert_eq!(sent.header("authorization"), Some(&*format!("Bearer {KEY}")));
@@ -267,7 +327,7 @@ async fn a_message_that_repeats_the_prompt_is_not_told() {
     }
     llm.set_default(Status::of(400).message("the image is too large").into());
     let (_, told) = told_with_key(&llm, prompts[0]).await;
-    assert!(told.ends_with("the image is too large"), "{told}");
+    assert!(told.ends_with(": “the image is too large”"), "{told}");
 }
 
 #[tokio::test]

@@ -10,13 +10,15 @@ use crate::helpers::{Folder, Run, apart, summarize};
 
 #[tokio::test]
 async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
-    let waits: [(Behaviour, u64); 6] = [
+    let waits: [(Behaviour, u64); 7] = [
         // A key's own limit in LiteLLM, a deployment's.
         (Status::of(429).header("rate_limit_type", "requests").retry_after("1").into(), 1),
         (Status::of(429).kind("throttling_error").provider_retry_after("1").into(), 1),
         (Behaviour::throttled("1"), 1),
         (Behaviour::throttled_by_provider("1"), 1),
         (Status::of(503).retry_after("1").into(), 1),
+        // The longer of two.
+        (Status::of(429).retry_after("0").provider_retry_after("1").into(), 1),
         // Without a wish, a pause of our own.
         (Behaviour::status(429), 2),
     ];
@@ -32,7 +34,7 @@ async fn a_pause_that_is_asked_for_is_kept_and_counts_no_attempt() {
     let run = folder.run(folder.jobs(&jobs)).llm(&llm).args(["--max-attempts", "1"]);
     let summary = run.summary().await;
 
-    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(12)));
+    assert_eq!((&summary["exit"], &summary["tool_calls"]), (&json!(0), &json!(14)));
     for (n, (result, (_, least_s))) in folder.results().iter().zip(waits).enumerate() {
         assert_eq!((&result["result"], &result["attempts"]), (&json!("Done."), &json!(1)));
         let id = format!("job-{n}");
@@ -69,6 +71,16 @@ async fn a_pause_asked_for_by_one_job_is_kept_by_all_of_its_upstream() {
     let (summary, pause) = six_jobs(vec![Behaviour::throttled("1")]).await;
     assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
     assert!(pause >= Duration::from_secs(1), "{pause:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_asks_for_no_pause_again_and_again_is_left_alone_all_the_same() {
+    for status in [429, 503] {
+        let refusal = || Behaviour::from(Status::of(status).retry_after("0"));
+        let (summary, pause) = six_jobs(vec![refusal(), refusal(), refusal()]).await;
+        assert_eq!((&summary["exit"], &summary["succeeded"]), (&json!(0), &json!(6)));
+        assert!(pause >= Duration::from_secs(2), "{status}: {pause:?}");
+    }
 }
 
 #[tokio::test]
@@ -140,6 +152,13 @@ async fn a_fault_of_the_configuration_ends_the_run_and_kills_no_job() {
         (Behaviour::status(402), "http_402"),
         (Behaviour::json_of(301, "{}"), "http_301"),
         (Behaviour::not_found(), "http_404"),
+        (
+            Behaviour::json_of(
+                404,
+                r#"{"error": {"message": "The model `m` does not exist.", "type": null, "code": "404"}}"#,
+            ),
+            "http_404",
+        ),
         (Behaviour::json_of(405, r#"{"detail": "Method Not Allowed"}"#), "http_405"),
         (Behaviour::json_of(410, ""), "http_410"),
         (
@@ -204,14 +223,12 @@ async fn what_is_wrong_with_one_tool_closes_its_model_to_no_other() {
     // The first ones are refused before any other is begun.
     let mut jobs: Vec<Value> = (0..4).map(|n| job("Judge", n)).collect();
     jobs.extend((0..40).map(|n| job("say", n)));
-    let named = json!({"id": "named", "tool": "Judge", "input": {}, "model": "another"});
-    jobs.push(named);
     let run = folder.run(folder.jobs(&jobs)).llm(&llm);
     let run = run.args(["--tools", "tools.toml", "--concurrency", "1"]);
     let summary = run.args(["--max-attempts", "1"]).summary().await;
 
     let counts = ["succeeded", "waiting", "failed"].map(|name| summary[name].as_u64());
-    assert_eq!(counts, [Some(40), Some(4), Some(1)], "{summary}");
+    assert_eq!(counts, [Some(40), Some(4), Some(0)], "{summary}");
     let results = folder.results_by_id();
     let error = &results["Judge-0"]["error"];
     assert_eq!(
@@ -224,7 +241,10 @@ async fn what_is_wrong_with_one_tool_closes_its_model_to_no_other() {
         "{told}"
     );
     // Who names a model may have named one that does not take it.
-    let error = &results["named"]["error"];
+    let named = json!({"id": "named", "tool": "Judge", "input": {}, "model": "another"});
+    let run = folder.run(folder.jobs(&[named])).llm(&llm).args(["--tools", "tools.toml"]);
+    run.summary().await;
+    let error = &folder.results_by_id()["named"]["error"];
     assert_eq!((&error["class"], &error["code"]), (&json!("permanent"), &json!("tool_settings")));
 }
 
@@ -234,6 +254,13 @@ async fn whoever_has_no_money_left_is_parked_and_seen_to_be() {
         (Behaviour::budget_exceeded(), "budget_exceeded"),
         (
             Status::of(429).message("Deployment over budget: crossed budget").into(),
+            "budget_exceeded",
+        ),
+        (
+            Behaviour::json_of(
+                400,
+                r#"{"error": {"message": "Budget has been exceeded! Current cost: 1.01, Max budget: 1.0", "type": null, "param": null, "code": "400"}}"#,
+            ),
             "budget_exceeded",
         ),
         (Behaviour::quota_spent(), "quota_exceeded"),

@@ -117,6 +117,54 @@ async fn a_summary_in_json_is_the_whole_of_standard_output() {
 }
 
 #[tokio::test]
+async fn a_job_that_stands_there_with_another_callback_or_batch_is_told_and_counted_there_too() {
+    let (folder, receiver) = (Folder::new(), Receiver::start().await);
+    let with = |callback: Option<&str>, batch: Option<&str>, index: u64| {
+        let mut job = summarize("a", "One. Two.");
+        if let Some(path) = callback {
+            job["callback"] = receiver.url(path).into();
+        }
+        if let Some(batch) = batch {
+            let callback = receiver.url(&format!("/{batch}"));
+            let place = json!({"id": batch, "index": index, "size": 2, "callback": callback});
+            job["batch"] = place;
+        }
+        job
+    };
+    let mut other = summarize("b", "Three.");
+    other["batch"] = with(None, Some("two"), 1)["batch"].clone();
+    let jobs = [
+        with(None, Some("one"), 0),
+        with(None, Some("one"), 1),
+        with(None, Some("two"), 0),
+        with(Some("/own"), None, 0),
+        with(None, Some("two"), 0),
+        other,
+    ];
+
+    let run = folder.run(folder.jobs(&jobs)).env("MCP_BATCH_CALLBACK_HOSTS", "127.0.0.1");
+    let summary = run.summary().await;
+
+    assert_eq!((&summary["exit"], &summary["duplicates"]), (&json!(0), &json!(1)), "{summary}");
+    assert_eq!((&summary["succeeded"], &summary["tool_calls"]), (&json!(5), &json!(2)));
+    assert_eq!(summary["waiting"], 0);
+    let results = folder.results();
+    let statuses: Vec<_> = results.iter().map(|line| line["status"].clone()).collect();
+    let mut expected = vec![json!("succeeded"); 6];
+    expected[4] = json!("duplicate");
+    assert_eq!(statuses, expected);
+    assert_eq!(results[4]["of_line"], 3);
+    let deliveries = receiver.deliveries();
+    let mut paths: Vec<_> = deliveries.iter().map(|one| one.path().to_owned()).collect();
+    paths.sort();
+    assert_eq!(paths, ["/one", "/own", "/two"]);
+    for told in deliveries.iter().filter(|one| one.path() != "/own") {
+        let data = &told.json()["data"];
+        assert_eq!((&data["succeeded"], &data["rejected"]), (&json!(2), &json!(0)));
+    }
+}
+
+#[tokio::test]
 async fn a_callback_is_delivered_and_signed_before_the_run_ends() {
     let (folder, receiver) = (Folder::new(), Receiver::start().await);
     receiver.respond_with([Reply::status(503)]);

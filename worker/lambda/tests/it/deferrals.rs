@@ -49,12 +49,8 @@ async fn defer_by_the_upstream(rig: &Rig, wrong: Behaviour) {
 #[tokio::test]
 async fn a_throttled_job_succeeds_after_200_deferrals() {
     let Some(rig) = Rig::start().await else { return };
-    let throttled = (0..DEFERRALS).map(|_| Behaviour::throttled("0"));
-    rig.llm.script(text_of("a"), throttled.chain([Behaviour::Echo]));
-    let mut queue = Timeless::new(&rig, &[rig.job_with_callback("a")]);
-    assert!(queue.until_empty(&rig.lambda, LONG).await > DEFERRALS);
-    assert_eq!(rig.llm.calls(), DEFERRALS + 1);
-    assert_one_attempt(&rig).await;
+    defer_by_the_upstream(&rig, Behaviour::throttled("600")).await;
+    assert_eq!(rig.llm.calls(), 2, "while the pause lasts, nobody asks again");
 }
 
 #[tokio::test]
@@ -124,14 +120,14 @@ async fn a_job_that_200_invocations_had_no_time_for_succeeds_in_the_next() {
 #[tokio::test]
 async fn a_job_behind_another_of_its_fifo_group_succeeds_after_200_deferrals() {
     let Some(rig) = Setup::default().fifo().start().await else { return };
-    let throttled = (0..DEFERRALS).map(|_| Behaviour::throttled("0"));
-    rig.llm.script(text_of("head"), throttled.chain([Behaviour::Echo]));
+    rig.llm.script(text_of("head"), [Behaviour::throttled("600"), Behaviour::Echo]);
     let jobs = [job("head"), rig.job_with_callback("follower")];
     let mut queue = Timeless::new(&rig, &jobs);
     for _ in 0..DEFERRALS {
         queue.deliver(&rig.lambda, LONG).await;
         assert_eq!((queue.len(), rig.llm.calls_containing(&text_of("follower"))), (2, 0));
     }
+    rig.lambda.kill().await;
     queue.until_empty(&rig.lambda, LONG).await;
     assert_one_attempt(&rig).await;
 }
@@ -141,14 +137,14 @@ async fn a_real_queue_never_takes_a_job_for_being_received_more_often_than_it_al
     const MORE_THAN_ALLOWED: usize = 120;
     const QUEUES_OWN: Duration = Duration::from_secs(8);
     let Some(rig) = Rig::start().await else { return };
-    let throttled = (0..MORE_THAN_ALLOWED).map(|_| Behaviour::throttled("0"));
-    rig.llm.script(text_of("a"), throttled.chain([Behaviour::Echo]));
     rig.aws.send([rig.job_with_callback("a")]).await;
 
-    let mapping = Mapping::default().function_timeout(QUEUES_OWN);
-    let mut source = EventSource::create(rig.aws.impatient().await, mapping).expect("sound");
-    let reports = source.until_empty(&rig.lambda).await;
-    assert!(reports.len() > MORE_THAN_ALLOWED);
+    let mapping = |timeout| Mapping::default().function_timeout(timeout);
+    let source = async |timeout| EventSource::create(rig.aws.impatient().await, mapping(timeout));
+    let mut too_short = source(SHORT).await.expect("sound");
+    too_short.batches(&rig.lambda, MORE_THAN_ALLOWED).await;
+    source(QUEUES_OWN).await.expect("sound").until_empty(&rig.lambda).await;
+    assert_eq!(rig.llm.calls(), 1);
     assert_one_attempt(&rig).await;
 }
 

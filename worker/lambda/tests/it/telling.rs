@@ -91,7 +91,7 @@ async fn each_invocation_tells_its_jobs_its_batch_and_its_metrics_once() {
         concat!(
             r#"{"timestamp":"…","level":"INFO","message":"job ended","outcome":"failed","duplicate":false,"#,
             r#""attempt":1,"epoch":1,"error_class":"permanent","error_code":"http_400","#,
-            r#""error":"the LLM answered 400 Bad Request: litellm.BadRequestError: bad request","#,
+            r#""error":"the LLM answered 400 Bad Request","#,
             r#""duration_ms":"…","input_tokens":0,"output_tokens":0,"message_id":"2","job_id":"b","#,
             r#""tool":"summarize","request_id":"…"}"#
         )

@@ -32,6 +32,9 @@ pub(super) const CALLBACK_FAILING_SINCE_MS: &str = "callback_failing_since_ms";
 /// When the first of its latest refusals was.
 pub(super) const CALLBACK_REFUSED_SINCE_MS: &str = "callback_refused_since_ms";
 
+/// When the next try of a callback is due.
+pub(super) const CALLBACK_DUE_MS: &str = "callback_due_ms";
+
 /// Parts of the index for each kind of attention, so that no partition of it is hot.
 pub(super) const SHARDS: u8 = 16;
 

@@ -11,8 +11,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     alone::Alone,
     attributes::{
-        ATTENTION, ATTENTION_MS, CALLBACK_FAILING_SINCE_MS, CALLBACK_REFUSED_SINCE_MS, Item,
-        KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, number, shard_of, text,
+        ATTENTION, ATTENTION_MS, CALLBACK_DUE_MS, CALLBACK_FAILING_SINCE_MS,
+        CALLBACK_REFUSED_SINCE_MS, Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, number,
+        shard_of, text,
     },
     failure::malformed,
     item::VERSION,
@@ -33,6 +34,9 @@ const FIRST_PAGES: u64 = 8;
 
 /// How far a batch's members were read, in its item.
 pub(super) const READING: &str = "reading";
+
+/// The largest body its callback may have, in its item.
+pub(super) const MAX_BODY_BYTES: &str = "max_body_bytes";
 
 /// What stands at a place whose job was rejected.
 const REJECTED: &str = "rejected";
@@ -219,6 +223,7 @@ pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
         refusals: item.maybe_number("callback_refusals")?.unwrap_or(0),
         refused_since: item.maybe_number(CALLBACK_REFUSED_SINCE_MS)?.map(UnixMs),
         may_have_arrived: item.is_true("callback_maybe"),
+        due: item.maybe_number(CALLBACK_DUE_MS)?.map(UnixMs),
     };
     let alone = Alone::take(&mut item)?;
     let record = BatchRecord {
@@ -233,6 +238,7 @@ pub(super) fn to_batch(item: Item) -> Result<KnownBatch, LedgerError> {
         is_cancelled: item.has("is_cancelled"),
         look_after: UnixMs(item.number("look_after_ms")?),
         reading: item.maybe_json(READING)?,
+        max_body_bytes: item.maybe_number(MAX_BODY_BYTES)?,
     };
     let (pages, version) = (item.maybe_number("pages")?, item.number(VERSION)?);
     Ok(KnownBatch { record, pages, version, alone })

@@ -10,10 +10,10 @@ use super::{
     DynamoLedger,
     alone::Alone,
     attributes::{
-        ATTENTION, ATTENTION_MS, CALLBACK_FAILING_SINCE_MS, CALLBACK_REFUSED_SINCE_MS,
-        KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, number, shard_of, text,
+        ATTENTION, ATTENTION_MS, CALLBACK_DUE_MS, CALLBACK_FAILING_SINCE_MS,
+        CALLBACK_REFUSED_SINCE_MS, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, number, shard_of, text,
     },
-    batch_item::{self, KnownBatch, PAGE, READING, Taken},
+    batch_item::{self, KnownBatch, MAX_BODY_BYTES, PAGE, READING, Taken},
     item,
     patience::Patience,
     table::{Expression, Written},
@@ -22,7 +22,7 @@ use crate::{
     clock::UnixMs,
     fan_in::{
         BatchKey, BatchMark, BatchRecord, CancelRefusal, CloseRefusal, Holder, Member, MemberKind,
-        Place,
+        Place, Taking,
     },
     lease::{CallbackState, LedgerError},
 };
@@ -44,20 +44,20 @@ impl DynamoLedger {
     pub(super) async fn take_delivery(
         &self,
         key: BatchKey,
-        now: UnixMs,
-        until: UnixMs,
+        taking: Taking,
     ) -> Result<Option<BatchRecord>, LedgerError> {
-        let is_closed_by_it =
-            |known: Option<KnownBatch>| known.is_some_and(|known| known.record.is_closed_at(now));
+        let is_closed_by_it = |known: Option<KnownBatch>| {
+            known.is_some_and(|known| known.record.is_closed_at(taking.now))
+        };
         if !is_closed_by_it(self.look_at_batch(key).await?) {
-            return self.change_batch(key, |batch| batch.take(now, until)).await;
+            return self.change_batch(key, |batch| batch.take(taking)).await;
         }
         // Of all whose jobs end just then, one looks through it.
         let _turn = self.closing.lock().await;
         if is_closed_by_it(self.look_at_batch(key).await?) {
             self.resume_batch(key).await;
         }
-        self.change_batch(key, |batch| batch.take(now, until)).await
+        self.change_batch(key, |batch| batch.take(taking)).await
     }
 
     /// Notes what became of a delivery.
@@ -342,6 +342,9 @@ fn change(
     if let Some(reading) = new.reading.as_ref().filter(|_| new.reading != old.record.reading) {
         set(READING, ":reading", text(json!(reading).to_string()));
     }
+    if let Some(bytes) = new.max_body_bytes.filter(|_| old.record.max_body_bytes.is_none()) {
+        set(MAX_BODY_BYTES, ":max_body_bytes", number(bytes));
+    }
     if new.is_cancelled {
         set("is_cancelled", ":yes", AttributeValue::Bool(true));
     }
@@ -352,6 +355,7 @@ fn change(
     for (name, placeholder, since) in [
         (CALLBACK_FAILING_SINCE_MS, ":failing", slot.failing_since),
         (CALLBACK_REFUSED_SINCE_MS, ":refused", slot.refused_since),
+        (CALLBACK_DUE_MS, ":due", slot.due),
     ] {
         match since {
             Some(since) => set(name, placeholder, number(since.0)),

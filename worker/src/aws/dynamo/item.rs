@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::{
     alone::Alone,
     attributes::{
-        ATTENTION, ATTENTION_MS, CALLBACK_FAILING_SINCE_MS, CALLBACK_REFUSED_SINCE_MS, Item,
-        KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, json, number, shard_of, text,
+        ATTENTION, ATTENTION_MS, CALLBACK_DUE_MS, CALLBACK_FAILING_SINCE_MS,
+        CALLBACK_REFUSED_SINCE_MS, Item, KEPT_UNTIL_S, PK, RECORD_EXPIRES_S, Reader, bytes, json,
+        number, shard_of, text,
     },
     failure::malformed,
 };
@@ -215,6 +216,9 @@ fn put_debts(record: &Record, mut put: impl FnMut(&str, AttributeValue)) {
         if slot.may_have_arrived {
             put("callback_maybe", AttributeValue::Bool(true));
         }
+        if let Some(due) = slot.due {
+            put(CALLBACK_DUE_MS, number(due.0));
+        }
     }
     match record.dead_letter {
         DeadLetterState::None => {}
@@ -329,6 +333,7 @@ fn callback(item: &mut Reader) -> Result<Option<CallbackSlot>, LedgerError> {
         refusals: item.maybe_number("callback_refusals")?.unwrap_or(0),
         refused_since: item.maybe_number(CALLBACK_REFUSED_SINCE_MS)?.map(UnixMs),
         may_have_arrived: item.has("callback_maybe"),
+        due: item.maybe_number(CALLBACK_DUE_MS)?.map(UnixMs),
     }))
 }
 

@@ -88,7 +88,7 @@ fn payment(
     let mut values =
         vec![(":epoch", number(epoch)), (":done", text("done")), (":failed", text("failed"))];
     match mark {
-        Mark::Callback(callback, delivery) => {
+        Mark::Callback { callback, delivery, .. } => {
             values.push((":url", text(callback.expose_url())));
             let (end, update) = match delivery {
                 Delivery::Sent => (CallbackState::Sent, CALLBACK_IS_OVER),

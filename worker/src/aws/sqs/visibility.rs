@@ -20,6 +20,11 @@ use crate::{
 /// policy, with its `maxReceiveCount` of 100, is for messages that die before they are claimed.
 const SENT_ANEW_FROM: u32 = 50;
 
+/// A message of a FIFO queue, which cannot be sent anew, is hidden at least so long once it was
+/// received so often. The 950 receives that its `maxReceiveCount` of 1,000 then leaves last longer
+/// than any job is tried for: by its age a job is given up with a reason, by its receives without.
+const FIFO_HIDDEN_AT_LEAST: Duration = Duration::from_mins(5);
+
 /// A message may be hidden for 12 hours "from the time that Amazon SQS receives the
 /// `ReceiveMessage` request" (`ChangeMessageVisibility`, API reference). What was received some
 /// time ago has less left.
@@ -32,7 +37,11 @@ impl SqsQueue {
         let is_sent_anew =
             |(message, wait): &(Message, Duration)| self.is_sent_anew(message, *wait, now);
         let (anew, hidden): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_sent_anew);
-        let hidden = hidden.into_iter().map(|(message, wait)| (message.receipt, wait)).collect();
+        let hidden = hidden.into_iter().map(|(message, wait)| {
+            let wait = wait.max(self.least_hidden(&message));
+            (message.receipt, wait)
+        });
+        let hidden = hidden.collect();
         let (anew, ()) = tokio::join!(self.send_anew(anew), self.hide_if_possible(hidden));
         self.hide_if_possible(anew.unsent).await;
         anew.sent
@@ -44,6 +53,13 @@ impl SqsQueue {
             wait > self.settings.visibility_budget || message.receive_count >= SENT_ANEW_FROM;
         let is_too_old = now.since(message.first_seen) >= self.settings.sent_anew_until;
         is_due && !is_too_old && !self.is_fifo()
+    }
+
+    fn least_hidden(&self, message: &Message) -> Duration {
+        match self.is_fifo() && message.receive_count >= SENT_ANEW_FROM {
+            true => FIFO_HIDDEN_AT_LEAST,
+            false => Duration::ZERO,
+        }
     }
 
     async fn send_anew(&self, messages: Vec<(Message, Duration)>) -> Anew {

@@ -1,9 +1,10 @@
 //! Rows made into jobs: with the id, the batch and whatever else they lack.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json, value::RawValue};
+use sha2::{Digest, Sha256};
 
 use super::rows::{Row, Rows, SharedDigest};
 use crate::{
@@ -36,7 +37,7 @@ pub(super) struct Draft {
 pub(super) enum Fate {
     /// It is a job to be sent.
     Ready(Ready),
-    /// The same job stands on an earlier line.
+    /// The same job stands on an earlier line, with the same callback and the same place.
     Repeated,
     /// It is no job.
     Bad(JobError),
@@ -73,6 +74,8 @@ pub(super) struct Drafts {
     digest: SharedDigest,
     /// Where each id was used first, and with what.
     used: HashMap<JobId, (u64, PayloadHash)>,
+    /// Where outcomes were wished to be told and counted.
+    wished: HashSet<[u8; 32]>,
     /// How many jobs without an id call the same.
     alike: HashMap<PayloadHash, u64>,
     next_index: u64,
@@ -91,8 +94,8 @@ pub(super) struct Judged {
 
 impl Drafts {
     pub(super) fn new(rows: Rows, defaults: Defaults, digest: SharedDigest) -> Self {
-        let (used, alike) = (HashMap::new(), HashMap::new());
-        Self { rows, defaults, digest, used, alike, next_index: 0 }
+        let (used, wished, alike) = (HashMap::new(), HashSet::new(), HashMap::new());
+        Self { rows, defaults, digest, used, wished, alike, next_index: 0 }
     }
 
     /// Reads them all.
@@ -146,11 +149,14 @@ impl Drafts {
         }
         let body = with_fields(&lacks, &text);
         let job = parse(&body)?;
-        match self.used.get(job.id()) {
-            Some((_, hash)) if *hash == job.payload_hash() => return Ok(Fate::Repeated),
-            Some((first, _)) => return Err(conflict(*first)),
-            None => self.used.insert(job.id().clone(), (line, job.payload_hash())),
-        };
+        let (first, hash) =
+            *self.used.entry(job.id().clone()).or_insert_with(|| (line, job.payload_hash()));
+        if hash != job.payload_hash() {
+            return Err(conflict(first));
+        }
+        if !self.wished.insert(self.defaults.wish(&job)) {
+            return Ok(Fate::Repeated);
+        }
         self.next_index += 1;
         Ok(Fate::Ready(Ready { line, job: Box::new(job), body }))
     }
@@ -220,6 +226,19 @@ impl Defaults {
         ];
         let lacking = fields.into_iter().filter(|(name, _)| !says.has(name));
         lacking.filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect()
+    }
+
+    /// What tells a job from a repetition of it: its id, and where its outcome is told and counted, as far as
+    /// its line says so. A hash, since a file may have a million.
+    fn wish(&self, job: &Job) -> [u8; 32] {
+        let place = job.batch().filter(|_| self.batch.is_none());
+        let place = place.map(|place| {
+            let (size, expires_at) = (place.size(), place.expires_at().map(|moment| moment.0));
+            let callback = place.callback().expose_url();
+            json!([place.id().as_str(), place.index(), size, callback, expires_at])
+        });
+        let callback = job.callback().map(Callback::expose_url);
+        Sha256::digest(json!([job.id().as_str(), callback, place]).to_string()).into()
     }
 
     fn place(&self, index: u64) -> Option<Value> {

@@ -33,6 +33,8 @@ pub(super) enum Fate {
     },
     /// It is sent.
     Sent(JobKey),
+    /// It is sent as well: the same job stands on an earlier line, with another callback or place.
+    SentAgain(JobKey),
 }
 
 /// All items so far.
@@ -52,26 +54,39 @@ pub(super) struct Refusal {
 
 /// What tells a job that was sent from another one under its id.
 struct Sent {
-    index: usize,
     payload_hash: PayloadHash,
+    first: Wish,
+    others: Vec<Wish>,
+}
+
+/// Where an item wants an outcome to be told and counted.
+struct Wish {
+    /// The index of its entry.
+    index: usize,
     callback: Option<Callback>,
     batch: Option<Membership>,
 }
 
 impl Sent {
     fn new(index: usize, job: &Job) -> Self {
-        let (callback, batch) = (job.callback().cloned(), job.batch().cloned());
-        Self { index, payload_hash: job.payload_hash(), callback, batch }
+        let (payload_hash, first) = (job.payload_hash(), Wish::new(index, job));
+        Self { payload_hash, first, others: Vec::new() }
     }
 
-    /// One run tells an outcome to one callback and counts it in one batch.
-    fn difference(&self, job: &Job) -> Option<&'static str> {
-        if self.payload_hash != job.payload_hash() {
-            return Some("tool, input or model");
-        }
-        let is_same =
-            self.callback.as_ref() == job.callback() && self.batch.as_ref() == job.batch();
-        (!is_same).then_some("callback or batch; put it into a file of its own")
+    /// The entry of which the job is a repetition.
+    fn repeated(&self, job: &Job) -> Option<usize> {
+        let mut wishes = std::iter::once(&self.first).chain(&self.others);
+        wishes.find(|wish| wish.is_of(job)).map(|wish| wish.index)
+    }
+}
+
+impl Wish {
+    fn new(index: usize, job: &Job) -> Self {
+        Self { index, callback: job.callback().cloned(), batch: job.batch().cloned() }
+    }
+
+    fn is_of(&self, job: &Job) -> bool {
+        self.callback.as_ref() == job.callback() && self.batch.as_ref() == job.batch()
     }
 }
 
@@ -116,7 +131,7 @@ impl Entries {
         let key = JobKey::of(&environment.policy.namespace, job.id());
         let fate = self.fate(&job, key, environment);
         let answer = match &fate {
-            Fate::Sent(_) => Ok(()),
+            Fate::Sent(_) | Fate::SentAgain(_) => Ok(()),
             Fate::Duplicate { .. } => Err(None),
             Fate::Rejected(error) => Err(job.batch().map(|membership| {
                 let rejection = Rejection::of_job(&job, (**error).clone(), environment.clock.now());
@@ -137,20 +152,27 @@ impl Entries {
         if let Err(error) = environment.check(job) {
             return Fate::Rejected(Box::new(error));
         }
-        let Some(sent) = self.sent.get(&key) else {
-            self.sent.insert(key, Sent::new(self.all.len(), job));
+        let index = self.all.len();
+        let Some(sent) = self.sent.get_mut(&key) else {
+            self.sent.insert(key, Sent::new(index, job));
             return Fate::Sent(key);
         };
-        match sent.difference(job) {
-            None => Fate::Duplicate { of: sent.index },
-            Some(what) => Fate::Rejected(Box::new(self.conflict(sent.index, what))),
+        if sent.payload_hash != job.payload_hash() {
+            let first = sent.first.index;
+            return Fate::Rejected(Box::new(self.conflict(first)));
         }
+        if let Some(of) = sent.repeated(job) {
+            return Fate::Duplicate { of };
+        }
+        sent.others.push(Wish::new(index, job));
+        Fate::SentAgain(key)
     }
 
-    fn conflict(&self, earlier: usize, what: &str) -> JobError {
+    fn conflict(&self, earlier: usize) -> JobError {
         let line = self.all.get(earlier).map_or(0, |entry| entry.line);
         let message = format!(
-            "id: expected an id of its own, found the id of line {line} with another {what}"
+            "id: expected an id of its own, found the id of line {line} with another tool, input \
+             or model"
         );
         JobError::new(ErrorClass::Invalid, "id_conflict", message).at("id")
     }

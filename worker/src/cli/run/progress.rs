@@ -39,12 +39,12 @@ impl Progress {
         match self {
             Self::Bar(bar) => {
                 bar.set_length(admitted);
-                bar.set_position(tally.endings.len() as u64);
+                bar.set_position(tally.ended.len() as u64);
                 bar.set_message(figures(tally, bar.elapsed()));
             }
             Self::Lines { next, began } if Instant::now() >= *next => {
                 *next += LINE_EVERY;
-                let (done, more) = (tally.endings.len(), if is_read { "" } else { " or more" });
+                let (done, more) = (tally.ended.len(), if is_read { "" } else { " or more" });
                 eprintln!("{done}/{admitted}{more} {}", figures(tally, began.elapsed()));
             }
             Self::Lines { .. } | Self::Silent => {}
@@ -68,7 +68,7 @@ impl Progress {
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn figures(tally: &Tally, elapsed: Duration) -> String {
-    let rate = tally.endings.len() as f64 / elapsed.as_secs_f64().max(0.001);
+    let rate = tally.ended.len() as f64 / elapsed.as_secs_f64().max(0.001);
     let waiting = match tally.waiting.len() {
         0 => String::new(),
         waiting => format!(", {waiting} waiting"),

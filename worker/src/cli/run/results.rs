@@ -69,7 +69,7 @@ async fn write_group<L: Ledger>(
 impl Entry {
     fn key(&self) -> Option<JobKey> {
         match self.fate {
-            Fate::Sent(key) => Some(key),
+            Fate::Sent(key) | Fate::SentAgain(key) => Some(key),
             Fate::Rejected(_) | Fate::Duplicate { .. } => None,
         }
     }
@@ -89,7 +89,7 @@ fn line(
             line.insert("of_line".to_owned(), json!(of_line));
             line
         }
-        Fate::Sent(key) => match (tally.endings.get(key), record) {
+        Fate::Sent(key) | Fate::SentAgain(key) => match (tally.ending_of(&entry.fate), record) {
             (Some(Ending::Rejected(error)), _) => refused(entry, "failed", error),
             (Some(Ending::Settled { is_earlier, .. }), Some(record)) => {
                 settled(entry, record, *is_earlier)

@@ -66,7 +66,7 @@ impl Summary {
     /// Counts what the tally, which sees only jobs that end, has not.
     fn add(&mut self, tool: &str, fate: &Fate, tally: &Tally) {
         let ending = match fate {
-            Fate::Sent(key) => tally.endings.get(key),
+            Fate::Sent(_) | Fate::SentAgain(_) => tally.ending_of(fate),
             Fate::Rejected(_) => {
                 let is_known = self.tools.contains_key(tool);
                 self.tool(if is_known { tool } else { NO_TOOL }).failed += 1;
@@ -88,7 +88,7 @@ impl Summary {
     }
 
     fn waits(&mut self, fate: &Fate, tally: &Tally) {
-        let Fate::Sent(key) = fate else { return };
+        let (Fate::Sent(key) | Fate::SentAgain(key)) = fate else { return };
         let Some(waiting) = tally.waiting.get(key) else { return };
         let reason = &waiting.reason;
         let first = || (0, reason.message.clone());

@@ -9,6 +9,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+use super::entry::Fate;
 use crate::{
     environment::{End, Observation, Observer},
     error::{ErrorClass, JobError},
@@ -60,13 +61,17 @@ pub(super) struct ToolTally {
 pub(super) struct Tally {
     pub(super) calls: u64,
     pub(super) in_flight: u64,
-    pub(super) endings: HashMap<JobKey, Ending>,
+    endings: HashMap<JobKey, Ending>,
+    /// How further messages of jobs ended that had ended before.
+    later_endings: HashMap<JobKey, Ending>,
+    /// The messages that ended.
+    pub(super) ended: HashSet<Box<str>>,
     pub(super) waiting: HashMap<JobKey, Waiting>,
     pub(super) tools: BTreeMap<String, ToolTally>,
     pub(super) failed: u64,
     /// Callbacks that were given up.
     pub(super) dead_callbacks: u64,
-    /// How many jobs will end, once that is known.
+    /// How many messages will end, once that is known.
     expected: Option<u64>,
     /// Jobs whose tool was called in this run, however that ended.
     called: HashSet<JobId>,
@@ -80,6 +85,8 @@ impl Default for Tally {
             calls: 0,
             in_flight: 0,
             endings: HashMap::new(),
+            later_endings: HashMap::new(),
+            ended: HashSet::new(),
             waiting: HashMap::new(),
             tools: BTreeMap::new(),
             failed: 0,
@@ -92,24 +99,39 @@ impl Default for Tally {
 }
 
 impl Tally {
-    fn ended(&mut self, key: JobKey, end: &End<'_>) {
+    fn ended(&mut self, message_id: &str, key: JobKey, end: &End<'_>) {
         self.waiting.remove(&key);
         self.patient_since = Instant::now();
+        let is_known = !self.ended.insert(message_id.into());
+        let is_later = !is_known && self.endings.contains_key(&key);
         let ending = match end {
             End::Fresh(record) => self.settled(record, false),
-            End::HandedOff(record) | End::Duplicate(record) => self.settled(record, true),
+            // A job whose callback had to be tried again comes back as a finished one.
+            End::HandedOff(record) | End::Duplicate(record) => {
+                self.settled(record, is_later || !self.called.contains(&record.job_id))
+            }
             End::Rejected(error) => {
                 self.failed += 1;
                 Ending::Rejected(Box::new((*error).clone()))
             }
         };
-        self.endings.insert(key, ending);
+        match is_later {
+            true => self.later_endings.insert(key, ending),
+            false => self.endings.insert(key, ending),
+        };
+    }
+
+    /// How an item of this fate ended, if it was sent and has.
+    pub(super) fn ending_of(&self, fate: &Fate) -> Option<&Ending> {
+        match fate {
+            Fate::Sent(key) => self.endings.get(key),
+            Fate::SentAgain(key) => self.later_endings.get(key),
+            Fate::Rejected(_) | Fate::Duplicate { .. } => None,
+        }
     }
 
     fn settled(&mut self, record: &Record, is_earlier: bool) -> Ending {
         let is_success = matches!(record.state, State::Done(_));
-        // A job whose callback had to be tried again comes back as a finished one.
-        let is_earlier = is_earlier && !self.called.contains(&record.job_id);
         let tool = self.tools.entry(record.tool.to_string()).or_default();
         match (is_success, is_earlier) {
             (true, true) => tool.already += 1,
@@ -135,9 +157,9 @@ impl Tally {
         self.waiting.insert(key, Waiting { reason: reason.clone(), pause, refusals, ended });
     }
 
-    /// Whether every job that was sent has ended.
+    /// Whether every message that was sent has ended.
     pub(super) fn is_complete(&self) -> bool {
-        self.expected == Some(self.endings.len() as u64)
+        self.expected == Some(self.ended.len() as u64)
     }
 
     /// Why going on makes no sense without a person, if it does not. While calls run, it may.
@@ -172,16 +194,16 @@ impl SharedTally {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says how many jobs will end.
-    pub(super) fn expect(&self, jobs: u64) {
+    /// Says how many messages will end.
+    pub(super) fn expect(&self, messages: u64) {
         let mut tally = self.lock();
-        tally.expected = Some(jobs);
+        tally.expected = Some(messages);
         if tally.is_complete() {
             self.complete.notify_one();
         }
     }
 
-    /// Returns when as many jobs have ended as are expected.
+    /// Returns when as many messages have ended as are expected.
     pub(super) async fn completed(&self) {
         self.complete.notified().await;
     }
@@ -200,8 +222,8 @@ impl Observer for SharedTally {
                 tally.called.insert(job.id().clone());
                 tally.tools.entry(job.tool().to_string()).or_default().latencies.push(latency);
             }
-            Observation::Ended { key: Some(key), end, .. } => {
-                tally.ended(key, &end);
+            Observation::Ended { message_id, key: Some(key), end } => {
+                tally.ended(message_id, key, &end);
                 if tally.is_complete() {
                     self.complete.notify_one();
                 }

@@ -175,7 +175,7 @@ impl Record {
     }
 
     /// A finished or held job is not run again. A message with another callback is owed the
-    /// outcome too, once there is one.
+    /// outcome too, once there is one. Of the callback that was there, somebody else may have made a try.
     fn owe_callback(
         mut self,
         request: &ClaimRequest,
@@ -189,18 +189,32 @@ impl Record {
                 self.await_outcome(request);
                 Step::write(self, answer)
             }
-            _ if request.redelivered && self.owes_callback() && self.deferred.is_none() => {
-                self.deferred = Some(request.now);
-                Step::write(self, answer)
+            _ => {
+                let is_first_return = request.redelivered && self.deferred.is_none();
+                let is_written = is_first_return && self.owes_callback();
+                self.come_upon_callback();
+                if is_written {
+                    self.deferred = Some(request.now);
+                    return Step::write(self, answer);
+                }
+                Step::unchanged(answer(Box::new(self)))
             }
-            _ => Step::unchanged(answer(Box::new(self))),
+        }
+    }
+
+    pub(crate) fn come_upon_callback(&mut self) {
+        if self.is_final()
+            && let Some(slot) = &mut self.callback
+        {
+            slot.come_upon();
         }
     }
 
     /// Stores a message that never becomes a run: failed from the beginning. What is there stands.
     pub fn refuse(old: Option<Self>, request: &ClaimRequest, error: &JobError) -> Step<Self> {
         let epoch = old.as_ref().map_or(0, |old| old.epoch);
-        if let Some(old) = old.filter(|old| !old.has_expired(request.now)) {
+        if let Some(mut old) = old.filter(|old| !old.has_expired(request.now)) {
+            old.come_upon_callback();
             return Step::unchanged(old);
         }
         let mut record = Self::running(request, epoch + 1, 0, Usage::free());

@@ -38,6 +38,9 @@ impl PromptCall<'_> {
             Ok(outcome) => return Ok(outcome),
             Err(misfit) => misfit,
         };
+        if self.terms.is_spent_with(usage.cost_usd) {
+            return Err(misfit_unpaid(usage, &misfit));
+        }
         // One more try with the reason: most models get it right then, in about the same time.
         let least = began.elapsed().max(LEAST_FOR_ANOTHER);
         let ends = began + self.terms.timeout;
@@ -126,6 +129,13 @@ fn misfit_too_late(usage: Usage, misfit: &str) -> ToolError {
         "the LLM's answer does not fit the tool's answer_schema, and no time is left to ask once \
          more: {misfit}"
     );
+    let error = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, message);
+    ToolError { usage, ..ToolError::free(error) }
+}
+
+/// Who decides about the job's next attempt finds the same.
+fn misfit_unpaid(usage: Usage, misfit: &str) -> ToolError {
+    let message = format!("the LLM's answer does not fit the tool's answer_schema: {misfit}");
     let error = JobError::new(ErrorClass::Transient, ANSWER_SCHEMA, message);
     ToolError { usage, ..ToolError::free(error) }
 }

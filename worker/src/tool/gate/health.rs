@@ -18,6 +18,14 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest it stays closed before somebody tries again.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// The least pause where the upstream names one for being asked too much; it doubles as well with each
+/// such refusal in a row: some ask for no pause at all, and mean it for ever.
+const LEAST_NAMED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Such a pause is up to this share longer, so that processes that met the same do not come back
+/// together.
+const JITTER: f64 = 0.25;
+
 /// The first pause when the upstream refuses us as such. It doubles as well: a person has to act.
 const FIRST_CONFIGURATION_PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,6 +51,7 @@ const MOST_COOLDOWNS: u32 = 10;
 #[derive(Debug, Default)]
 pub(super) struct Health {
     cooldowns_in_a_row: u32,
+    throttles_in_a_row: u32,
     failures_in_a_row: u32,
     refusals_in_a_row: u32,
     closed: Option<Closed>,
@@ -76,6 +85,7 @@ impl Health {
         self.failures_in_a_row = 0;
         self.refusals_in_a_row = 0;
         self.cooldowns_in_a_row = 0;
+        self.throttles_in_a_row = 0;
     }
 
     /// Counts the cooldowns among failures; beyond the ceiling they are a matter of configuration.
@@ -105,7 +115,11 @@ impl Health {
         }
         let was_closed = self.closed().is_some();
         let pause = match error.class {
-            ErrorClass::Throttled => Some(retry_after.unwrap_or(FIRST_PAUSE)),
+            // Cooldowns have a ceiling of their own.
+            ErrorClass::Throttled if was_closed || error.code == COOLDOWN => {
+                Some(retry_after.unwrap_or(FIRST_PAUSE))
+            }
+            ErrorClass::Throttled => Some(self.another_throttle(retry_after)),
             // On their way when it closed: one outage, however many calls it met.
             ErrorClass::Configuration | ErrorClass::Transient if was_closed => None,
             ErrorClass::Configuration => Some(self.another_refusal()),
@@ -119,6 +133,16 @@ impl Health {
             self.close(error, pause);
         }
         was_closed || error.class != ErrorClass::Transient
+    }
+
+    /// The pause after a refusal for being asked too much: what the upstream asks for, and longer with
+    /// each further one.
+    fn another_throttle(&mut self, retry_after: Option<Duration>) -> Duration {
+        self.throttles_in_a_row = self.throttles_in_a_row.saturating_add(1);
+        let first = if retry_after.is_some() { LEAST_NAMED_PAUSE } else { FIRST_PAUSE };
+        let least = doubled(first, self.throttles_in_a_row);
+        let jitter = JITTER * fastrand::f64();
+        least.mul_f64(1.0 + jitter).max(retry_after.unwrap_or_default())
     }
 
     /// The pause that a run of transient failures has earned.
@@ -146,4 +170,53 @@ impl Health {
 /// The pause after the `times`th time (from 1).
 pub(super) fn doubled(first: Duration, times: u32) -> Duration {
     Backoff { base: first, cap: LONGEST_PAUSE }.delay(times, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pauses of an upstream that refuses every call for being too many, in seconds: two calls meet
+    /// each of them.
+    fn pauses(retry_after_s: Option<u64>) -> Vec<f64> {
+        let throttled = JobError::new(ErrorClass::Throttled, "http_429", "no");
+        let retry_after = retry_after_s.map(Duration::from_secs);
+        let mut health = Health::default();
+        let mut pause = || {
+            health.closed = None;
+            health.failed(&throttled, retry_after);
+            health.failed(&throttled, retry_after);
+            health.closed().map_or(0.0, |closed| closed.time_left().as_secs_f64())
+        };
+        (0..8).map(|_| pause()).collect()
+    }
+
+    #[test]
+    fn pauses_of_refusals_in_a_row_grow_whatever_the_upstream_asks_for() {
+        for (asked, least) in [
+            (None, [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]),
+            (Some(0), [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]),
+            (Some(5), [5.0, 5.0, 5.0, 8.0, 16.0, 32.0, 60.0, 60.0]),
+            (Some(600), [600.0; 8]),
+        ] {
+            let pauses = pauses(asked);
+            for (pause, least) in pauses.iter().zip(least) {
+                let most = least * (1.0 + JITTER);
+                assert!((least - 0.5..=most).contains(pause), "{asked:?}: {pauses:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_success_makes_the_next_refusal_the_first() {
+        let throttled = JobError::new(ErrorClass::Throttled, "http_429", "no");
+        let mut health = Health::default();
+        for _ in 0..5 {
+            health.closed = None;
+            health.failed(&throttled, Some(Duration::ZERO));
+            let pause = health.closed().map(Closed::time_left).unwrap_or_default();
+            assert!(pause <= LEAST_NAMED_PAUSE.mul_f64(1.0 + JITTER), "{pause:?}");
+            health.succeeded();
+        }
+    }
 }

@@ -59,11 +59,12 @@ pub(super) struct Refusal {
 impl Refusal {
     pub(super) fn of(response: &Response, now: UnixMs, job_named_model: bool) -> Self {
         let headers = response.headers();
-        // LiteLLM hands the provider's own wish on under another name.
+        // LiteLLM hands the provider's own wish on under another name. The longer of two pauses holds.
         let retry_after = [RETRY_AFTER.as_str(), "llm_provider-retry-after"]
             .into_iter()
             .filter_map(|name| headers.get(name)?.to_str().ok())
-            .find_map(|value| retry_after(value, now, LONGEST_PAUSE));
+            .filter_map(|value| retry_after(value, now, LONGEST_PAUSE))
+            .max();
         let usage = cost_of_refusal(headers);
         let content_type = headers.get(CONTENT_TYPE).cloned();
         Self { status: response.status(), content_type, retry_after, usage, job_named_model }
@@ -79,7 +80,7 @@ impl Refusal {
         let Verdict { class, code, pause, remedy } = self.judge(&details);
         let blames_key = code == "api_key" || self.status == StatusCode::UNAUTHORIZED;
         let remedy = remedy.map(|remedy| format!(" ({remedy})")).unwrap_or_default();
-        let message = format!("the LLM answered {}{said}{remedy}", self.status);
+        let message = format!("the LLM answered {}{remedy}{said}", self.status);
         let error = JobError::new(class, code, message);
         let failure = match self.status.as_u16() {
             // LiteLLM says that it cost nothing; the provider may have another opinion. What it calls
@@ -115,6 +116,8 @@ impl Refusal {
             400 if details.says(&CONTEXT_TOO_LONG) => Permanent.with("context_too_long"),
             400 if details.says(&FILTERED) => Permanent.with("content_filter"),
             400 | 422 if let Some(blamed) = Blamed::by(details) => self.not_the_jobs(blamed),
+            // No job said what is not found, in whichever words.
+            404 if !self.job_named_model => Configuration.with(self.code()),
             // No API answered: a wrong address, or a load balancer that lost what is behind it.
             404 | 405 | 410 if !details.is_apis => Configuration.with(self.code()),
             408 => Transient.with("timeout"),
@@ -179,6 +182,10 @@ const CONTEXT_TOO_LONG: [&str; 4] = [
 const FILTERED: [&str; 3] =
     ["ContentPolicyViolationError", "content management policy", "content_policy_violation"];
 
+/// How LiteLLM says that a budget of its own is spent, where its type does not tell.
+const BUDGET_SPENT: [&str; 4] =
+    ["Budget has been exceeded", "crossed budget", "Exceeded budget", "ExceededBudget"];
+
 /// How they say that an account has no money left.
 const QUOTA_SPENT: [&str; 4] = [
     "exceeded your current quota",
@@ -191,14 +198,18 @@ const QUOTA_SPENT: [&str; 4] = [
 const OVERLOADED: [&str; 2] = ["overloaded_error", "Overloaded"];
 
 /// How models are said not to exist: by LiteLLM, by OpenAI, by Azure, by a provider behind LiteLLM.
-const UNKNOWN_MODEL: [&str; 4] =
-    ["Invalid model name", "model_not_found", "DeploymentNotFound", "NotFoundError"];
+const UNKNOWN_MODEL: [&str; 5] = [
+    "Invalid model name",
+    "model_not_found",
+    "DeploymentNotFound",
+    "NotFoundError",
+    "does not exist or you do not have access",
+];
 
 impl Details {
     /// A key's budget has its own type, a deployment's or provider's only its own words.
     fn is_budget_spent(&self) -> bool {
-        self.is("budget_exceeded")
-            || self.says(&["crossed budget", "Exceeded budget", "ExceededBudget"])
+        self.is("budget_exceeded") || self.says(&BUDGET_SPENT)
     }
 
     fn is_quota_spent(&self) -> bool {

@@ -113,6 +113,8 @@ pub(in crate::tool) struct CallTerms<'a> {
     pub(in crate::tool) timeout: Duration,
     /// Calls of this job begun, this one included.
     pub(in crate::tool) attempt: u32,
+    /// What is known that the job has spent before, in US dollars.
+    pub(in crate::tool) spent_usd: f64,
 }
 
 impl CallTerms<'_> {
@@ -121,9 +123,14 @@ impl CallTerms<'_> {
         self.job.model().is_some()
     }
 
-    /// When the upstream is to give up. Where there is hardly time, it is given all of it.
+    /// Whether no other call may be paid once this much more is spent.
+    pub(in crate::tool) fn is_spent_with(&self, usd: Option<f64>) -> bool {
+        let spent = self.spent_usd + usd.unwrap_or(0.0);
+        self.job.max_cost_usd().is_some_and(|most| spent >= most)
+    }
+
+    /// When the upstream is to give up. Where there is hardly time, it is given half of it.
     pub(super) fn upstream_timeout(&self) -> Duration {
-        let gives_up = self.timeout.saturating_sub(UPSTREAM_GIVES_UP_EARLIER);
-        if gives_up.is_zero() { self.timeout } else { gives_up }
+        self.timeout.saturating_sub(UPSTREAM_GIVES_UP_EARLIER).max(self.timeout / 2)
     }
 }

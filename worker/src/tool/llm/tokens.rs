@@ -57,6 +57,43 @@ impl Tokens {
     }
 }
 
+/// Some write a whole number as `10.0`.
 fn count(value: &Value) -> u64 {
-    value.as_u64().map_or(0, |count| count.min(MOST_TOKENS))
+    value.as_u64().or_else(|| whole(value.as_f64()?)).map_or(0, |count| count.min(MOST_TOKENS))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "it is whole, and lies between 0 and the most"
+)]
+fn whole(number: f64) -> Option<u64> {
+    let is_count = number.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(&number);
+    is_count.then_some(number as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_count_is_read_however_its_number_is_written() {
+        for (written, read) in [
+            (json!(10), 10),
+            (json!(10.0), 10),
+            (json!(1e1), 10),
+            (json!(-10.0), 0),
+            (json!(-1), 0),
+            (json!(1e300), 0),
+            (json!(1.5), 0),
+            (json!(u64::MAX), MOST_TOKENS),
+            (json!("10"), 0),
+            (json!(null), 0),
+        ] {
+            assert_eq!(count(&written), read, "{written}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use rmcp::{
 use super::{
     http::{HttpError, HttpFailure},
     oauth::NoToken,
-    reply::{OURS, OURS_TOO_LARGE},
+    reply::{OURS_TOO_LARGE, is_ours},
 };
 use crate::{
     error::{ErrorClass, JobError},
@@ -180,11 +180,11 @@ fn of_service(error: &ServiceError, attempt: u32) -> Verdict {
 /// An error of the protocol.
 fn of_protocol(error: &ErrorData, attempt: u32) -> Verdict {
     let code = error.code;
-    if code == OURS_TOO_LARGE {
-        return too_large(&error.message);
-    }
-    if code == OURS {
-        return unusable(&format!("answered something unusable: {}", error.message), attempt);
+    if is_ours(error) {
+        return match code {
+            OURS_TOO_LARGE => too_large(&error.message),
+            _ => unusable(&format!("answered something unusable: {}", error.message), attempt),
+        };
     }
     let what = format!("answered with the error {}", code.0);
     let verdict = match code {

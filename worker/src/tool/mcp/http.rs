@@ -17,6 +17,7 @@ use rmcp::{
     },
 };
 use sse_stream::Sse;
+use tokio::time::timeout;
 
 use super::{
     credentials::Credentials,
@@ -70,11 +71,20 @@ pub(super) struct McpHttp {
     client: Client,
     credentials: Credentials,
     clock: Clock,
+    /// How long the question for the revision may stay unanswered.
+    discover_within: Duration,
 }
 
 impl McpHttp {
     pub(super) fn new(client: Client, credentials: Credentials, clock: Clock) -> Self {
-        Self { client, credentials, clock }
+        Self { client, credentials, clock, discover_within: Duration::MAX }
+    }
+
+    /// The same, for which whoever leaves the question for the revision unanswered for so long is a
+    /// server of the earlier era: rmcp asks such a server after its own time only when this request
+    /// is over.
+    pub(super) fn discovering(self, within: Duration) -> Self {
+        Self { discover_within: within, ..self }
     }
 
     pub(super) fn credentials(&self) -> &Credentials {
@@ -153,15 +163,20 @@ impl StreamableHttpClient for McpHttp {
         limits: StreamableHttpResponseLimits,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
         let body = Bytes::from(serde_json::to_vec(&message)?);
-        let response = self
-            .send(|client| {
-                Self::request(client, Method::POST, &uri, session_id.as_deref(), &custom_headers)
-                    .header(CONTENT_TYPE, "application/json")
-                    .body(body.clone())
-            })
-            .await?;
-        drop(body);
         let asked = Asked::of(&message, session_id.is_some(), limits.max_json_response_size);
+        let sent = self.send(|client| {
+            Self::request(client, Method::POST, &uri, session_id.as_deref(), &custom_headers)
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone())
+        });
+        let response = match asked.is_discover() {
+            true => match timeout(self.discover_within, sent).await {
+                Ok(response) => response?,
+                Err(_) => return asked.unanswered(),
+            },
+            false => sent.await?,
+        };
+        drop(body);
         reply::to_post(response, asked, self.clock.now()).await
     }
 

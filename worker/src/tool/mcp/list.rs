@@ -18,7 +18,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{settings::ServerSettings, unfolded};
-use crate::{lease::Repeat, tool::schema::Schema};
+use crate::{
+    lease::Repeat,
+    tool::{schema::Schema, words},
+};
 
 /// The most pages of a list that are read: a server may send one for ever.
 const MAX_PAGES: usize = 100;
@@ -28,6 +31,9 @@ const MAX_TOOLS: usize = 2_000;
 
 /// The most bytes of a server's tools that are kept, as JSON has them.
 const MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most faults of a list that are kept.
+const MAX_FAULTS: usize = 20;
 
 /// The most of a tool's name that is told where it is no sound one, in characters.
 const MAX_NAME_CHARS: usize = 64;
@@ -50,6 +56,8 @@ pub(super) struct ToolList {
     tools: Arc<BTreeMap<String, RemoteTool>>,
     /// The server lists more than is kept.
     is_cut: bool,
+    /// What is wrong with single tools of it, so many at most.
+    faults: Arc<Vec<String>>,
     read: Instant,
     fresh: Duration,
 }
@@ -74,6 +82,7 @@ impl ToolList {
         let mut cursor = None;
         let mut bytes = 0;
         let mut is_cut = false;
+        let mut faults = Vec::new();
         for _ in 0..MAX_PAGES {
             let request = ListToolsRequest {
                 params: Some(PaginatedRequestParams::default().with_cursor(cursor.clone())),
@@ -81,7 +90,9 @@ impl ToolList {
             };
             let page = match peer.send_request(request.into()).await? {
                 ServerResult::ListToolsResult(page) => Some(page),
-                ServerResult::CustomResult(CustomResult(page)) => sound_part(page, server),
+                ServerResult::CustomResult(CustomResult(page)) => {
+                    sound_part(page, server, &mut faults)
+                }
                 _ => None,
             };
             let page = page.ok_or(ServiceError::UnexpectedResponse)?;
@@ -92,7 +103,11 @@ impl ToolList {
                 if is_cut {
                     break;
                 }
-                tools.insert(tool.name.to_string(), RemoteTool::new(tool));
+                let name = tool.name.to_string();
+                if let Some(earlier) = tools.insert(name, RemoteTool::new(tool)) {
+                    let name = told(&earlier.tool.name);
+                    faults.push(format!("its list has the tool {name} twice: the latter holds"));
+                }
             }
             // Some write an empty one where there is none. Who gives the same again has no other page.
             let next = page.next_cursor.filter(|next| !next.is_empty());
@@ -107,13 +122,16 @@ impl ToolList {
             tracing::warn!(server, tools = tools.len(), "a server's list of tools is cut off");
         }
         let fresh = fresh.max(LEAST_AGE);
-        Ok(Self { tools: Arc::new(tools), is_cut, read: Instant::now(), fresh })
+        faults.truncate(MAX_FAULTS);
+        let (tools, faults) = (Arc::new(tools), Arc::new(faults));
+        Ok(Self { tools, is_cut, faults, read: Instant::now(), fresh })
     }
 
     /// The same list, to be used although it is old.
     pub(super) fn used_a_while_longer(&self) -> Self {
-        let tools = Arc::clone(&self.tools);
-        Self { tools, is_cut: self.is_cut, read: Instant::now(), fresh: AFTER_FAILURE }
+        let (tools, faults) = (Arc::clone(&self.tools), Arc::clone(&self.faults));
+        let (read, fresh) = (Instant::now(), AFTER_FAILURE);
+        Self { tools, is_cut: self.is_cut, faults, read, fresh }
     }
 
     /// Says so if the server lists more than is kept.
@@ -125,6 +143,11 @@ impl ToolList {
                 self.tools.len()
             )
         })
+    }
+
+    /// What is wrong with single tools of it: those that cannot be read, and those of one name.
+    pub(super) fn faults(&self) -> &[String] {
+        &self.faults
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&RemoteTool> {
@@ -152,7 +175,7 @@ impl ToolList {
 
 /// A page that is none of the protocol's because of single tools or of what stands beside them, without
 /// those.
-fn sound_part(mut page: Value, server: &str) -> Option<ListToolsResult> {
+fn sound_part(mut page: Value, server: &str, faults: &mut Vec<String>) -> Option<ListToolsResult> {
     let page = page.as_object_mut()?;
     page.retain(|name, member| match name.as_str() {
         "tools" => true,
@@ -164,7 +187,8 @@ fn sound_part(mut page: Value, server: &str) -> Option<ListToolsResult> {
         let is_sound = Tool::deserialize(tool).is_ok();
         if !is_sound {
             let name = tool.get("name").and_then(Value::as_str).unwrap_or("without a name");
-            let tool: String = name.chars().take(MAX_NAME_CHARS).collect();
+            let tool = told(name);
+            faults.push(format!("a tool of its list cannot be read and is left out: {tool}"));
             tracing::warn!(
                 server,
                 ?tool,
@@ -174,6 +198,11 @@ fn sound_part(mut page: Value, server: &str) -> Option<ListToolsResult> {
         is_sound
     });
     serde_json::from_value(Value::Object(mem::take(page))).ok()
+}
+
+/// A name as a server wrote it, bounded.
+fn told(name: &str) -> String {
+    words::on_one_line(name).take(MAX_NAME_CHARS).collect()
 }
 
 impl RemoteTool {

@@ -20,7 +20,7 @@ use url::Url;
 
 use self::issuer::{Answer, Asker};
 use super::credentials::{NoSecret, Text};
-use crate::config::Keys;
+use crate::{config::Keys, tool::masks::form_encoded};
 
 /// How long finding the authorization server and asking it may take.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -163,7 +163,16 @@ impl Grant {
     pub(super) fn hidden(&self, keys: &Keys) -> Vec<String> {
         let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
         let token = token.as_ref().map(|token| token.text.clone());
-        self.client_secret.with(keys).ok().into_iter().chain(token).collect()
+        let client = self.client_id.with(keys).ok().zip(self.client_secret.with(keys).ok());
+        // A request bears both in one, before they are encoded once more.
+        let shown = client.map(|(id, secret)| {
+            [
+                format!("{}:{}", form_encoded(&id), form_encoded(&secret)),
+                format!("{id}:{secret}"),
+                secret,
+            ]
+        });
+        shown.into_iter().flatten().chain(token).collect()
     }
 
     fn usable(&self) -> Option<Token> {

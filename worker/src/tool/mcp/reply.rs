@@ -2,7 +2,7 @@
 //! more: what rmcp would drop because it bears no id, or none of ours, is given to the call it
 //! answers.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use futures_util::{
     StreamExt,
@@ -21,8 +21,9 @@ use rmcp::{
     },
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use sse_stream::Sse;
+use uuid::Uuid;
 
 use super::{
     events,
@@ -36,12 +37,23 @@ const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// The longest pause a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 
-/// A failure of ours, given to a call as if its server had said so. The codes of JSON-RPC and of
-/// the protocol end above it.
-pub(super) const OURS: ErrorCode = ErrorCode(-31_999);
+/// A failure of ours, given to a call as if its server had said so.
+const OURS: ErrorCode = ErrorCode(-31_999);
 
 /// The same where the answer was too long.
 pub(super) const OURS_TOO_LARGE: ErrorCode = ErrorCode(-31_998);
+
+/// By this a failure of ours is known: a server may use any code, and cannot guess this.
+static MARK: LazyLock<Value> = LazyLock::new(|| Uuid::new_v4().to_string().into());
+
+fn ours(code: ErrorCode, failure: &HttpFailure) -> ErrorData {
+    ErrorData::new(code, failure.to_string(), Some(MARK.clone()))
+}
+
+/// Whether it is a failure of ours, not what a server said.
+pub(super) fn is_ours(error: &ErrorData) -> bool {
+    error.data.as_ref() == Some(&*MARK)
+}
 
 /// What was asked.
 pub(super) struct Asked {
@@ -65,6 +77,20 @@ impl Asked {
             is_discover: request.is_some_and(|request| is_discover(&request.request)),
             has_session,
             max_bytes,
+        }
+    }
+
+    pub(super) fn is_discover(&self) -> bool {
+        self.is_discover
+    }
+
+    /// What the question for the revision is taken to be answered by a server that leaves it
+    /// unanswered, as those of the earlier era may.
+    pub(super) fn unanswered(self) -> Result<StreamableHttpPostResponse, HttpError> {
+        let message = "server/discover was not answered";
+        match self.id {
+            Some(id) => Ok(json_error(ErrorData::invalid_request(message, None), id)),
+            None => Err(unusable("nothing").into()),
         }
     }
 }
@@ -259,7 +285,7 @@ fn for_call(
         Err(error) => match events::too_large(&error) {
             Some(max_bytes) => {
                 let failure = HttpFailure::TooLarge { max_bytes };
-                Ok(answer(&ErrorData::new(OURS_TOO_LARGE, failure.to_string(), None), &id))
+                Ok(answer(&ours(OURS_TOO_LARGE, &failure), &id))
             }
             None => Err(error),
         },
@@ -279,10 +305,7 @@ fn readable(event: Sse, id: &RequestId) -> Sse {
             answer(&error, id)
         }
         Ok(_) => event,
-        Err(error) => {
-            let failure = unusable(broken(&error));
-            answer(&ErrorData::new(OURS, failure.to_string(), None), id)
-        }
+        Err(error) => answer(&ours(OURS, &unusable(broken(&error))), id),
     }
 }
 

@@ -62,6 +62,9 @@ const SOUND_AFTER: Duration = Duration::from_secs(10);
 /// only then that the server which would have given it is gone.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(2);
 
+/// How long a server whose era is not known may leave the question for it unanswered.
+const DISCOVER_WITHIN: Duration = Duration::from_secs(8);
+
 /// How long a cancelled call's message may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -228,11 +231,16 @@ impl Session {
     async fn shake_hands(&self, era: Option<Era>) -> Result<Live, ToolError> {
         let listener = Listener::default();
         let client = listener.clone();
-        let lifecycle = lifecycle(era.unwrap_or(self.settings.era));
+        let asked = era.unwrap_or(self.settings.era);
+        let lifecycle = lifecycle(asked);
         #[cfg(feature = "stdio")]
         let mut running = None;
         let service = match &self.way {
             Way::Http(url, http) => {
+                let http = match asked {
+                    Era::Auto => http.clone().discovering(self.discover_within()),
+                    Era::Modern | Era::Legacy => http.clone(),
+                };
                 client.serve_with_lifecycle(self.transport(url, http), lifecycle).await
             }
             #[cfg(feature = "stdio")]
@@ -268,7 +276,12 @@ impl Session {
         })
     }
 
-    fn transport(&self, url: &Url, http: &McpHttp) -> StreamableHttpClientTransport<McpHttp> {
+    /// Leaves time for the other handshake.
+    fn discover_within(&self) -> Duration {
+        DISCOVER_WITHIN.min(self.settings.connect_timeout / 2)
+    }
+
+    fn transport(&self, url: &Url, http: McpHttp) -> StreamableHttpClientTransport<McpHttp> {
         let mut reconnects = ExponentialBackoff::default();
         reconnects.max_delay = Some(LONGEST_RECONNECT);
         let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
@@ -278,7 +291,7 @@ impl Session {
         config.retry_config = Arc::new(reconnects);
         config.max_json_response_size = self.settings.max_result_bytes;
         config.max_sse_event_size = self.settings.max_result_bytes;
-        StreamableHttpClientTransport::with_client(http.clone(), config)
+        StreamableHttpClientTransport::with_client(http, config)
     }
 }
 
@@ -434,7 +447,7 @@ impl Live {
             Ok(Err(error)) => failure::of_list(&error, &session.terms()),
             Err(_) => failure::slow_handshake(within, &session.terms()),
         };
-        tracing::warn!(error = %problem.error, "a list of tools cannot be read again yet");
+        tracing::warn!(error = problem.error.in_log(), "a list of tools cannot be read again yet");
         let old = self.tools().used_a_while_longer();
         *self.tools.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(old);
     }

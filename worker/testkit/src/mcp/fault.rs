@@ -14,7 +14,7 @@ use crate::server::{Body, Closed, Visit, lock};
 /// More than any client should read.
 const HUGE: usize = 6 * 1024 * 1024;
 
-const NAMES: [&str; 64] = [
+const NAMES: [&str; 66] = [
     "echo",
     "everything",
     "nothing",
@@ -51,6 +51,8 @@ const NAMES: [&str; 64] = [
     "rpc_32000",
     "rpc_32019",
     "rpc_1",
+    "rpc_31998",
+    "rpc_31999",
     "rpc_500_32603",
     "rpc_500_32602",
     "session_400",

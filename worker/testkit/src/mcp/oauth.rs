@@ -15,6 +15,8 @@ pub(super) struct OAuth {
     pub(super) client_id: String,
     pub(super) client_secret: String,
     pub(super) expires_in_s: u64,
+    /// It wants the secret in a header, and takes it from nobody.
+    pub(super) is_basic: bool,
     pub(super) given: AtomicUsize,
     /// Requests for tokens, refused ones included.
     pub(super) asked: AtomicUsize,
@@ -47,13 +49,17 @@ impl OAuth {
                     "token_endpoint": format!("{origin}/token"),
                     "response_types_supported": ["code"],
                     "grant_types_supported": ["client_credentials"],
-                    "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                    "token_endpoint_auth_methods_supported": [self.method()],
                 }),
             )),
             "/token" => Some(self.give(request)),
             path if path.starts_with("/.well-known/") => Some(answer::status(404)),
             _ => None,
         }
+    }
+
+    fn method(&self) -> &'static str {
+        if self.is_basic { "client_secret_basic" } else { "client_secret_post" }
     }
 
     fn give(&self, request: &Received) -> Response<Body> {
@@ -68,7 +74,8 @@ impl OAuth {
             format!("client_secret={}", self.client_secret),
         ];
         if !expected.iter().all(|pair| body.split('&').any(|it| it == pair)) {
-            let said = format!("not with {body}");
+            let header = request.header("authorization").unwrap_or_default();
+            let said = format!("not with {body} {header}");
             return answer::json(
                 401,
                 &json!({"error": "invalid_client", "error_description": said}),

@@ -47,6 +47,7 @@ impl Answerer for Mcp {
             ("server/discover", _) if self.era == McpEra::Modern => {
                 Ok(answer::result(&id, &discovered()))
             }
+            ("server/discover", _) if self.era == McpEra::Silent => std::future::pending().await,
             _ if self.era == McpEra::Vague && !id.is_null() && method == "server/discover" => {
                 Ok(answer::result(&id, &json!({})))
             }

@@ -149,6 +149,6 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
             file.query_row(query, (), |row| row.get(0))
         })
         .expect("its content");
-    assert_eq!(attention, "held batch 5 8");
+    assert_eq!(attention, "held batch 5 9");
     drop(process);
 }

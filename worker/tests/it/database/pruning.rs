@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mcp_batch::{
     error::{ErrorClass, JobError},
-    lease::{Delivery, Mark, Repeat},
+    lease::{Delivery, Repeat},
     queue::DeadLetter,
 };
 use rusqlite::Connection;
 
 use super::{Bench, Process};
-use crate::lease_helpers::{START, TestJob, callback, completed, failed, interrupted, released};
+use crate::lease_helpers::{START, TestJob, completed, failed, interrupted, released, tried};
 
 const CALLBACK: &str = "https://n8n.example.com/";
 
@@ -53,7 +53,7 @@ async fn what_has_expired_goes_and_what_is_held_or_owed_stays() {
     let sent = TestJob::new("sent").callback(CALLBACK);
     let lease = ledger.own(sent.claim()).await;
     let record = ledger.save(&lease, completed("yes"), START).await;
-    ledger.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Sent)).await;
+    ledger.mark(&record, tried(CALLBACK, Delivery::Sent)).await;
     for (job, how) in [
         (TestJob::new("callback-pending").callback(CALLBACK), completed("yes")),
         (TestJob::new("letter-pending"), failed("no")),

@@ -12,13 +12,13 @@ use std::{
 
 use mcp_batch::{
     fan_in::{Member, MemberKind},
-    lease::{Claim, ClaimRequest, Delivery, Failure, Lease, Ledger, Mark, Settled, State},
+    lease::{Claim, ClaimRequest, Delivery, Failure, Lease, Ledger, Settled, State},
 };
 use mcp_batch_testkit::{AwsCall, AwsProxy, Fault, Rule};
 use tokio::task::JoinSet;
 
 use super::DynamoStore;
-use crate::lease_helpers::{START, Store, TestJob, Worker, after_s, callback, completed, failed};
+use crate::lease_helpers::{START, Store, TestJob, Worker, after_s, completed, failed, tried};
 
 const CALLBACK: &str = "https://n8n.example.com/";
 
@@ -110,9 +110,7 @@ async fn whoever_meets_a_job_between_its_end_and_its_count_counts_it() {
                 }
                 _ => {
                     let failed = Delivery::Failed(Failure::NotTaken);
-                    worker
-                        .mark_epoch(job.key(), 1, Mark::Callback(callback(CALLBACK), failed))
-                        .await;
+                    worker.mark_epoch(job.key(), 1, tried(CALLBACK, failed)).await;
                 }
             }
         }

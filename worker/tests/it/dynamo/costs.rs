@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{DynamoStore, results::noise};
-use crate::lease_helpers::{START, Store, TestJob, Worker, callback, completed, expiry, failed};
+use crate::lease_helpers::{START, Store, TestJob, Worker, completed, expiry, failed, tried};
 
 const CALLBACK: &str = "https://n8n.example.com/webhook-waiting/4711?signature=0123456789abcdef";
 
@@ -20,7 +20,7 @@ async fn finish<L: Ledger>(worker: &Worker<L>, job: &TestJob) -> Record {
 }
 
 fn sent() -> Mark {
-    Mark::Callback(callback(CALLBACK), Delivery::Sent)
+    tried(CALLBACK, Delivery::Sent)
 }
 
 /// Requests, write units and halves of read units since it was last asked.

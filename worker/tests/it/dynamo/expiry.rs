@@ -1,4 +1,4 @@
-//! What DynamoDB may delete by itself, and when: what is owed to a callback, or waits for a person,
+//! What DynamoDB may delete by itself, and when: what is owed to a or waits for a person,
 //! has no number in the TTL attribute; what only owes a dead letter has a later one.
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -6,7 +6,7 @@ use mcp_batch::lease::{DeadLetterState, Decision, Delivery, Failure, Mark, Repea
 
 use super::DynamoStore;
 use crate::lease_helpers::{
-    RECORD_LIVES, START, Store, TestJob, callback, completed, expiry, failed, interrupted,
+    RECORD_LIVES, START, Store, TestJob, completed, expiry, failed, interrupted, tried,
 };
 
 const CALLBACK: &str = "https://n8n.example.com/";
@@ -42,12 +42,10 @@ async fn a_callbacks_end_lets_the_item_expire() {
         let job = TestJob::new(id).callback(CALLBACK);
         let lease = worker.own(job.claim()).await;
         let record = worker.save(&lease, completed("yes"), START).await;
-        worker
-            .mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Failed(Failure::NotTaken)))
-            .await;
+        worker.mark(&record, tried(CALLBACK, Delivery::Failed(Failure::NotTaken))).await;
         assert_eq!(ttl(&store, &job).await, None);
 
-        worker.mark(&record, Mark::Callback(callback(CALLBACK), end)).await;
+        worker.mark(&record, tried(CALLBACK, end)).await;
 
         assert_expires_in_time(&store, &job).await;
     }
@@ -57,7 +55,7 @@ async fn a_callbacks_end_lets_the_item_expire() {
 async fn of_two_debts_the_last_one_lets_the_item_expire() {
     let Some(store) = DynamoStore::open().await else { return };
     let worker = store.worker();
-    let told = Mark::Callback(callback(CALLBACK), Delivery::Sent);
+    let told = tried(CALLBACK, Delivery::Sent);
     let letters_end = Some(expiry().plus(RECORD_LIVES).seconds());
     for (id, first, last, between) in [
         ("letter-last", told.clone(), Mark::DeadLetterSent, letters_end),

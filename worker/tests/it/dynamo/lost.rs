@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use mcp_batch::lease::{
-    CallbackState, Claim, Delivery, Failure, Ledger, LedgerError, Mark, Record, Settled, State,
+    CallbackState, Claim, Delivery, Failure, Ledger, LedgerError, Record, Settled, State,
 };
 use mcp_batch_testkit::{Fault, Rule};
 use tokio::task::JoinSet;
 
 use super::DynamoStore;
-use crate::lease_helpers::{START, Store, TestJob, after_s, callback, completed, failed, released};
+use crate::lease_helpers::{START, Store, TestJob, after_s, completed, failed, released, tried};
 
 const CALLBACK: &str = "https://n8n.example.com/";
 
@@ -67,11 +67,9 @@ async fn a_mark_whose_answer_was_lost_is_noted_once() {
     let record = worker.save(&lease, completed("yes"), START).await;
 
     proxy.rule(Rule::after("PutItem").nth(1).lose());
-    worker
-        .mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Failed(Failure::NotTaken)))
-        .await;
+    worker.mark(&record, tried(CALLBACK, Delivery::Failed(Failure::NotTaken))).await;
     proxy.rule(Rule::after("UpdateItem").nth(1).lose());
-    worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Sent)).await;
+    worker.mark(&record, tried(CALLBACK, Delivery::Sent)).await;
 
     let slot = worker.record(&job).await.callback.expect("a callback");
     assert_eq!((slot.failures, slot.state), (1, CallbackState::Sent));
@@ -137,7 +135,7 @@ async fn a_write_that_meets_a_transaction_is_decided_anew() {
     proxy.rule(Rule::before("PutItem").first(2).fail(in_the_way()));
     let record = worker.save(&lease, completed("yes"), START).await;
     proxy.rule(Rule::before("UpdateItem").first(1).fail(in_the_way()));
-    worker.mark(&record, Mark::Callback(callback(CALLBACK), Delivery::Sent)).await;
+    worker.mark(&record, tried(CALLBACK, Delivery::Sent)).await;
 
     assert_eq!((lease.epoch, record.usage.input_tokens), (1, 10));
     let slot = worker.record(&job).await.callback.expect("a callback");
@@ -160,7 +158,7 @@ async fn a_table_that_never_answers_well_is_an_error_and_no_answer() {
     ] {
         proxy.clear_rules();
         proxy.rule(Rule::before("dynamodb").fail(fault));
-        let told = Mark::Callback(callback(CALLBACK), Delivery::Sent);
+        let told = tried(CALLBACK, Delivery::Sent);
         let (claimed, settled, marked, read) = tokio::join!(
             ledger.claim(TestJob::new("b").claim()),
             ledger.settle(&lease, completed("secret text"), START),

@@ -179,3 +179,44 @@ async fn bad_lines_of_json_are_named_and_the_others_sent() {
     assert!(text.stderr.starts_with("line 2: "), "{}", text.stderr);
     assert!(text.stdout.contains("Sent 2 jobs") && text.stdout.contains("8 lines are no jobs"));
 }
+
+#[tokio::test]
+async fn a_job_is_repeated_only_with_the_same_callback_and_the_same_place() {
+    let folder = Folder::new();
+    let job = summarize("a", "One.");
+    let with = |field: &str, value: Value| {
+        let mut job = job.clone();
+        job[field] = value;
+        job
+    };
+    let place = |batch: &str, index: u64| json!({"id": batch, "index": index, "callback": "https://n8n.example.com/batch"});
+    let sent = [
+        job.clone(),
+        with("callback", json!("https://n8n.example.com/1")),
+        with("callback", json!("https://n8n.example.com/2")),
+        with("batch", place("one", 0)),
+        with("batch", place("one", 1)),
+        with("batch", place("two", 0)),
+    ];
+    let again = [
+        with("batch", place("one", 1)),
+        with("callback", json!({"url": "https://n8n.example.com/1"})),
+        with("metadata", json!(1)),
+    ];
+    let lines: Vec<_> = sent.iter().chain(&again).map(Value::to_string).collect();
+    folder.write("x.jsonl", lines.join("\n"));
+
+    let told = enqueue(&folder, "x.jsonl").summary().await;
+
+    assert_eq!((&told["exit"], &told["accepted"]), (&json!(0), &json!(6)), "{told}");
+    assert_eq!((&told["repeated"], queued(&folder).len()), (&json!(3), 6));
+
+    // Places that the command gives are no wish of the line's.
+    let folder = Folder::new();
+    folder.write("x.jsonl", format!("{job}\n{job}\n"));
+    let url = "https://n8n.example.com/batch";
+    let args = ["--batch", "b", "--batch-callback", url];
+    let told = enqueue(&folder, "x.jsonl").args(args).summary().await;
+    assert_eq!((&told["accepted"], &told["repeated"]), (&json!(1), &json!(1)), "{told}");
+    assert_eq!(queued(&folder)[0]["batch"]["size"], 1);
+}

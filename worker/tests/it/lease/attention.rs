@@ -11,8 +11,7 @@ use mcp_batch::webhook::Event;
 use serde_json::{Value, json};
 
 use crate::lease_helpers::{
-    START, Store, TestJob, Worker, after_s, callback, completed, error, failed, interrupted,
-    released,
+    START, Store, TestJob, Worker, after_s, completed, error, failed, interrupted, released, tried,
 };
 
 const URL: &str = "https://n8n.example.com/webhook-waiting/1";
@@ -32,7 +31,7 @@ async fn complete<L: Ledger>(worker: &Worker<L>, job: &TestJob) -> Record {
 }
 
 fn told(delivery: Delivery) -> Mark {
-    Mark::Callback(callback(URL), delivery)
+    tried(URL, delivery)
 }
 
 /// What is found in the end: an index may come late.

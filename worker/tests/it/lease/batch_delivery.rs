@@ -1,8 +1,11 @@
 //! The one callback of a batch, and who sends it.
 
+use std::time::Duration;
+
 use mcp_batch::{
     clock::UnixMs,
-    fan_in::{BatchMark, Reading},
+    fan_in::{BatchKey, BatchMark, Reading, Taking},
+    job::Namespace,
     lease::{Attention, CallbackState, Delivery, Failure, Ledger, WhyDead},
 };
 use serde_json::json;
@@ -129,4 +132,45 @@ pub(super) async fn how_far_a_batch_was_read_is_kept_for_who_takes_it_next<S: St
     assert_eq!(taken.reading, Some(reading.clone()));
     worker.mark_batch("batch", Delivery::Failed(Failure::NotTaken)).await;
     assert_eq!(worker.batch("batch").await.reading, Some(reading));
+}
+
+pub(super) async fn who_is_at_a_delivery_holds_it_on<S: Store>(store: S) {
+    let worker = store.worker();
+    complete_batch(&worker).await;
+    worker.take_batch("batch", START, after_s(30)).await.expect("it is complete");
+    let at_it = |until, further| BatchMark::StillAtIt { until, further };
+
+    worker.note_batch("batch", at_it(after_s(30), after_s(40)), after_s(10)).await;
+    assert_eq!(worker.take_batch("batch", after_s(39), after_s(69)).await, None);
+    assert!(worker.attention(Attention::Batch, after_s(99)).await.is_empty());
+    assert_eq!(worker.attention(Attention::Batch, after_s(100)).await, ["batch"]);
+
+    // One whose time was over has lost it to the next.
+    worker.take_batch("batch", after_s(40), after_s(70)).await.expect("it is free");
+    worker.note_batch("batch", at_it(after_s(40), after_s(999)), after_s(45)).await;
+    assert_eq!(worker.batch("batch").await.delivery_ends, after_s(70));
+    worker.mark_batch("batch", Delivery::Sent).await;
+    worker.note_batch("batch", at_it(after_s(70), after_s(999)), after_s(46)).await;
+    assert_eq!(worker.batch("batch").await.delivery_ends, UnixMs::default());
+}
+
+pub(super) async fn a_batch_keeps_when_its_next_try_is_due_and_how_large_it_may_be<S: Store>(
+    store: S,
+) {
+    let worker = store.worker();
+    complete_batch(&worker).await;
+    let take = async |now, max_body_bytes| {
+        let key = BatchKey::of(&Namespace::default(), &"batch".parse().expect("an id"));
+        let taking = Taking { now, until: now.plus(Duration::from_secs(30)), max_body_bytes };
+        worker.ledger().take_batch(key, taking).await.expect("an answer").expect("it is owed")
+    };
+    assert_eq!(take(START, 4_096).await.max_body_bytes, Some(4_096));
+    worker.mark_batch_at("batch", Delivery::Failed(Failure::NotTaken), after_s(1)).await;
+    assert_eq!(worker.batch("batch").await.callback.due, Some(after_s(31)));
+
+    assert_eq!(take(after_s(31), 99_999).await.max_body_bytes, Some(4_096));
+    worker.mark_batch_at("batch", Delivery::Dead(WhyDead::Exhausted), after_s(32)).await;
+    let renewed = worker.renew_batch("batch", after_s(33)).await.expect("it is over");
+    assert_eq!((renewed.callback.due, renewed.max_body_bytes), (None, Some(4_096)));
+    assert_eq!(worker.batch("batch").await, renewed);
 }

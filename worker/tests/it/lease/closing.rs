@@ -11,7 +11,8 @@ use mcp_batch::{
 use serde_json::json;
 
 use crate::lease_helpers::{
-    BATCH_URL, START, Store, TestJob, Worker, after_s, callback, completed, error, failed, released,
+    BATCH_URL, START, Store, TestJob, Worker, after_s, callback, come_upon, completed, error,
+    failed, released, tried,
 };
 
 /// A day: when a batch is closed that says nothing else.
@@ -81,6 +82,17 @@ pub(super) async fn a_batch_is_not_closed_with_a_size_that_does_not_fit<S: Store
     let refused = worker.close_batch("batch", 43, START).await.expect_err("it has one");
     assert!(refused.to_string().contains("size: expected 42, as before, found 43"), "{refused}");
     assert_eq!(worker.batch("batch").await.size, Some(42));
+}
+
+pub(super) async fn a_size_that_comes_when_its_time_is_over_changes_nothing<S: Store>(store: S) {
+    let worker = store.worker();
+    complete(&worker, &TestJob::new("a").member("batch", 0)).await;
+
+    let again = TestJob::new("a").member_of("batch", 0, 5);
+    let answer = worker.claim(again.claim_at(after_s(EXPIRY_S))).await;
+
+    assert!(matches!(answer, Claim::Finished(_)), "{answer:?}");
+    assert_eq!(worker.batch("batch").await.size, None);
 }
 
 pub(super) async fn a_batch_past_its_time_is_closed_with_what_there_is<S: Store>(store: S) {
@@ -316,9 +328,10 @@ pub(super) async fn a_refused_message_is_stored_once_with_its_callback_owed<S: S
     for redelivered in [false, true] {
         let mut again = job.claim_at(after_s(5));
         again.redelivered = redelivered;
-        assert_eq!(worker.refuse(again, error("second")).await, record, "the first one stands");
+        let stands = come_upon(record.clone());
+        assert_eq!(worker.refuse(again, error("second")).await, stands, "the first one stands");
     }
-    worker.mark(&record, Mark::Callback(callback(url), Delivery::Sent)).await;
+    worker.mark(&record, tried(url, Delivery::Sent)).await;
     worker.mark(&record, Mark::DeadLetterSent).await;
     let again = worker.refuse(job.claim_at(record.expires), error("later")).await;
     assert_eq!(again.epoch, 2, "its record had expired");

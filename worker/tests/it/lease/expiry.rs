@@ -6,8 +6,8 @@ use mcp_batch::{
 };
 
 use crate::lease_helpers::{
-    RECORD_LIVES, START, Store, TestJob, after_s, callback, completed, completed_offline, expiry,
-    failed, interrupted, released, usage,
+    RECORD_LIVES, START, Store, TestJob, after_s, completed, completed_offline, expiry, failed,
+    interrupted, released, tried, usage,
 };
 
 const CALLBACK: &str = "https://n8n.example.com/";
@@ -65,7 +65,7 @@ pub(super) async fn a_held_job_does_not_expire<S: Store>(store: S) {
 pub(super) async fn a_job_with_a_pending_hand_off_does_not_expire<S: Store>(store: S) {
     let worker = store.worker();
     let with_callback = TestJob::new("a").callback(CALLBACK);
-    let sent = Mark::Callback(callback(CALLBACK), Delivery::Sent);
+    let sent = tried(CALLBACK, Delivery::Sent);
     for (job, settlement, mark) in [
         (with_callback, completed("old"), sent),
         (TestJob::new("b"), failed("old"), Mark::DeadLetterSent),

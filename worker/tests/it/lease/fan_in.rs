@@ -122,7 +122,7 @@ impl Bench {
                 is_finished = self.work_off(&worker, index) => {
                     // It comes back, by which time leases and deliveries may be over.
                     if !is_finished {
-                        self.now_ms.fetch_add(1_000, SeqCst);
+                        self.now_ms.fetch_add(200, SeqCst);
                     }
                     is_finished
                 }
@@ -159,7 +159,10 @@ impl Bench {
         match deliver_if_over(post, key, deadline).await.expect("the ledger answers") {
             FanIn::Settled | FanIn::Sent | FanIn::Dead(_) => true,
             FanIn::Taken { .. } => is_fresh,
-            FanIn::NotTaken { .. } | FanIn::NoTime | FanIn::NoTurn { .. } => false,
+            FanIn::NotTaken { .. }
+            | FanIn::NotDue { .. }
+            | FanIn::NoTime
+            | FanIn::NoTurn { .. } => false,
         }
     }
 }

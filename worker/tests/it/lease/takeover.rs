@@ -7,7 +7,7 @@ use mcp_batch::{
 };
 
 use crate::lease_helpers::{
-    LEASE_S, MAX_ATTEMPTS, START, Store, TestJob, after_s, callback, completed, error,
+    LEASE_S, MAX_ATTEMPTS, START, Store, TestJob, after_s, callback, come_upon, completed, error,
     every_settlement, failed, interrupted, released, usage,
 };
 
@@ -152,6 +152,7 @@ pub(super) async fn spent_attempts_fail_the_job_with_its_dead_letter_pending<S: 
     assert_eq!(record.callback, Some(CallbackSlot::pending(callback("https://n8n.example.com/"))));
     assert_eq!(record.usage.input_tokens, 10 * u64::from(MAX_ATTEMPTS));
     let again = worker.claim(job.claim_at(after_s(2))).await;
+    let record = come_upon(record);
     assert!(matches!(&again, Claim::Finished(failed) if **failed == record), "{again:?}");
 }
 

@@ -144,7 +144,7 @@ impl Call<'_> {
             job["model"] = model.into();
         }
         let job = Job::parse(&job.to_string().into()).expect("a job");
-        let context = CallContext { timeout: self.timeout, attempt: 1, epoch: 1 };
+        let context = CallContext { timeout: self.timeout, attempt: 1, epoch: 1, spent_usd: 0.0 };
         self.catalog(model).call(&job, &context).await
     }
 

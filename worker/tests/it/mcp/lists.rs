@@ -71,7 +71,24 @@ async fn a_tool_that_cannot_be_read_is_left_out_of_the_list_alone() {
         call(&catalog, "good", &json!({})).await.expect("its neighbours do not matter");
         let error = check(&catalog, "bad", &json!({})).await.expect_err("it is left out");
         assert_eq!(&*error.code, "unknown_tool");
+        let (_, problems) = catalog.examine().await;
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 3, "{said:?}");
+        let left_out = "s: a tool of its list cannot be read and is left out: ";
+        assert!(said.iter().all(|line| line.starts_with(left_out)), "{said:?}");
+        assert!(said[0].ends_with("bad") && said[1].ends_with("without a name"), "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_a_list_has_twice_is_told() {
+    let server = FakeMcp::start().await;
+    let schema = json!({"type": "object"});
+    server.set_tools([tool("same", &schema), tool("same", &schema), tool("other", &schema)]);
+    let (listing, problems) = catalog(&server.url(), "").examine().await;
+    assert_eq!(listing.tools.len(), 2);
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["s: its list has the tool same twice: the latter holds"]);
 }
 
 #[tokio::test]

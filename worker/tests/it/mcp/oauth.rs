@@ -94,6 +94,23 @@ async fn a_client_that_is_refused_is_a_matter_of_configuration_and_its_secret_is
 }
 
 #[tokio::test]
+async fn a_secret_is_not_told_in_any_form_in_which_its_server_repeats_the_request() {
+    let secret = "ein+ganz&geheimes=wort 1";
+    for (builder, forms) in [
+        (FakeMcp::builder(), ["geheimes", "ganz"]),
+        // Of `batch:` and the secret, encoded as in a form.
+        (FakeMcp::builder().basic(), ["YmF0Y2g6ZWlu", "geheimes"]),
+    ] {
+        let server = builder.oauth("batch", KEY, 3600).start().await;
+        let catalog = catalog_with(&server.url(), OAUTH, &[("KEY", secret)]);
+        let failure = call(&catalog, "echo", &json!({})).await.expect_err("it is not let in");
+        let message = &failure.error.message;
+        assert!(message.contains("not with") && message.contains("[key]"), "{message}");
+        assert!(forms.iter().all(|form| !message.contains(form)), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_secret_is_shown_to_no_other_authorization_server_than_the_catalog_expects() {
     let server = server(3600).await;
     let own = server.url().replace("/mcp", "");

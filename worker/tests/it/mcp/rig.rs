@@ -59,7 +59,7 @@ pub(super) async fn attempt(
     let job = job(tool, input);
     catalog.prepare(&job).await?;
     let plan = catalog.check(&job).map_err(ToolError::free)?;
-    let context = CallContext { timeout: plan.timeout, attempt, epoch: 7 };
+    let context = CallContext { timeout: plan.timeout, attempt, epoch: 7, spent_usd: 0.0 };
     catalog.call(&job, &context).await
 }
 

@@ -73,6 +73,15 @@ async fn the_era_of_a_server_is_found_out_and_can_be_set() {
 }
 
 #[tokio::test]
+async fn a_server_that_leaves_the_question_for_its_era_unanswered_is_taken_for_a_legacy_one() {
+    let silent = FakeMcp::builder().era(McpEra::Silent).start().await;
+    let catalog = catalog(&silent.url(), "connect_timeout_s = 4");
+    let outcome = timeout(SOON, call(&catalog, "echo", &json!({"text": "tea"}))).await;
+    assert_eq!(outcome.expect("it ends").expect("it is spoken to").result, text("tea"));
+    assert_eq!((silent.count("server/discover"), silent.count("initialize")), (1, 1));
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_the_newest_revision_is_spoken_to_in_one_that_both_know() {
     let server = ModernMcp::start_with_sessions().await;
     let catalog = catalog(&server.url(), "");

@@ -142,7 +142,7 @@ pub(super) async fn call_within(
     id: &str,
     timeout: Duration,
 ) -> Result<Outcome, ToolError> {
-    let context = CallContext { timeout, attempt: 1, epoch: 1 };
+    let context = CallContext { timeout, attempt: 1, epoch: 1, spent_usd: 0.0 };
     catalog.call(&job(id), &context).await
 }
 

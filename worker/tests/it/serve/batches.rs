@@ -47,6 +47,28 @@ async fn a_rejected_job_that_names_its_batch_itself_is_counted_there() {
 }
 
 #[tokio::test]
+async fn a_refused_job_that_has_no_place_by_its_own_size_opens_no_batch() {
+    let (serve, receiver) = (Serve::start().await, Receiver::start().await);
+    let place =
+        |index| json!({"id": "b", "index": index, "size": 2, "callback": receiver.url("/")});
+    let jobs: Vec<_> = (0..3)
+        .map(|index| {
+            let mut job = summarize(&format!("job-{index}"), "One.");
+            job["batch"] = place(index);
+            job
+        })
+        .collect();
+    assert_eq!(serve.post("/v1/jobs", &jobs[2]).await.problem(400), "no_sound_job");
+    assert_eq!(serve.get("/v1/batches/b").await.status, 404);
+
+    let sent = serve.post("/v1/jobs", &json!(jobs)).await.expect(202);
+    assert_eq!((&sent["accepted"], &sent["rejected"]), (&2.into(), &1.into()));
+    receiver.wait_for(1).await;
+    let data = &receiver.deliveries()[0].json()["data"];
+    assert_eq!((&data["succeeded"], &data["rejected"]), (&2.into(), &0.into()));
+}
+
+#[tokio::test]
 async fn a_batch_that_a_rejection_completes_is_told_before_the_request_is_answered() {
     let (serve, receiver) = (Serve::start().await, Receiver::start().await);
     let place =

@@ -142,11 +142,28 @@ async fn nothing_is_sent_anew_on_a_fifo_queue() {
     let often = Message { receive_count: 80, ..received };
     let hour = Duration::from_secs(3600);
 
-    for (wait, seconds) in [(Duration::ZERO, 0), (hour * 2, 7200), (hour * 20, 36_000)] {
+    for (wait, seconds) in [(hour * 2, 7200), (hour * 20, 36_000)] {
         rig.proxy.forget();
         assert!(rig.queue().defer(vec![(often.clone(), wait)]).await.expect("ok").is_empty());
         let entries = entries(&rig, "ChangeMessageVisibilityBatch");
         assert_eq!(entries[0]["VisibilityTimeout"], seconds);
         assert_eq!(rig.proxy.count("SendMessageBatch"), 0);
     }
+}
+
+#[tokio::test]
+async fn a_fifo_message_received_fifty_times_is_hidden_so_long_that_it_outlasts_its_job() {
+    const MOST_RECEIVES: u32 = 1_000;
+    const MAX_AGE_S: u64 = 259_200;
+    let Some(rig) = SqsRig::fifo().await else { return };
+    let received = sent_and_received(&rig, in_group("a", "g")).await;
+    for (receive_count, seconds) in [(49, 1), (50, 300), (999, 300)] {
+        rig.proxy.forget();
+        let often = Message { receive_count, ..received.clone() };
+        let deferred = rig.queue().defer(vec![(often, Duration::from_secs(1))]).await;
+        assert!(deferred.expect("ok").is_empty());
+        let entries = entries(&rig, "ChangeMessageVisibilityBatch");
+        assert_eq!(entries[0]["VisibilityTimeout"], seconds, "{receive_count}");
+    }
+    assert!(u64::from(MOST_RECEIVES - 50) * 300 > MAX_AGE_S);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mcp_batch::{
     batch::Stop,
     clock::Deadline,
+    environment::Post,
     fan_in::{BatchKey, FanIn, deliver_if_over},
     job::Namespace,
     lease::{CallbackState, Ledger, Repeat, WhyDead},
@@ -31,7 +32,7 @@ async fn assert_comes_back_later(rig: &Rig, jobs: &[Value]) {
 }
 
 async fn assert_tells(rig: &Rig, jobs: &[Value]) {
-    rig.let_pass(60);
+    rig.let_pass(30);
     for _ in 0..2 {
         assert_eq!(rig.process(jobs).await.finished.len(), 1);
     }
@@ -112,7 +113,8 @@ async fn a_batch_whose_delivery_the_deadline_cuts_off_is_told_soon_after() {
     let messages = rig.messages(&jobs).await;
     let answer = rig.work_off(messages, Duration::from_secs(4)).await;
     assert_eq!((answer.returned.len(), receiver.count()), (1, 1), "it is cut off");
-    // Nobody is at it any more: it need not wait.
+    // Nobody is at it any more: it need not wait for longer than the pause after a try.
+    rig.let_pass(20);
     assert_eq!(rig.process(&jobs).await.finished.len(), 1);
 
     assert_eq!((receiver.count(), receiver.distinct_ids(), rig.calls()), (2, 1, 1));
@@ -175,6 +177,116 @@ async fn neither_a_batchs_callback_nor_a_jobs_own_waits_for_the_other_whose_rece
     }
 }
 
+/// Each has a schedule of its own: the message comes back for the one that is due sooner.
+#[tokio::test]
+async fn what_one_receiver_asked_for_is_not_forgotten_when_the_message_comes_back_for_the_other() {
+    for (patient, hasty) in [("/own", "/batch"), ("/batch", "/own")] {
+        let (rig, slow, quick) = (Rig::new(4), Receiver::start().await, Receiver::start().await);
+        slow.set_default(Reply::status(500).header("retry-after", "600"));
+        quick.set_default(Reply::status(500));
+        let at = |path: &str| if path == patient { slow.url(path) } else { quick.url(path) };
+        let mut job = with_callback(member("a", 0, 1, &quick), &at("/own"));
+        job["batch"]["callback"] = at("/batch").into();
+        let messages = rig.messages(&[job]).await;
+        let again = || rig.work_off(messages.clone(), super::rig::LONG);
+
+        for tries in 1..=3 {
+            assert_eq!(again().await.returned.len(), 1);
+            assert_eq!((slow.count(), quick.count()), (1, tries), "{patient} waits, not {hasty}");
+            let after = rig.returned().pop().expect("it came back").after;
+            assert!(after <= Duration::from_secs(81), "{hasty} is due sooner: {after:?}");
+            rig.let_pass(81);
+        }
+        quick.set_default(Reply::status(204));
+        slow.set_default(Reply::status(204));
+        assert_eq!(again().await.returned.len(), 1);
+        let after = rig.returned().pop().expect("it came back").after;
+        assert!(after > Duration::from_secs(300), "{patient} is left: {after:?}");
+        assert_eq!(again().await.returned.len(), 1, "come back too early");
+        assert_eq!((slow.count(), quick.count()), (1, 4));
+        rig.let_pass(600);
+        assert_eq!(again().await.finished.len(), 1);
+        assert_eq!((slow.count(), quick.count()), (2, 4));
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_a_new_batch_counts_at_once_are_done_while_one_of_them_delivers_it() {
+    let (rig, receiver) = (Rig::new(64), Receiver::start().await);
+    let jobs: Vec<_> =
+        (0..40).map(|index| member(&format!("job-{index}"), index, 40, &receiver)).collect();
+    assert_eq!(rig.process(&jobs).await.finished.len(), 40);
+    receiver.set_default(Reply::status(204).after(Duration::from_secs(3)));
+    let again = jobs.into_iter().map(|mut job| {
+        job["batch"]["id"] = "again".into();
+        job
+    });
+
+    let answer = rig.process(&again.collect::<Vec<_>>()).await;
+
+    assert_eq!((answer.finished.len(), answer.returned.len()), (40, 0), "{:?}", rig.returned());
+    assert_eq!((receiver.count(), rig.calls()), (2, 40));
+}
+
+#[tokio::test]
+async fn one_message_answers_for_a_batch_whose_deliverer_was_killed() {
+    let (rig, receiver) = (Rig::new(64), Receiver::start().await);
+    let jobs: Vec<_> =
+        (0..40).map(|index| member(&format!("job-{index}"), index, 40, &receiver)).collect();
+    assert_eq!(rig.process(&jobs[..39]).await.finished.len(), 39);
+    receiver.set_default(Reply::hang());
+    let last = rig.start(&jobs[39..], &Stop::default()).await;
+    receiver.wait_for(1).await;
+    last.abort();
+    receiver.wait_for_clients_left(1).await;
+    receiver.set_default(Reply::status(204));
+    let other = rig.another_worker();
+
+    let messages = rig.messages(&jobs).await;
+    let answer = rig.work_off_by(&other, messages.clone()).await;
+    assert_eq!((answer.finished.len(), answer.returned.len()), (39, 1), "{:?}", rig.returned());
+    assert_eq!(receiver.count(), 1);
+
+    rig.let_pass(30);
+    let mut left = messages;
+    left.retain(|message| answer.returned.contains(&message.id));
+    assert_eq!(rig.work_off_by(&other, left).await.finished.len(), 1);
+    assert_eq!((receiver.count(), receiver.distinct_ids()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_batch_says_the_same_whatever_becomes_of_the_setting_for_its_body() {
+    for (first, second, is_omitted) in [(4_096, 1_048_576, true), (1_048_576, 4_096, false)] {
+        let rig = Rig::with(4, super::plan(60_000, Repeat::Safe), |policy| {
+            policy.max_batch_body_bytes = first;
+        });
+        let receiver = Receiver::start().await;
+        receiver.set_default(Reply::hang());
+        let mut large = member("a", 0, 1, &receiver);
+        large["metadata"] = "x".repeat(5_000).into();
+        let working = rig.start(&[large], &Stop::default()).await;
+        receiver.wait_for(1).await;
+        working.abort();
+        receiver.wait_for_clients_left(1).await;
+        receiver.set_default(Reply::status(204));
+        rig.let_pass(30);
+
+        let environment = rig.worker.environment();
+        let mut policy = environment.policy.clone();
+        policy.max_batch_body_bytes = second;
+        let post = Post { policy: &policy, ..environment.post() };
+        let key = BatchKey::of(&Namespace::default(), &"b".parse().expect("an id"));
+        let told = deliver_if_over(post, key, Deadline::after(super::rig::LONG)).await;
+
+        assert_eq!(told.expect("the ledger answers"), FanIn::Sent);
+        let deliveries = receiver.deliveries();
+        assert_eq!((deliveries.len(), receiver.distinct_ids()), (2, 1));
+        assert_eq!(deliveries[0].body(), deliveries[1].body());
+        let omitted = deliveries[0].json()["data"].get("results_omitted").is_some();
+        assert_eq!(omitted, is_omitted);
+    }
+}
+
 #[tokio::test]
 async fn a_batchs_callback_that_is_given_up_is_counted_like_a_jobs() {
     let (rig, receiver) = (Rig::new(4), Receiver::start().await);
@@ -192,9 +304,9 @@ async fn a_batch_that_is_complete_after_a_long_backlog_is_tried_for_as_long_as_a
     rig.let_pass(4 * 86_400);
     let again = || rig.work_off(messages.clone(), super::rig::LONG);
     assert_eq!(again().await.returned.len(), 1, "its message is older than callbacks are tried");
-    rig.let_pass(259_190);
+    rig.let_pass(259_150);
     assert_eq!(again().await.returned.len(), 1);
-    rig.let_pass(20);
+    rig.let_pass(60);
     assert_eq!(again().await.finished.len(), 1);
     assert_eq!((receiver.count(), rig.dead_callbacks()), (3, 1));
 }
@@ -215,6 +327,7 @@ async fn what_a_batch_says_does_not_change_when_a_job_of_it_is_run_again_between
     rig.work_off(messages, super::rig::LONG).await;
     assert_eq!((rig.record("a").await.expect("a record").epoch, rig.calls()), (epoch + 1, 3));
     receiver.set_default(Reply::status(204));
+    rig.let_pass(60);
     assert_eq!(rig.process(&jobs[1..]).await.finished.len(), 1);
 
     let deliveries = receiver.deliveries();
@@ -231,6 +344,7 @@ async fn a_batch_that_cannot_be_read_in_time_is_put_off_at_its_deadline() {
     receiver.set_default(Reply::status(503));
     assert_eq!(rig.process(&jobs).await.returned.len(), 1);
     environment.ledger.hang_when_reading_members(true);
+    rig.let_pass(20);
     let key = BatchKey::of(&Namespace::default(), &"b".parse().expect("an id"));
 
     let deadline = Deadline::after(Duration::from_millis(1_300));
@@ -270,6 +384,7 @@ async fn a_batch_too_large_to_be_read_within_one_delivery_is_read_on_and_told() 
         told.push(deliver_if_over(post, key, deadline).await.expect("the ledger answers"));
     }
     ledger.read_members_within(0);
+    rig.let_pass(20);
     let again = deliver_if_over(post, key, Deadline::after(super::rig::LONG)).await;
 
     let (last, cut_off) = told.split_last().expect("several deliveries");

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mcp_batch::{
+    batch::{Order, Stop},
     clock::Deadline,
     lease::{CallbackSlot, CallbackState, Decision, Ledger, Repeat, WhyDead},
     queue::Message,
@@ -36,8 +37,15 @@ impl Redelivered {
         Self { rig, receiver, message }
     }
 
-    /// Whether the message is finished.
+    /// Whether the message is finished that comes back when the next try is due.
     async fn again(&self, reply: Reply) -> bool {
+        let due_s = self.rig.due_after("a").await.as_secs();
+        self.rig.let_pass(due_s.cast_signed() + 1);
+        self.at_once(reply).await
+    }
+
+    /// The same if it comes back at once.
+    async fn at_once(&self, reply: Reply) -> bool {
         self.receiver.set_default(reply);
         self.rig.work_off(self.message.clone(), LONG).await.returned.is_empty()
     }
@@ -156,18 +164,85 @@ async fn a_few_quick_tries_need_no_redelivery_and_each_has_a_timestamp_of_its_ow
 }
 
 #[tokio::test]
-async fn what_the_receiver_asks_for_puts_the_message_off_and_its_host_as_well() {
+async fn what_the_receiver_asks_for_puts_off_the_message_and_others_of_its_url() {
     let callback = Redelivered::new(quick()).await;
     assert!(!callback.again(Reply::status(429).header("retry-after", "40")).await);
-    let returned = callback.rig.returned().remove(0);
-    assert_eq!(returned.code, "callback");
-    assert!(returned.after >= Duration::from_secs(40), "{returned:?}");
+    assert!(!callback.at_once(Reply::status(204)).await, "it is not due");
+    for returned in callback.rig.returned() {
+        assert_eq!(returned.code, "callback");
+        assert!(returned.after >= Duration::from_secs(39), "{returned:?}");
+    }
+    assert_eq!(callback.slot().await.failures, 1, "what was not tried is not counted");
 
-    assert!(!callback.again(Reply::status(204)).await, "others wait as well");
-    let returned = callback.rig.returned().remove(1);
+    let ask = |id: &str, path| [with_callback(job(id, "answer"), &callback.receiver.url(path))];
+    assert_eq!(callback.rig.process(&ask("b", "/webhook-waiting/41")).await.returned.len(), 1);
+    let returned = callback.rig.returned().remove(2);
     assert_eq!((&*returned.code, callback.receiver.count()), ("callback_host", 1));
     assert!(returned.after > Duration::from_secs(20), "{returned:?}");
-    assert_eq!(callback.slot().await.failures, 1, "what was not tried is not counted");
+
+    // The others of its host wait for a moment only.
+    assert_eq!(callback.rig.process(&ask("c", "/elsewhere")).await.returned.len(), 1);
+    let returned = callback.rig.returned().remove(3);
+    assert_eq!((&*returned.code, callback.receiver.count()), ("callback_host", 1));
+    assert!(returned.after <= Duration::from_secs(10), "{returned:?}");
+}
+
+/// A worker dies in the middle of a try, which woke the execution.
+async fn cut_off(answered_before: Option<Reply>) -> Redelivered {
+    let callback = Redelivered::new(Rig::new(4)).await;
+    if let Some(reply) = answered_before {
+        assert!(!callback.again(reply).await);
+    }
+    let tries = callback.receiver.count();
+    let due_s = callback.rig.due_after("a").await.as_secs();
+    callback.rig.let_pass(due_s.cast_signed() + 1);
+    callback.receiver.set_default(Reply::hang());
+    let stop = Stop::default();
+    let working = callback.rig.start_with(callback.message.clone(), Order::Any, &stop);
+    callback.receiver.wait_for(tries + 1).await;
+    working.abort();
+    callback.receiver.wait_for_clients_left(1).await;
+    callback.receiver.set_default(said(409, FINISHED));
+    callback
+}
+
+#[tokio::test]
+async fn an_execution_that_a_try_may_have_woken_whose_worker_was_killed_was_told() {
+    for receive_count in [1, 2] {
+        let mut callback = cut_off(None).await;
+        callback.message[0].receive_count = receive_count;
+        assert!(callback.again(said(409, FINISHED)).await);
+        callback.assert_ended(CallbackState::Sent, 2).await;
+    }
+    let callback = cut_off(None).await;
+    callback.rig.let_pass(2 * 3_600 + 60);
+    let swept = sweep(&callback.rig.worker.shared(), Deadline::after(LONG)).await;
+    assert_eq!(swept.expect("an answer").callbacks_sent, 1, "by the sweep");
+
+    // What is in doubt stays so over a try that failed.
+    let callback = cut_off(None).await;
+    assert!(!callback.again(said(409, RUNNING)).await);
+    assert!(callback.again(said(409, FINISHED)).await);
+    callback.assert_ended(CallbackState::Sent, 3).await;
+}
+
+#[tokio::test]
+async fn of_several_messages_of_one_job_one_is_at_its_callback() {
+    let callback = Redelivered::new(Rig::new(8)).await;
+    assert!(!callback.again(Reply::status(503)).await);
+    let due_s = callback.rig.due_after("a").await.as_secs();
+    callback.rig.let_pass(due_s.cast_signed() + 1);
+    callback.receiver.set_default(Reply::status(204).after(Duration::from_millis(500)));
+    let job = with_callback(job("a", "answer"), &callback.receiver.url("/webhook-waiting/41"));
+
+    let messages = callback.rig.messages(&vec![job; 4]).await;
+    let answer = callback.rig.work_off(messages.clone(), LONG).await;
+    assert_eq!((answer.finished.len(), answer.returned.len()), (1, 3));
+    let mut left = messages;
+    left.retain(|message| answer.returned.contains(&message.id));
+    assert_eq!(callback.rig.work_off(left, LONG).await.finished.len(), 3);
+
+    callback.assert_ended(CallbackState::Sent, 2).await;
 }
 
 #[tokio::test]

@@ -39,9 +39,11 @@ async fn a_rejection_whose_receiver_hangs_comes_back_until_it_is_told_and_is_bur
     assert_eq!((answer.finished.len(), answer.returned.len()), (0, 1));
     assert_eq!((letters(&rig), receiver.count()), (0, 1));
     for _ in 0..4 {
+        rig.let_pass(400);
         receiver.set_default(Reply::status(503));
         assert_eq!(rig.work_off(messages.clone(), LONG).await.returned.len(), 1);
     }
+    rig.let_pass(400);
     receiver.set_default(Reply::status(204));
     assert_eq!(rig.work_off(messages, LONG).await.finished.len(), 1);
 
@@ -84,6 +86,7 @@ async fn every_kind_of_rejection_outlives_its_first_tries() {
     assert_eq!(letters(&rig), 0);
 
     receiver.set_default(Reply::status(204));
+    rig.let_pass(60);
     assert_eq!(rig.work_off(early, LONG).await.finished.len(), 3, "{:?}", rig.returned());
     assert_eq!(rig.work_off(late, LONG).await.finished.len(), 1, "{:?}", rig.returned());
 

@@ -407,6 +407,27 @@ impl Rig {
         self.worker.process(messages, Order::Any, Deadline::after(time), &Stop::default()).await
     }
 
+    /// How long the callback of a job is to be left alone.
+    pub(super) async fn due_after(&self, id: &str) -> Duration {
+        let slot = self.record(id).await.and_then(|record| record.callback);
+        let now = self.worker.environment().clock.now();
+        slot.map_or(Duration::ZERO, |slot| slot.due_after(now))
+    }
+
+    /// A worker that shares all but what it knows itself, as one of another process does.
+    pub(super) fn another_worker(&self) -> Worker<RigPorts> {
+        Worker::new(self.worker.shared(), 64)
+    }
+
+    /// Works off a batch by that.
+    pub(super) async fn work_off_by(
+        &self,
+        worker: &Worker<RigPorts>,
+        messages: Vec<Message>,
+    ) -> BatchAnswer {
+        worker.process(messages, Order::Any, Deadline::after(LONG), &Stop::default()).await
+    }
+
     /// The same beside the test.
     pub(super) async fn start(&self, jobs: &[Value], stop: &Stop) -> JoinHandle<BatchAnswer> {
         self.start_with(self.messages(jobs).await, Order::Any, stop)

@@ -183,6 +183,26 @@ async fn a_batch_with_bad_jobs_is_complete_and_says_which() {
 }
 
 #[tokio::test]
+async fn a_job_that_by_its_own_size_has_no_place_takes_none_from_the_others() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    for (index, size) in [(2, json!(2)), (7, json!(2)), (0, json!(0))] {
+        let mut lost = with_callback(member("z", 0, 2, &receiver), &receiver.url("/own"));
+        (lost["batch"]["index"], lost["batch"]["size"]) = (json!(index), size);
+        assert_eq!(rig.process(&[lost]).await.finished.len(), 1);
+        let told = receiver.deliveries().pop().expect("it is told").json();
+        assert_eq!(told["data"]["error"]["code"], "invalid_field", "{told}");
+    }
+
+    let jobs = [member("a", 0, 2, &receiver), member("b", 1, 2, &receiver)];
+    assert_eq!(rig.process(&jobs).await.finished.len(), 2);
+
+    let told = receiver.deliveries().pop().expect("it is told").json();
+    let data = &told["data"];
+    assert_eq!((&told["type"], &data["size"]), (&json!("batch.completed"), &json!(2)));
+    assert_eq!((&data["succeeded"], &data["rejected"]), (&json!(2), &json!(0)));
+}
+
+#[tokio::test]
 async fn a_rejected_job_that_completes_its_batch_comes_back_until_that_is_told() {
     let (rig, receiver) = (Rig::new(4), Receiver::start().await);
     receiver.respond_with([Reply::status(503)]);
@@ -190,6 +210,7 @@ async fn a_rejected_job_that_completes_its_batch_comes_back_until_that_is_told()
     bad["typo"] = true.into();
     assert_eq!(rig.process(&[bad.clone()]).await.returned.len(), 1);
     assert_eq!(rig.worker.environment().queue.letters(), 0, "it is not buried twice");
+    rig.let_pass(60);
 
     assert_eq!(rig.process(&[bad]).await.finished.len(), 1);
 

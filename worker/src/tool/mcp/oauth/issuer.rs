@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use super::NoToken;
-use crate::error::innermost;
+use crate::{error::innermost, tool::masks::form_encoded};
 
 /// The longest answer of an authorization server that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -121,9 +121,7 @@ fn with_credentials(
         form.append_pair("scope", &client.scopes.join(" "));
     }
     let request = if is_basic {
-        let encoded =
-            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        request.basic_auth(encoded(client.id), Some(encoded(client.secret)))
+        request.basic_auth(form_encoded(client.id), Some(form_encoded(client.secret)))
     } else {
         form.append_pair("client_id", client.id);
         form.append_pair("client_secret", client.secret);

@@ -80,13 +80,8 @@ impl<L: Ledger> Ledger for Mortal<L> {
         batch
     }
 
-    async fn take_batch(
-        &self,
-        key: BatchKey,
-        now: UnixMs,
-        until: UnixMs,
-    ) -> Answer<Option<BatchRecord>> {
-        let taken = self.ledger.take_batch(key, now, until).await;
+    async fn take_batch(&self, key: BatchKey, taking: Taking) -> Answer<Option<BatchRecord>> {
+        let taken = self.ledger.take_batch(key, taking).await;
         if matches!(taken, Ok(Some(_))) {
             self.live_on_after(Moment::Taken).await;
         }

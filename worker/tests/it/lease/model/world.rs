@@ -12,7 +12,7 @@ use super::{
     step::{Answer, End, Handoff, JOBS, Step, Verdict, WORKERS},
     watch::{Did, Violation, Watch, numbered},
 };
-use crate::lease_helpers::{START, TestJob, Worker, callback, usage};
+use crate::lease_helpers::{START, TestJob, Worker, tried, usage};
 
 /// How long a call may take before its worker stops it.
 const CALL_MS: i64 = 10_000;
@@ -261,10 +261,8 @@ impl<'a, L: Ledger> World<'a, L> {
         handoff: Handoff,
     ) -> Result<(), Violation> {
         let mark = match handoff {
-            Handoff::CallbackSent => Mark::Callback(callback(CALLBACK), Delivery::Sent),
-            Handoff::CallbackFailed => {
-                Mark::Callback(callback(CALLBACK), Delivery::Failed(Failure::NotTaken))
-            }
+            Handoff::CallbackSent => tried(CALLBACK, Delivery::Sent),
+            Handoff::CallbackFailed => tried(CALLBACK, Delivery::Failed(Failure::NotTaken)),
             Handoff::DeadLetterSent => Mark::DeadLetterSent,
         };
         let epoch = self.watch.epoch(job).saturating_sub(epochs_ago);
