@@ -59,10 +59,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// An open place.
 pub(super) enum Place {
     /// In the file of the ledger.
-    File(SqliteDeadLetters, Sweep<SqliteLedger>),
+    File(SqliteDeadLetters, Box<Sweep<SqliteLedger>>),
     /// In SQS, with the ledger in DynamoDB.
     #[cfg(feature = "aws")]
-    Aws(SqsDeadLetters, Sweep<DynamoLedger>),
+    Aws(SqsDeadLetters, Box<Sweep<DynamoLedger>>),
 }
 
 impl PlaceArgs {
@@ -104,13 +104,13 @@ impl PlaceArgs {
         match self.typed().unwrap_or_else(|| ledger::Place::of(&source)) {
             ledger::Place::File => {
                 let store = file(source)?;
-                Ok(Place::File(store.dead_letters(), store.desk()?))
+                Ok(Place::File(store.dead_letters(), Box::new(store.desk()?)))
             }
             #[cfg(feature = "aws")]
             ledger::Place::Aws => {
                 let store = AwsStore::open(source).await?;
                 let hidden_for = Duration::from_secs(self.hide_s);
-                Ok(Place::Aws(store.dead_letters(hidden_for)?, store.desk()?))
+                Ok(Place::Aws(store.dead_letters(hidden_for)?, Box::new(store.desk()?)))
             }
         }
     }
