@@ -15,7 +15,7 @@
 //!
 //! A job in a batch has its place before it is claimed; jobs that come together take theirs in one
 //! request. Its end and the batch's count are one transaction, which jobs that end together share; one
-//! that ends alone is written and counted one after the other ([`alone`]).
+//! that ends alone is written and counted one after the other (`alone`).
 
 mod alone;
 mod attention;

@@ -7,7 +7,7 @@
 //!    batch has counted as many as its number says, and those in its set.
 //!
 //! A set has an index once. So the second write may be done again, by whoever finds the job after a
-//! crash between the two ([`resume`](super::resume)), and a request that is sent twice does no harm.
+//! crash between the two ([`resume`]), and a request that is sent twice does no harm.
 //!
 //! Sixteen in the set are told to their jobs' items, whose places are not pending any more, and leave
 //! the set for the number with the next write that counts. From then on it would not be known of an index
