@@ -39,9 +39,10 @@ impl<P: Ports> Run<'_, P> {
         end: End<'_>,
     ) -> Verdict {
         let is_fresh = matches!(end, End::Fresh(_));
-        // Side by side: none waits for a receiver, or a queue, of another that is down.
-        let (burial, own, of_batch) = tokio::join!(
-            self.bury_if_owed(&subject.job, record),
+        // One that cannot be sent holds up no callback.
+        let burial = self.bury_if_owed(&subject.job, record).await;
+        // Side by side: neither waits for a receiver of the other that is down.
+        let (own, of_batch) = tokio::join!(
             self.call_back_if_owed(record),
             self.fan_in(subject.job.batch(), is_fresh)
         );
