@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::{
     config::Credentials,
     types::{
@@ -144,6 +145,16 @@ impl Aws {
         let key = JobKey::of(&Namespace::default(), &id.parse().expect("a job id"));
         let records = self.ledger.read(vec![key]).await.expect("the ledger answers");
         records.into_iter().next().flatten()
+    }
+
+    /// Lets the pause before the next try of a job's callback be over.
+    pub(crate) async fn end_callbacks_pause(&self, id: &str) {
+        let key = JobKey::of(&Namespace::default(), &id.parse().expect("a job id"));
+        let update = self.clients.dynamodb.update_item().table_name(&self.table);
+        let update = update.key("pk", AttributeValue::S(format!("job#{key}")));
+        let update = update.condition_expression("attribute_exists(pk)");
+        let update = update.update_expression("REMOVE callback_due_ms").send().await;
+        update.expect("the ledger knows the job");
     }
 
     /// The dead letters that came since the last time.
