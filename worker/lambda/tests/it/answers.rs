@@ -77,6 +77,11 @@ async fn a_record_without_an_id_fails_the_invocation_before_any_job_is_run() {
         assert_eq!(kind, "InvalidEvent");
         assert!(message.contains("messageId"), "{message}");
     }
+    let log = rig.lambda.logs();
+    let line =
+        log.lines().find(|line| line.contains("the event cannot be worked off")).expect(&log);
+    assert!(line.contains("request_id") || line.contains("requestId"), "{line}");
+    assert!(!log.contains("NoMessageId"), "{log}");
     assert_eq!((rig.llm.calls(), rig.proxy.calls().len()), (0, 0));
 }
 
