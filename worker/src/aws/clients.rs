@@ -49,7 +49,7 @@ impl Clients {
         let loader = aws_config::defaults(BehaviorVersion::latest());
         let config = config(loader, connections.clone()).await;
         anyhow::ensure!(
-            config.region().is_some(),
+            config.region().is_some_and(|region| !region.as_ref().is_empty()),
             "AWS_REGION: expected the region of the queue and the ledger, such as eu-central-1, found \
              nothing there nor in a profile"
         );

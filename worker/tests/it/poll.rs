@@ -4,6 +4,7 @@ mod rig;
 
 use std::time::{Duration, Instant};
 
+use mcp_batch::job::{JobKey, Namespace};
 use mcp_batch_testkit::{Behaviour, Fault, Reply, Rule};
 
 use self::rig::Rig;
@@ -93,9 +94,8 @@ async fn a_ledger_that_refuses_keeps_no_stopped_worker_from_its_end_and_its_job_
     rig.send(&["a".to_owned()]).await;
     let poll = rig.start_with(&["--drain-s", "1"]).await;
     rig.llm.wait_for_calls(1).await;
-    let refused = rig
-        .proxy
-        .rule(Rule::before("UpdateItem").fail(Fault::Refused(400, "AccessDeniedException")));
+    let refused =
+        rig.proxy.rule(Rule::before("PutItem").fail(Fault::Refused(400, "AccessDeniedException")));
     rig.llm.release(1);
     refused.wait_for_hits(3).await;
 
@@ -115,9 +115,8 @@ async fn an_outcome_that_can_be_saved_after_the_signal_is_saved() {
     rig.send(&["a".to_owned()]).await;
     let poll = rig.start().await;
     rig.llm.wait_for_calls(1).await;
-    let refused = rig
-        .proxy
-        .rule(Rule::before("UpdateItem").fail(Fault::Refused(400, "AccessDeniedException")));
+    let refused =
+        rig.proxy.rule(Rule::before("PutItem").fail(Fault::Refused(400, "AccessDeniedException")));
     rig.llm.release(1);
     // By now its pauses are so long that the last of them has to be cut short.
     refused.wait_for_hits(6).await;
@@ -217,7 +216,10 @@ async fn a_second_try_within_a_batch_is_claimed_without_a_refused_write() {
     rig.until_empty().await;
 
     assert_eq!((rig.llm.calls(), rig.attempts("a")), (2, 2));
-    assert_eq!(rig.proxy.count("GetItem"), 1, "what is there is read before it is claimed");
+    let key = JobKey::of(&Namespace::default(), &"a".parse().expect("an id"));
+    let reads = rig.proxy.calls().into_iter().filter(|call| call.is("GetItem"));
+    let of_job = reads.filter(|call| call.body["Key"]["pk"]["S"] == format!("job#{key}"));
+    assert_eq!(of_job.count(), 1, "what is there is read before it is claimed");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_batch_testkit::{Behaviour, Source as _};
+use mcp_batch_testkit::{Behaviour, Invocation, RuntimeApi, Source as _, wait_until};
 
 use crate::{
     event::{Record, event, listed},
@@ -31,8 +31,9 @@ async fn a_message_of_another_queue_is_never_moved_to_the_configured_one() {
 
     assert_eq!(listed(&answer), ["1"], "it stays where it is");
     assert_eq!(rig.proxy.count("sqs"), 0, "neither sent nor hidden by the wrong queue");
-    let log = rig.lambda.logs();
     let told = "an event came from another queue than MCP_BATCH_QUEUE_URL";
+    wait_until("it is told", || rig.lambda.logs().contains(told)).await;
+    let log = rig.lambda.logs();
     assert_eq!(log.matches(told).count(), 1, "{log}");
     assert!(log.contains(OTHER) && log.contains(rig.aws.queue_url()), "{log}");
 
@@ -64,19 +65,18 @@ async fn no_job_is_run_from_the_queue_of_dead_letters() {
 
     assert_eq!(listed(&answer), ["a", "b"]);
     assert_eq!((rig.llm.calls(), rig.proxy.calls().len()), (0, 0));
-    assert!(rig.lambda.logs().contains("an event came from the queue of dead letters"));
+    let told = "an event came from the queue of dead letters";
+    wait_until("it is told", || rig.lambda.logs().contains(told)).await;
 }
 
 #[tokio::test]
 async fn a_function_whose_dead_letters_would_be_its_own_jobs_does_not_start() {
     let Some(rig) = Setup::default().start().await else { return };
     let function = rig.function.clone().env("MCP_BATCH_DLQ_URL", rig.aws.queue_url());
-    let lambda = mcp_batch_testkit::RuntimeApi::start(function).await;
+    let lambda = RuntimeApi::start(function).await;
     let told = lambda.invoke(&event(&[Record::new("a", &job("a"))]), LONG).await;
 
-    let mcp_batch_testkit::Invocation::Error { kind, message } = told else {
-        unreachable!("{told:?}")
-    };
+    let Invocation::Error { kind, message } = told else { unreachable!("{told:?}") };
     assert_eq!(kind, "Runtime.StartFailed", "Lambda is told why");
     assert!(
         message.starts_with("MCP_BATCH_DLQ_URL: expected the URL of a standard queue"),

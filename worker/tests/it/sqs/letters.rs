@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_sqs::types::MessageSystemAttributeName;
 use bytes::Bytes;
 use mcp_batch::{
     error::{ErrorClass, JobError},
@@ -10,7 +9,7 @@ use mcp_batch::{
 };
 use mcp_batch_testkit::{Fault, Rule};
 
-use super::{MIB, TRACE, own_attributes, receive};
+use super::{MIB, TRACE, entries, own_attributes, receive};
 use crate::{lease_helpers::START, queue::store::SqsRig};
 
 pub(super) fn letter(body: impl Into<Bytes>, message: impl Into<String>) -> DeadLetter {
@@ -74,8 +73,8 @@ async fn a_dead_letter_keeps_what_a_producer_put_beside_its_job_within_ten_attri
         let attributes = lies.message_attributes.expect("attributes");
         assert_eq!(attributes.len(), 8 + count.min(2), "{attributes:?}");
         assert_eq!(attributes["own-00"], own_attributes(1)[0].1);
-        let system = lies.attributes.expect("attributes");
-        assert_eq!(system[&MessageSystemAttributeName::AwsTraceHeader], TRACE);
+        let letter = entries(&rig, "SendMessageBatch").remove(0);
+        assert_eq!(letter["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"], TRACE);
 
         rig.redrive().await;
         let redriven = receive(&rig.queue(), 1).await.remove(0);
@@ -94,7 +93,7 @@ async fn attributes_that_a_dead_letter_has_no_room_for_cost_it_neither_its_body_
     let large = |n: usize| Attribute {
         name: format!("own-{n}"),
         kind: "String".to_owned(),
-        value: AttributeValue::Text("x".repeat(400)),
+        value: AttributeValue::Text("x".repeat(500)),
     };
     let (body, others) = ("x".repeat(MIB - 1000), [large(0), large(1)].into());
     let letter = DeadLetter { others, ..letter(body.clone(), "no") };
