@@ -187,7 +187,7 @@ impl State {
         };
         let longest = (self.time_shut(now) + most).min(LONGEST_TURN);
         let turn = self.turns.next(now, least, interval, longest);
-        turn.unwrap_or_else(|| longest - most.mul_f64(fastrand::f64() / 2.0))
+        turn.unwrap_or_else(|| longest.saturating_sub(most.mul_f64(fastrand::f64() / 2.0)))
     }
 
     /// Between two jobs that get through: as the catalog says, or as was seen. Where nothing but an
