@@ -30,6 +30,7 @@ mod item;
 mod join;
 mod mark;
 mod patience;
+mod places;
 mod requests;
 mod reserve;
 mod results;

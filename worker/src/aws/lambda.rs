@@ -9,6 +9,8 @@ mod metrics;
 use std::{
     collections::BTreeSet,
     fmt,
+    future::ready,
+    pin::Pin,
     process::ExitCode,
     sync::{
         Arc, Once,
@@ -20,7 +22,7 @@ use std::{
 
 use anyhow::Context as _;
 use aws_lambda_events::sqs::SqsBatchResponse;
-use lambda_http::{Body, RequestExt, Response, request::RequestContext};
+use lambda_http::{Body, IntoResponse, RequestExt, Response, request::RequestContext};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tokio::runtime;
@@ -219,12 +221,22 @@ fn vouched(request: &lambda_http::Request, tokens: &[AccessToken]) -> Option<Gra
     AccessToken::grant(tokens, &jwt.claims).cloned()
 }
 
+/// An answer whose body is read. `lambda_http` would read it by its charset, and bring the tables of all
+/// there are.
+struct Whole(Response<Body>);
+
+impl IntoResponse for Whole {
+    fn into_response(self) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        Box::pin(ready(self.0))
+    }
+}
+
 /// Lambda answers with texts, and every answer is one.
-async fn whole(response: axum::response::Response) -> Result<Response<Body>, String> {
+async fn whole(response: axum::response::Response) -> Result<Whole, String> {
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
     let body = String::from_utf8(bytes.into()).map_or_else(|it| it.into_bytes().into(), Body::Text);
-    Ok(Response::from_parts(parts, body))
+    Ok(Whole(Response::from_parts(parts, body)))
 }
 
 impl AwsWorker {

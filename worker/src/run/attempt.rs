@@ -76,13 +76,13 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         lease: &Lease,
-        Admitted { permit, passes }: Admitted,
+        Admitted { permit, mut passes }: Admitted,
     ) -> After {
         journal::claimed(lease);
         let (settlement, next) = match &subject.plan {
             Plan::Never(error) => (uncalled(error.clone()), Next::End),
             Plan::NotYet(_, error) => self.not_yet(lease, error.clone()),
-            Plan::Call(plan) => match self.call(&subject.job, lease, *plan, passes).await {
+            Plan::Call(plan) => match self.call(&subject.job, lease, *plan, &mut passes).await {
                 CallEnd::Answered(outcome) => {
                     subject.gates.succeeded();
                     (Settlement::Complete(outcome), Next::End)
@@ -91,6 +91,7 @@ impl<P: Ports> Run<'_, P> {
                 CallEnd::Stopped => Self::after_stop(*plan),
             },
         };
+        drop(passes);
         let saved = Box::pin(self.save(subject, lease, settlement)).await;
         drop(permit);
         match saved {
@@ -100,7 +101,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The tool's call, with an end to it: whatever it does, this returns.
-    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, mut passes: Passes) -> CallEnd {
+    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, passes: &mut Passes) -> CallEnd {
         journal::called(lease);
         passes.use_up();
         let context = CallContext {

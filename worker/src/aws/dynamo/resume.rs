@@ -9,8 +9,9 @@ use super::{
     DynamoLedger,
     attributes::{PK, Reader},
     batch_item::{self, KnownBatch, Taken},
-    item::{self, Known, Pending, StoredPlaces},
+    item::{self, Known},
     patience::Patience,
+    places::{Pending, StoredPlaces},
     table::{Table, Written},
     tell,
 };
