@@ -42,9 +42,18 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients as the environment says. Nothing is dialled yet, nor are credentials fetched.
-    pub async fn from_env() -> Self {
-        Self::load(aws_config::defaults(BehaviorVersion::latest())).await
+    /// Clients as the environment says. Nothing is dialled yet, nor are credentials fetched. Without a
+    /// region no request could be made.
+    pub async fn from_env() -> anyhow::Result<Self> {
+        let connections = Connections::default();
+        let loader = aws_config::defaults(BehaviorVersion::latest());
+        let config = config(loader, connections.clone()).await;
+        anyhow::ensure!(
+            config.region().is_some_and(|region| !region.as_ref().is_empty()),
+            "AWS_REGION: expected the region of the queue and the ledger, such as eu-central-1, found \
+             nothing there nor in a profile"
+        );
+        Ok(Self::of(&config, connections))
     }
 
     /// Clients as `loader` says, with this program's connections, timeouts and retries.

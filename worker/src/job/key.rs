@@ -1,7 +1,8 @@
 //! What identifies a job in the ledger, and what tells two payloads under one id apart.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -9,11 +10,11 @@ use super::{JobId, ModelName, ToolName};
 
 /// Whose jobs these are: an id is unique within one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Namespace(String);
+pub struct Namespace(Arc<str>);
 
 impl Default for Namespace {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 
@@ -28,7 +29,7 @@ impl std::str::FromStr for Namespace {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<JobId>().map(|id| Self(id.as_str().to_owned()))
+        text.parse::<JobId>().map(|id| Self(id.as_str().into()))
     }
 }
 
@@ -51,18 +52,14 @@ macro_rules! digest {
 
             /// A digest as it is displayed.
             pub fn from_hex(text: &str) -> Option<Self> {
-                let mut bytes = [0; 32];
-                let is_whole = text.len() == 64 && text.is_ascii();
-                for (index, byte) in bytes.iter_mut().enumerate().filter(|_| is_whole) {
-                    *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-                }
-                is_whole.then_some(Self(bytes))
+                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
+                bytes.try_into().ok().map(Self)
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                HEXLOWER.encode_display(&self.0).fmt(f)
             }
         }
 

@@ -213,7 +213,7 @@ const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 async fn deliver(courier: &Courier) -> Delivery {
     let url = "https://rebinding.example.com:8443/webhook".to_owned();
     let slot = CallbackSlot::pending(Callback::from_url(url).expect("a URL"));
-    let event = Event::new("job.succeeded", "now", &Map::new(), &[b"an event"]);
+    let event = Event::new("job.succeeded", "now", Map::new(), &[b"an event"]);
     let attempt = courier.deliver(&slot, &event, Deadline::after(LONG)).await;
     attempt.expect("there is a turn, and time").delivery
 }
@@ -385,7 +385,7 @@ async fn a_job_whose_callbacks_name_stays_unknown_fails_unpaid_after_its_time() 
     assert_eq!((error.class, &*error.code), (ErrorClass::Exhausted, "callback_name"));
     assert_eq!(error.field.as_deref(), Some("batch.callback"));
     assert!(error.message.contains("given up 3600 s after"), "{}", error.message);
-    assert_eq!((rig.calls(), record.attempts), (0, 1));
+    assert_eq!((rig.calls(), record.attempts), (0, 0));
     let batch = rig.worker.environment().ledger.batch(batch_key("a")).await;
     assert_eq!(batch.expect("the ledger answers").expect("a batch").counted, 1);
 }
