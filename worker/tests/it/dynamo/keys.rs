@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use mcp_batch::{
-    job::{BodyHash, Namespace, RequestKey},
+    job::{BodyHash, Namespace, PayloadHash, RequestKey},
     lease::Ledger,
 };
 
@@ -12,9 +12,10 @@ use crate::{
     stored_keys::{BATCH, BODY, JOB, PAYLOAD, REQUEST},
 };
 
+/// A digest that is stored as bytes.
 fn hex(value: &AttributeValue) -> String {
     let bytes = value.as_b().expect("bytes").as_ref();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    PayloadHash::from_bytes(bytes.try_into().expect("32 bytes")).to_string()
 }
 
 #[tokio::test]

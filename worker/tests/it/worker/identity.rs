@@ -1,5 +1,7 @@
 //! What is one job, and what is not.
 
+use std::slice;
+
 use serde_json::{Value, json};
 
 use super::rig::{Rig, job};
@@ -66,8 +68,8 @@ async fn what_a_tool_makes_of_its_input_changes_neither_the_job_nor_its_dead_let
     let before = json!({"do": "spoil", "list": [1, {"a": null}]});
     let body = json!({"id": "a", "tool": "scripted", "input": before});
 
-    assert_eq!(rig.process(&[body.clone()]).await.finished.len(), 1);
-    assert_eq!(rig.process(&[body.clone()]).await.finished.len(), 1);
+    assert_eq!(rig.process(slice::from_ref(&body)).await.finished.len(), 1);
+    assert_eq!(rig.process(slice::from_ref(&body)).await.finished.len(), 1);
 
     assert_eq!((rig.calls(), letters(&rig)), (1, 1), "the second was its duplicate");
     let letter = rig.worker.environment().queue.latest_letter().expect("a letter");
