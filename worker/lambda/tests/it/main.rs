@@ -20,6 +20,7 @@
 //! | `late.rs` | what a dead process sent, and arrives late |
 //! | `sweep.rs` | the other role of the binary |
 //! | `telling.rs` | the log, and the metrics in it |
+//! | `quiet.rs` | what happens every day is no warning |
 //! | `traces.rs` | spans, at the collector before the invocation ends |
 //! | `frozen.rs` | nothing runs on between invocations |
 //! | `managed.rs` | several invocations at once in one process |
@@ -40,6 +41,7 @@ mod letters;
 mod load;
 mod managed;
 mod origins;
+mod quiet;
 mod sweep;
 mod telling;
 mod traces;
