@@ -133,7 +133,7 @@ fn callbacks_to_one_host_have_a_bound() {
     let standard = config::courier(&source([])).expect("the default");
     assert_eq!((standard.per_host, standard.total()), (5, 64));
     let wide = config::courier(&source([("CALLBACK_CONCURRENCY", "200")])).expect("a number");
-    assert_eq!((wide.per_host, wide.total()), (200, 128));
+    assert_eq!((wide.per_host, wide.total()), (200, 96));
     assert!(config::courier(&source([("CALLBACK_CONCURRENCY", "0")])).is_err());
 }
 
