@@ -85,7 +85,7 @@ impl<P: Ports> Worker<P> {
             permits: Arc::new(Semaphore::new(concurrency)),
             alone: Mutex::default(),
             room: Arc::default(),
-            beside: Beside::default(),
+            beside: Beside::new(concurrency),
         };
         Self { environment, bounds: Arc::new(bounds) }
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `plan.rs` | what is known of a job before it is claimed |
 //! | `admission.rs` | whether it may be begun |
+//! | `copies.rs` | several messages of one job |
 //! | `claim.rs` | who may run it |
 //! | `suspect.rs` | a job that may have killed its worker |
 //! | `attempt.rs`, `failure.rs` | the call and how it ended |
@@ -19,6 +20,7 @@ mod attempt;
 mod beside;
 mod callback;
 mod claim;
+mod copies;
 mod failure;
 mod handoff;
 mod journal;
@@ -110,6 +112,10 @@ impl<P: Ports> Run<'_, P> {
         journal::name(&job);
         let (subject, permit) = match Box::pin(self.subject(job, permit)).await {
             Ok(prepared) => prepared,
+            Err(verdict) => return verdict,
+        };
+        let (subject, permit, _hold) = match Box::pin(self.after_its_copy(subject, permit)).await {
+            Ok(held) => held,
             Err(verdict) => return verdict,
         };
         match self.try_once(&subject, permit).await {

@@ -6,25 +6,49 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
 use crate::{fan_in::BatchKey, job::JobKey};
 
 /// Batches above which all are forgotten: that costs their messages a way back.
 const MOST_BATCHES: usize = 10_000;
 
+/// For every so many jobs that may run at once, one message may wait for another that is at the same
+/// job. More of them would keep others from being begun.
+const SHARE_OF_COPIES: usize = 4;
+
 /// The messages beside each other.
-#[derive(Default)]
 pub(crate) struct Beside {
     answering: Mutex<HashMap<BatchKey, JobKey>>,
-    calling: Mutex<HashSet<JobKey>>,
+    calling: InHand,
+    running: InHand,
+    copies: Semaphore,
 }
 
-/// The right to deliver a job's callback, over when dropped.
-pub(super) struct Calling<'a> {
-    beside: &'a Beside,
+/// Jobs that one message each has in hand.
+#[derive(Default)]
+struct InHand {
+    jobs: Mutex<HashSet<JobKey>>,
+    one_less: Notify,
+}
+
+/// A job in hand, until this is dropped.
+pub(super) struct Hold<'a> {
+    all: &'a InHand,
     job: JobKey,
 }
 
 impl Beside {
+    /// For a process that runs so many jobs at once.
+    pub(crate) fn new(concurrency: usize) -> Self {
+        Self {
+            answering: Mutex::default(),
+            calling: InHand::default(),
+            running: InHand::default(),
+            copies: Semaphore::new(concurrency.div_ceil(SHARE_OF_COPIES)),
+        }
+    }
+
     /// The message that answers for the callback of `batch` from now on: it is not finished before that
     /// is settled.
     pub(super) fn answer(&self, batch: BatchKey, message: JobKey) {
@@ -50,15 +74,47 @@ impl Beside {
     }
 
     /// The right to deliver the callback of `job`, unless another message is at it.
-    pub(super) fn call(&self, job: JobKey) -> Option<Calling<'_>> {
-        let is_first = of(&self.calling).insert(job);
-        is_first.then(|| Calling { beside: self, job })
+    pub(super) fn call(&self, job: JobKey) -> Option<Hold<'_>> {
+        self.calling.take(job)
+    }
+
+    /// The right to run `job`, unless another message is at it. The ledger decides all the same.
+    pub(super) fn run(&self, job: JobKey) -> Option<Hold<'_>> {
+        self.running.take(job)
+    }
+
+    /// The same once no other message is.
+    pub(super) async fn run_next(&self, job: JobKey) -> Hold<'_> {
+        self.running.take_next(job).await
+    }
+
+    /// A place to wait for that.
+    pub(super) fn place_of_a_copy(&self) -> Option<SemaphorePermit<'_>> {
+        self.copies.try_acquire().ok()
     }
 }
 
-impl Drop for Calling<'_> {
+impl InHand {
+    fn take(&self, job: JobKey) -> Option<Hold<'_>> {
+        let is_first = of(&self.jobs).insert(job);
+        is_first.then(|| Hold { all: self, job })
+    }
+
+    async fn take_next(&self, job: JobKey) -> Hold<'_> {
+        loop {
+            let one_less = self.one_less.notified();
+            match self.take(job) {
+                Some(hold) => return hold,
+                None => one_less.await,
+            }
+        }
+    }
+}
+
+impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        of(&self.beside.calling).remove(&self.job);
+        of(&self.all.jobs).remove(&self.job);
+        self.all.one_less.notify_waiters();
     }
 }
 
