@@ -28,21 +28,6 @@ async fn copies_of_a_job_in_one_batch_are_finished_with_it_and_it_is_called_once
 }
 
 #[tokio::test]
-async fn copies_of_a_job_in_two_batches_of_a_process_are_finished_with_it_as_well() {
-    let rig = Rig::new(64);
-    let stop = Stop::default();
-    let first = rig.start(&copies(1, "wait"), &stop).await;
-    rig.wait_until_running(1).await;
-    let second = rig.start(&copies(1, "wait"), &stop).await;
-    rig.release(1);
-
-    for batch in [first, second] {
-        assert_eq!(batch.await.expect("it ends").finished.len(), 1);
-    }
-    assert_eq!((rig.calls(), rig.returned().len()), (1, 0));
-}
-
-#[tokio::test]
 async fn a_copy_runs_the_job_that_the_message_before_it_gave_back() {
     let rig = Rig::new(64);
     let refusal = JobError::new(ErrorClass::Transient, "as_told", "not now");
