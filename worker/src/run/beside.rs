@@ -6,28 +6,23 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::Notify;
 
 use crate::{fan_in::BatchKey, job::JobKey};
 
 /// Batches above which all are forgotten: that costs their messages a way back.
 const MOST_BATCHES: usize = 10_000;
 
-/// For every so many jobs that may run at once, one message may wait for another that is at the same
-/// job. More of them would keep others from being begun.
-const SHARE_OF_COPIES: usize = 4;
-
 /// The messages beside each other.
+#[derive(Default)]
 pub(crate) struct Beside {
     answering: Mutex<HashMap<BatchKey, JobKey>>,
     calling: InHand,
-    running: InHand,
-    copies: Semaphore,
 }
 
 /// Jobs that one message each has in hand.
 #[derive(Default)]
-struct InHand {
+pub(super) struct InHand {
     jobs: Mutex<HashSet<JobKey>>,
     one_less: Notify,
 }
@@ -39,16 +34,6 @@ pub(super) struct Hold<'a> {
 }
 
 impl Beside {
-    /// For a process that runs so many jobs at once.
-    pub(crate) fn new(concurrency: usize) -> Self {
-        Self {
-            answering: Mutex::default(),
-            calling: InHand::default(),
-            running: InHand::default(),
-            copies: Semaphore::new(concurrency.div_ceil(SHARE_OF_COPIES)),
-        }
-    }
-
     /// The message that answers for the callback of `batch` from now on: it is not finished before that
     /// is settled.
     pub(super) fn answer(&self, batch: BatchKey, message: JobKey) {
@@ -77,30 +62,17 @@ impl Beside {
     pub(super) fn call(&self, job: JobKey) -> Option<Hold<'_>> {
         self.calling.take(job)
     }
-
-    /// The right to run `job`, unless another message is at it. The ledger decides all the same.
-    pub(super) fn run(&self, job: JobKey) -> Option<Hold<'_>> {
-        self.running.take(job)
-    }
-
-    /// The same once no other message is.
-    pub(super) async fn run_next(&self, job: JobKey) -> Hold<'_> {
-        self.running.take_next(job).await
-    }
-
-    /// A place to wait for that.
-    pub(super) fn place_of_a_copy(&self) -> Option<SemaphorePermit<'_>> {
-        self.copies.try_acquire().ok()
-    }
 }
 
 impl InHand {
-    fn take(&self, job: JobKey) -> Option<Hold<'_>> {
+    /// Takes a job in hand that no other message has there.
+    pub(super) fn take(&self, job: JobKey) -> Option<Hold<'_>> {
         let is_first = of(&self.jobs).insert(job);
         is_first.then(|| Hold { all: self, job })
     }
 
-    async fn take_next(&self, job: JobKey) -> Hold<'_> {
+    /// The same, once none has.
+    pub(super) async fn take_next(&self, job: JobKey) -> Hold<'_> {
         loop {
             let one_less = self.one_less.notified();
             match self.take(job) {

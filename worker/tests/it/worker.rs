@@ -205,14 +205,13 @@ async fn no_more_calls_run_at_once_than_the_worker_may_make() {
 }
 
 #[tokio::test]
-async fn a_job_that_another_process_runs_is_busy_until_that_lease_ends() {
+async fn a_job_that_somebody_runs_is_busy_until_that_lease_ends() {
     let rig = Rig::new(4);
     let stop = Stop::default();
 
     let working = rig.start(&[job("a", "wait")], &stop).await;
     rig.wait_until_running(1).await;
-    let copy = rig.messages(&[job("a", "wait")]).await;
-    let answer = rig.work_off_by(&rig.another_worker(), copy).await;
+    let answer = rig.process(&[job("a", "wait")]).await;
 
     assert_eq!((answer.finished.len(), answer.returned.len(), rig.calls()), (0, 1, 1));
     assert_eq!(rig.returned()[0].code, "busy");

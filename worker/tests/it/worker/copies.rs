@@ -1,4 +1,4 @@
-//! Several messages of one job in one process.
+//! Several messages of one job in one batch.
 
 use mcp_batch::{
     batch::{Order, Stop},
