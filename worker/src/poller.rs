@@ -165,17 +165,16 @@ impl<P: Ports> Poller<P> {
         }
     }
 
-    /// What needs a person is told as an error, once a minute.
+    /// What needs a person is told as an error when it begins.
     fn note_vain(&self, error: &QueueError) {
-        let (now, cause) = (Instant::now(), error.cause());
-        let since = match *self.reception.borrow() {
-            Reception::InVain { since, .. } => since,
-            Reception::Well => now,
+        let cause = error.cause();
+        let (since, is_known) = match *self.reception.borrow() {
+            Reception::InVain { since, cause: before } => (since, before == cause),
+            Reception::Well => (Instant::now(), false),
         };
         self.reception.send_replace(Reception::InVain { since, cause });
-        let is_new_minute = (now - since).as_secs() % 60 == 0;
         match cause {
-            Cause::Settings if is_new_minute => {
+            Cause::Settings if !is_known => {
                 tracing::error!(
                     %error,
                     "nothing can be received: expected a queue that exists and that these credentials \

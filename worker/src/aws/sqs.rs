@@ -17,7 +17,10 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_sqs::Client;
 use tokio::sync::Semaphore;
 
-pub use self::{dead_letters::SqsDeadLetters, envelope::Envelope};
+pub use self::{
+    dead_letters::SqsDeadLetters,
+    envelope::{Envelope, SystemAttributes},
+};
 use self::{letter::outgoing_letter, outgoing::Outgoing};
 use crate::{
     batch::Order,

@@ -13,7 +13,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    aws::sqs::Envelope,
+    aws::sqs::{Envelope, SystemAttributes},
     clock::UnixMs,
     job::{Problem, kind_of_text},
     queue::{Attribute, AttributeValue, Message},
@@ -39,7 +39,7 @@ struct Fields {
     message_id: Option<String>,
     receipt_handle: Option<String>,
     body: Option<Body>,
-    attributes: Option<HashMap<String, String>>,
+    attributes: Option<SystemAttributes>,
     message_attributes: Option<HashMap<String, RawAttribute>>,
     #[serde(rename = "eventSourceARN")]
     queue_arn: Option<String>,

@@ -7,6 +7,7 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
+use super::text::is_allowed;
 use crate::queue::{Attribute, AttributeValue};
 
 /// "Each message can have up to 10 attributes" (Amazon SQS message metadata, developer guide).
@@ -14,6 +15,12 @@ pub(super) const MAX_ATTRIBUTES: usize = 10;
 
 /// The attribute with those of the producer that found no place: a JSON object, by their names.
 const FURTHER: &str = "other_attributes";
+
+/// The longest name of an attribute, and the longest of its type.
+const LONGEST_NAME: usize = 256;
+
+/// 38 digits with a sign, a point and an exponent.
+const LONGEST_NUMBER: usize = 50;
 
 /// An attribute in it.
 #[derive(Serialize, Deserialize)]
@@ -64,7 +71,8 @@ pub(super) fn packed(mut attributes: Vec<Attribute>, places: usize) -> Vec<Attri
     attributes
 }
 
-/// The attributes, with those that had found no place. What only bears the name stays as it is.
+/// The attributes, with those that had found no place. What only bears the name, or holds what SQS would
+/// refuse, is somebody else's and stays as it is: a dead letter with it could never be sent.
 pub(super) fn unpacked(mut attributes: Vec<Attribute>) -> Vec<Attribute> {
     let kept = Attribute::text(&attributes, FURTHER).and_then(read);
     if let Some(kept) = kept {
@@ -76,7 +84,33 @@ pub(super) fn unpacked(mut attributes: Vec<Attribute>) -> Vec<Attribute> {
 
 fn read(text: &str) -> Option<Vec<Attribute>> {
     let kept: BTreeMap<String, Kept> = serde_json::from_str(text).ok()?;
-    kept.into_iter().map(|(name, kept)| kept.named(name)).collect()
+    kept.into_iter().map(|(name, kept)| kept.named(name).filter(is_taken)).collect()
+}
+
+/// Whether SQS takes it (`MessageAttributeValue`, API reference, and "Amazon SQS message metadata",
+/// developer guide).
+fn is_taken(attribute: &Attribute) -> bool {
+    let Attribute { name, kind, value } = attribute;
+    let has_value = match (kind.split('.').next(), value) {
+        (Some("String"), AttributeValue::Text(text)) => {
+            !text.is_empty() && text.chars().all(is_allowed)
+        }
+        (Some("Number"), AttributeValue::Text(text)) => {
+            text.len() <= LONGEST_NUMBER && text.parse::<f64>().is_ok_and(f64::is_finite)
+        }
+        (Some("Binary"), AttributeValue::Binary(bytes)) => !bytes.is_empty(),
+        _ => false,
+    };
+    has_value && is_name(name) && kind.len() <= LONGEST_NAME && kind.chars().all(is_allowed)
+}
+
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let lower = text.to_ascii_lowercase();
+    let is_reserved = ["aws.", "amazon.", "."].iter().any(|of_aws| lower.starts_with(of_aws));
+    let has_odd_dots = text.ends_with('.') || text.contains("..");
+    let is_long = text.len() > LONGEST_NAME;
+    !text.is_empty() && text.chars().all(fits) && !is_reserved && !has_odd_dots && !is_long
 }
 
 impl Kept {
@@ -122,9 +156,23 @@ mod tests {
 
     #[test]
     fn a_producers_own_attribute_of_that_name_stays_as_it_is() {
-        for text in
-            ["", "notes", "{\"a\": 1}", "{\"a\": {\"type\": \"Binary\", \"base64\": \"?\"}}"]
-        {
+        for text in [
+            "",
+            "notes",
+            r#"{"a": 1}"#,
+            r#"{"a": {"type": "Binary", "base64": "?"}}"#,
+            r#"{"a": {"type": "Binary", "base64": ""}}"#,
+            r#"{"a": {"type": "String", "text": ""}}"#,
+            r#"{"a": {"type": "String", "text": "\u0000"}}"#,
+            r#"{"a": {"type": "String", "base64": "AAAA"}}"#,
+            r#"{"a": {"type": "Number", "text": "seven"}}"#,
+            r#"{"a": {"type": "Number", "text": "1e999"}}"#,
+            r#"{"a": {"type": "Text", "text": "a"}}"#,
+            r#"{"a b": {"type": "String", "text": "a"}}"#,
+            r#"{"AWS.a": {"type": "String", "text": "a"}}"#,
+            r#"{"": {"type": "String", "text": "a"}}"#,
+            r#"{"good": {"type": "String", "text": "a"}, "a..b": {"type": "String", "text": "a"}}"#,
+        ] {
             let own = vec![Attribute {
                 name: FURTHER.to_owned(),
                 kind: "String".to_owned(),

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, mem};
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::attributes::unpacked;
 use crate::{
@@ -20,10 +21,33 @@ pub struct Envelope {
     pub receipt: String,
     /// Its body.
     pub body: Bytes,
-    /// System attributes, such as `SentTimestamp`.
-    pub system: HashMap<String, String>,
+    /// What SQS itself says of it.
+    pub system: SystemAttributes,
     /// Message attributes, ours and the producer's.
     pub attributes: Vec<Attribute>,
+}
+
+/// The system attributes that are looked at: read as soon as they come, since an event may have 10,000
+/// messages. What is malformed is as if it were not there.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "HashMap<String, String>")]
+pub struct SystemAttributes {
+    receive_count: Option<u32>,
+    sent: Option<UnixMs>,
+    group: Option<String>,
+    trace: Option<String>,
+}
+
+impl From<HashMap<String, String>> for SystemAttributes {
+    fn from(mut attributes: HashMap<String, String>) -> Self {
+        let number = |name| attributes.get(name).map(String::as_str);
+        Self {
+            receive_count: number("ApproximateReceiveCount").and_then(|text| text.parse().ok()),
+            sent: number("SentTimestamp").and_then(|text| text.parse().ok()).map(UnixMs),
+            group: attributes.remove("MessageGroupId"),
+            trace: attributes.remove("AWSTraceHeader"),
+        }
+    }
 }
 
 impl Envelope {
@@ -32,7 +56,7 @@ impl Envelope {
     pub fn into_message(mut self, now: UnixMs) -> Message {
         self.attributes = unpacked(self.attributes);
         Message {
-            receive_count: self.receive_count(),
+            receive_count: self.system.receive_count.unwrap_or(1),
             first_seen: self.first_seen().unwrap_or(now),
             replay_of: self.replay_of(),
             namespace: self.namespace(),
@@ -40,21 +64,16 @@ impl Envelope {
             id: self.id,
             receipt: Receipt(self.receipt),
             body: self.body,
-            group: self.system.remove("MessageGroupId"),
-            trace: self.system.remove("AWSTraceHeader"),
+            group: self.system.group,
+            trace: self.system.trace,
             problems: Vec::new(),
         }
-    }
-
-    fn receive_count(&self) -> u32 {
-        let count = self.system.get("ApproximateReceiveCount");
-        count.and_then(|count| count.parse().ok()).unwrap_or(1)
     }
 
     /// A redriven dead letter begins anew: its reason's own `first_seen` is that of the old run.
     fn first_seen(&self) -> Option<UnixMs> {
         let given = self.attribute(DeadLetter::FIRST_SEEN).and_then(UnixMs::parse);
-        given.filter(|_| !self.is_redriven()).or_else(|| self.sent())
+        given.filter(|_| !self.is_redriven()).or(self.system.sent)
     }
 
     fn namespace(&self) -> Option<Namespace> {
@@ -69,10 +88,6 @@ impl Envelope {
 
     fn is_redriven(&self) -> bool {
         self.attribute(DeadLetter::ERROR_CLASS).is_some()
-    }
-
-    fn sent(&self) -> Option<UnixMs> {
-        self.system.get("SentTimestamp")?.parse().ok().map(UnixMs)
     }
 
     fn number(&self, attribute: &str) -> Option<u64> {
@@ -93,7 +108,8 @@ mod tests {
 
     fn envelope(system: &[(&str, &str)], attributes: &[(&str, &str)]) -> Envelope {
         let texts = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+            let owned = pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            owned.collect::<HashMap<_, _>>().into()
         };
         let attribute = |&(name, value): &(&str, &str)| Attribute {
             name: name.to_owned(),

@@ -1,6 +1,6 @@
 //! Receiving: one long poll, and where that comes back full, more at once.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_sqs::{
     config::{Config, timeout::TimeoutConfig},
@@ -131,7 +131,10 @@ fn envelope(message: SqsMessage) -> Option<Envelope> {
         receipt: message.receipt_handle?,
         id: message.message_id.unwrap_or_default(),
         body: message.body.unwrap_or_default().into(),
-        system: system.map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
+        system: system
+            .map(|(name, value)| (name.as_str().to_owned(), value))
+            .collect::<HashMap<_, _>>()
+            .into(),
         attributes: attributes.filter_map(|(name, value)| attribute(name, value)).collect(),
     })
 }
