@@ -37,7 +37,7 @@ use crate::{
     environment::{Environment, Observation, Ports},
     error::{ErrorClass, JobError},
     queue::{Message, Queue, Receipt},
-    run::{self, Beside, Run, Verdict},
+    run::{self, Beside, Copies, Run, Verdict},
     trace,
 };
 
@@ -146,6 +146,7 @@ struct Batch<'a, P: Ports> {
     stop: &'a Stop,
     permits: PollSemaphore,
     waiting: Waiting,
+    copies: Arc<Copies>,
     tasks: JoinSet<Verdict>,
     running: HashMap<Id, Entry>,
     returns: Returns,
@@ -170,6 +171,7 @@ impl<'a, P: Ports> Batch<'a, P> {
             stop,
             permits: PollSemaphore::new(Arc::clone(&worker.bounds.permits)),
             waiting,
+            copies: Arc::new(Copies::new(worker.bounds.concurrency)),
             tasks: JoinSet::new(),
             running: HashMap::new(),
             returns: Returns::new(deletion),
@@ -220,12 +222,13 @@ impl<'a, P: Ports> Batch<'a, P> {
         let worker = self.worker.clone();
         let (message, deadline, stop) =
             (Arc::clone(&entry.message), self.deadline, self.stop.clone());
-        let event = trace::current();
+        let (event, copies) = (trace::current(), Arc::clone(&self.copies));
         let task = async move {
             Run {
                 environment: &worker.environment,
                 message: &message,
                 bounds: &worker.bounds,
+                copies: &copies,
                 deadline,
                 stop: &stop,
                 event,

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `plan.rs` | what is known of a job before it is claimed |
 //! | `admission.rs` | whether it may be begun |
+//! | `copies.rs` | several messages of one job in a batch |
 //! | `claim.rs` | who may run it |
 //! | `suspect.rs` | a job that may have killed its worker |
 //! | `attempt.rs`, `failure.rs` | the call and how it ended |
@@ -19,6 +20,7 @@ mod attempt;
 mod beside;
 mod callback;
 mod claim;
+mod copies;
 mod failure;
 mod handoff;
 mod journal;
@@ -46,6 +48,7 @@ use self::{
 };
 pub(crate) use self::{
     beside::Beside,
+    copies::Copies,
     journal::span,
     verdict::{not_started, not_started_after},
 };
@@ -66,6 +69,7 @@ pub(crate) struct Run<'a, P: Ports> {
     pub(crate) environment: &'a Environment<P>,
     pub(crate) message: &'a Message,
     pub(crate) bounds: &'a Bounds,
+    pub(crate) copies: &'a Copies,
     pub(crate) deadline: Deadline,
     pub(crate) stop: &'a Stop,
     /// The span of the event that brought it.
@@ -110,6 +114,10 @@ impl<P: Ports> Run<'_, P> {
         journal::name(&job);
         let (subject, permit) = match Box::pin(self.subject(job, permit)).await {
             Ok(prepared) => prepared,
+            Err(verdict) => return verdict,
+        };
+        let (subject, permit, _hold) = match Box::pin(self.after_its_copy(subject, permit)).await {
+            Ok(held) => held,
             Err(verdict) => return verdict,
         };
         match self.try_once(&subject, permit).await {

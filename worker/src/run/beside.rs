@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::Notify;
+
 use crate::{fan_in::BatchKey, job::JobKey};
 
 /// Batches above which all are forgotten: that costs their messages a way back.
@@ -15,12 +17,19 @@ const MOST_BATCHES: usize = 10_000;
 #[derive(Default)]
 pub(crate) struct Beside {
     answering: Mutex<HashMap<BatchKey, JobKey>>,
-    calling: Mutex<HashSet<JobKey>>,
+    calling: InHand,
 }
 
-/// The right to deliver a job's callback, over when dropped.
-pub(super) struct Calling<'a> {
-    beside: &'a Beside,
+/// Jobs that one message each has in hand.
+#[derive(Default)]
+pub(super) struct InHand {
+    jobs: Mutex<HashSet<JobKey>>,
+    one_less: Notify,
+}
+
+/// A job in hand, until this is dropped.
+pub(super) struct Hold<'a> {
+    all: &'a InHand,
     job: JobKey,
 }
 
@@ -50,15 +59,34 @@ impl Beside {
     }
 
     /// The right to deliver the callback of `job`, unless another message is at it.
-    pub(super) fn call(&self, job: JobKey) -> Option<Calling<'_>> {
-        let is_first = of(&self.calling).insert(job);
-        is_first.then(|| Calling { beside: self, job })
+    pub(super) fn call(&self, job: JobKey) -> Option<Hold<'_>> {
+        self.calling.take(job)
     }
 }
 
-impl Drop for Calling<'_> {
+impl InHand {
+    /// Takes a job in hand that no other message has there.
+    pub(super) fn take(&self, job: JobKey) -> Option<Hold<'_>> {
+        let is_first = of(&self.jobs).insert(job);
+        is_first.then(|| Hold { all: self, job })
+    }
+
+    /// The same, once none has.
+    pub(super) async fn take_next(&self, job: JobKey) -> Hold<'_> {
+        loop {
+            let one_less = self.one_less.notified();
+            match self.take(job) {
+                Some(hold) => return hold,
+                None => one_less.await,
+            }
+        }
+    }
+}
+
+impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        of(&self.beside.calling).remove(&self.job);
+        of(&self.all.jobs).remove(&self.job);
+        self.all.one_less.notify_waiters();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The worker in process: its bounds, its deadlines and stops.
 
 mod callbacks;
+mod copies;
 mod deferrals;
 mod fan_in;
 mod faulty;

@@ -25,14 +25,6 @@ async fn five_thousand_jobs_keep_to_the_bound() {
 }
 
 #[tokio::test]
-async fn the_same_job_twice_in_a_batch_is_called_once() {
-    let rig = Rig::new(8);
-    let answer = rig.process(&[job("a", "answer"), job("a", "answer")]).await;
-    assert_eq!((answer.finished.len() + answer.returned.len(), rig.calls()), (2, 1));
-    assert!(!answer.finished.is_empty());
-}
-
-#[tokio::test]
 async fn every_message_is_either_finished_or_returned_whatever_becomes_of_it() {
     for order in [Order::Any, Order::WithinGroups] {
         let plan = CallPlan { timeout: Duration::from_millis(50), repeat: Repeat::Safe };

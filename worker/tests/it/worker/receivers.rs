@@ -228,7 +228,7 @@ async fn an_execution_that_a_try_may_have_woken_whose_worker_was_killed_was_told
 
 #[tokio::test]
 async fn of_several_messages_of_one_job_one_is_at_its_callback() {
-    let callback = Redelivered::new(Rig::new(8)).await;
+    let callback = Redelivered::new(Rig::new(4)).await;
     assert!(!callback.again(Reply::status(503)).await);
     let due_s = callback.rig.due_after("a").await.as_secs();
     callback.rig.let_pass(due_s.cast_signed() + 1);
@@ -237,10 +237,10 @@ async fn of_several_messages_of_one_job_one_is_at_its_callback() {
 
     let messages = callback.rig.messages(&vec![job; 4]).await;
     let answer = callback.rig.work_off(messages.clone(), LONG).await;
-    assert_eq!((answer.finished.len(), answer.returned.len()), (1, 3));
+    assert_eq!((answer.finished.len(), answer.returned.len()), (2, 2), "one waits for the first");
     let mut left = messages;
     left.retain(|message| answer.returned.contains(&message.id));
-    assert_eq!(callback.rig.work_off(left, LONG).await.finished.len(), 3);
+    assert_eq!(callback.rig.work_off(left, LONG).await.finished.len(), 2);
 
     callback.assert_ended(CallbackState::Sent, 2).await;
 }
