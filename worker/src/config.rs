@@ -8,6 +8,7 @@ mod aws;
 mod callbacks;
 mod client;
 mod connections;
+mod grant;
 mod keys;
 mod llm;
 mod log;
@@ -18,7 +19,7 @@ mod traces;
 use std::path::PathBuf;
 
 pub use self::{
-    access_keys::{AccessKey, Grant, Scope},
+    access_keys::AccessKey,
     access_tokens::{AccessToken, Claims, access_tokens},
     api::{ApiSettings, api, listen},
     aws::{
@@ -28,6 +29,7 @@ pub use self::{
     callbacks::courier,
     client::{ClientKey, ClientSettings, client},
     connections::{Connections, invocations},
+    grant::{Grant, Scope},
     keys::Keys,
     llm::{llm, required_llm},
     log::log_level,

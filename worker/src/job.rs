@@ -14,6 +14,8 @@ mod text;
 use bytes::Bytes;
 use serde_json::Value;
 
+#[cfg(feature = "lambda")]
+pub(crate) use self::raw::kind_of_text;
 pub use self::{
     callback::Callback,
     fields::Problem,
@@ -224,7 +226,11 @@ impl InvalidJob {
     }
 
     fn unreadable(problem: Problem) -> Self {
-        let problems = vec![problem];
+        Self::of_message(vec![problem])
+    }
+
+    /// A message that is no job whatever its body says, since these were found in it.
+    pub(crate) fn of_message(problems: Vec<Problem>) -> Self {
         Self { id: None, tool: None, callback: None, membership: None, metadata: None, problems }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     batch::Order,
     clock::UnixMs,
     error::JobError,
-    job::{Job, JobKey, Namespace},
+    job::{Job, JobKey, Namespace, Problem},
 };
 
 /// The most messages one call hands over.
@@ -72,6 +72,8 @@ pub struct Message {
     pub replay_of: Option<u64>,
     /// The trace it belongs to, as the queue hands it over (SQS: `AWSTraceHeader`).
     pub trace: Option<String>,
+    /// What could not be read of it, its body aside: with any, it is no job.
+    pub problems: Vec<Problem>,
 }
 
 /// A receipt handle.

@@ -77,7 +77,7 @@ pub(crate) struct Run<'a, P: Ports> {
 impl<P: Ports> Run<'_, P> {
     /// Runs the message's job as far as it goes now.
     pub(crate) async fn to_verdict(&self, permit: OwnedSemaphorePermit) -> Verdict {
-        let job = Job::parse(&self.message.body).map(Box::new);
+        let job = self.job();
         let (tracer, known) = (&self.environment.tracer, job.as_deref().ok());
         let mut span = trace::message(tracer, self.message, known, self.event);
         journal::traced(span.context());
@@ -86,6 +86,13 @@ impl<P: Ports> Run<'_, P> {
             trace::failed(&mut span, class);
         }
         verdict
+    }
+
+    fn job(&self) -> Result<Box<Job>, Box<InvalidJob>> {
+        match &self.message.problems[..] {
+            [] => Job::parse(&self.message.body).map(Box::new),
+            problems => Err(Box::new(InvalidJob::of_message(problems.to_vec()))),
+        }
     }
 
     async fn judge(

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use aws_config::{
-    BehaviorVersion, ConfigLoader, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, ConfigLoader, SdkConfig, retry::RetryConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
 
 use super::{http::Connections, objects::Objects};
@@ -65,6 +66,8 @@ impl Clients {
 /// What `loader` says, with this program's timeouts and retries, over `connections`.
 pub(super) async fn config(loader: ConfigLoader, connections: Connections) -> SdkConfig {
     let loader = loader.http_client(connections).timeout_config(timeouts());
+    // Answers are short, and the time of a try bounds them: a watch over each one's bytes costs only.
+    let loader = loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     loader.retry_config(retries()).load().await
 }
 

@@ -30,6 +30,7 @@ mod item;
 mod join;
 mod mark;
 mod patience;
+mod places;
 mod requests;
 mod reserve;
 mod results;
@@ -67,8 +68,8 @@ use crate::{
     },
     job::{BodyHash, JobKey, Membership, Namespace, RequestKey},
     lease::{
-        Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark, Record,
-        Refusal, Settled, Settlement,
+        Attempt, Attention, Claim, ClaimRequest, Decision, Found, Lease, Ledger, LedgerError, Mark,
+        Record, Refusal, Settled, Settlement,
     },
 };
 
@@ -222,7 +223,8 @@ impl Ledger for DynamoLedger {
                 Ok(Settled::Unkept(failure::result_not_stored(bytes)))
             }
             (Failure::ResultTooLarge(bytes), Settlement::Complete(outcome)) => {
-                let failed = Settlement::Fail(failure::result_too_large(bytes), outcome.usage);
+                let error = failure::result_too_large(bytes);
+                let failed = Settlement::Fail(error, outcome.usage, Attempt::Counted);
                 Ok(Box::pin(self.settle_as(lease, &failed, now)).await?)
             }
             (failure, _) => Err(failure.into()),

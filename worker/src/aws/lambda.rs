@@ -1,11 +1,14 @@
-//! The Lambda function, and the only file that knows Lambda's types. As a worker: an event of SQS
+//! The Lambda function, and the only place that knows Lambda's types. As a worker: an event of SQS
 //! comes in, a partial batch response goes out, and every rule between them is the core's. As the
 //! HTTP face: a request of API Gateway comes in, the router answers.
 
+mod event;
 mod metrics;
 
 use std::{
     collections::BTreeSet,
+    future::ready,
+    pin::Pin,
     process::ExitCode,
     sync::{
         Arc, Once,
@@ -16,26 +19,28 @@ use std::{
 };
 
 use anyhow::Context as _;
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
-use lambda_http::{Body, RequestExt, Response, request::RequestContext};
+use aws_lambda_events::sqs::SqsBatchResponse;
+use lambda_http::{Body, IntoResponse, RequestExt, Response, request::RequestContext};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tokio::runtime;
 use tower::ServiceExt;
 use tracing::{Instrument, Span};
 
-use self::metrics::Metrics;
+use self::{
+    event::{Event, Record},
+    metrics::Metrics,
+};
 use super::{
     setup::{AwsPorts, AwsSweep, AwsWorker, Fallback},
-    sqs::{Envelope, order_of},
+    sqs::order_of,
 };
 use crate::{
     api::{Access, Api, Vouched},
     batch::{BatchAnswer, Order, Stop, Worker},
-    clock::{Deadline, UnixMs},
+    clock::Deadline,
     config::{self, AccessToken, Grant, Role, Source},
     lease::LedgerError,
-    queue::Message,
     telemetry, trace,
 };
 
@@ -119,7 +124,7 @@ async fn sweep(source: Source, metrics: Metrics) -> anyhow::Result<()> {
 }
 
 async fn work(worker: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
-    let handler = move |event: LambdaEvent<SqsEvent>| {
+    let handler = move |event: LambdaEvent<Event>| {
         let (worker, metrics) = (worker.clone(), metrics.clone());
         async move {
             let LambdaEvent { payload, context } = event;
@@ -181,12 +186,22 @@ fn vouched(request: &lambda_http::Request, tokens: &[AccessToken]) -> Option<Gra
     AccessToken::grant(tokens, &jwt.claims).cloned()
 }
 
+/// An answer whose body is read. `lambda_http` would read it by its charset, and bring the tables of all
+/// there are.
+struct Whole(Response<Body>);
+
+impl IntoResponse for Whole {
+    fn into_response(self) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        Box::pin(ready(self.0))
+    }
+}
+
 /// Lambda answers with texts, and every answer is one.
-async fn whole(response: axum::response::Response) -> Result<Response<Body>, String> {
+async fn whole(response: axum::response::Response) -> Result<Whole, String> {
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
     let body = String::from_utf8(bytes.into()).map_or_else(|it| it.into_bytes().into(), Body::Text);
-    Ok(Response::from_parts(parts, body))
+    Ok(Whole(Response::from_parts(parts, body)))
 }
 
 impl AwsWorker {
@@ -204,11 +219,7 @@ impl AwsWorker {
         self.worker().environment().tracer.flush(time).await;
     }
 
-    async fn handle(
-        &self,
-        event: SqsEvent,
-        ends: SystemTime,
-    ) -> Result<SqsBatchResponse, EventError> {
+    async fn handle(&self, event: Event, ends: SystemTime) -> Result<SqsBatchResponse, EventError> {
         self.keep_fresh().await;
         let deadline = deadline(ends);
         warn_if_short(deadline, self.longest_job());
@@ -251,13 +262,13 @@ fn deadline(ends: SystemTime) -> Deadline {
 /// not be named in the answer, and an answer without it would delete it.
 async fn work_off(
     worker: &Worker<AwsPorts>,
-    event: SqsEvent,
+    event: Event,
     deadline: Deadline,
 ) -> Result<SqsBatchResponse, EventError> {
     let order = order(&event);
     let now = worker.environment().clock.now();
-    let messages = event.records.into_iter().map(|record| message(record, now));
-    let messages = messages.collect::<Result<Vec<_>, _>>()?;
+    let messages = event.records.into_iter().map(|record| record.into_message(now));
+    let messages = messages.collect::<Option<Vec<_>>>().ok_or(EventError::NoMessageId)?;
     let event = trace::event(&worker.environment().tracer, messages.len());
     let stop = Stop::default();
     let answer = event.scope(worker.process(messages, order, deadline, &stop)).await;
@@ -265,23 +276,8 @@ async fn work_off(
 }
 
 /// All records of an event come from one queue.
-fn order(event: &SqsEvent) -> Order {
-    let arn = event.records.first().and_then(|record| record.event_source_arn.as_deref());
-    arn.map_or(Order::Any, order_of)
-}
-
-fn message(record: SqsMessage, now: UnixMs) -> Result<Message, EventError> {
-    let id = record.message_id.filter(|id| !id.is_empty()).ok_or(EventError::NoMessageId)?;
-    let text =
-        |(name, attribute): (String, SqsMessageAttribute)| Some((name, attribute.string_value?));
-    let envelope = Envelope {
-        id,
-        receipt: record.receipt_handle.unwrap_or_default(),
-        body: record.body.unwrap_or_default().into(),
-        system: record.attributes,
-        attributes: record.message_attributes.into_iter().filter_map(text).collect(),
-    };
-    Ok(envelope.into_message(now))
+fn order(event: &Event) -> Order {
+    event.records.iter().find_map(Record::queue_arn).map_or(Order::Any, order_of)
 }
 
 /// "Lambda treats a batch as a complete failure if your function returns" an id that is empty or

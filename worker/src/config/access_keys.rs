@@ -1,11 +1,13 @@
-//! Who may use the HTTP face, and for what. Keys are kept as their SHA-256.
+//! Who may use the HTTP face by a key. Keys are kept as their SHA-256.
 
-use std::{collections::HashSet, fmt};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::source::{ConfigError, Source};
-use crate::job::Namespace;
+use super::{
+    grant::{self, Grant},
+    source::{ConfigError, Source},
+};
 
 const NAME: &str = "MCP_BATCH_API_KEYS";
 
@@ -15,67 +17,6 @@ const LEAST_CHARS: usize = 16;
 const EXPECTED: &str = "entries name:namespace:scope+scope:key, separated by spaces or commas; \
      scopes are enqueue, read, call and admin, a key has 16 visible ASCII characters or more, \
      without a comma, and a namespace no colon";
-
-/// What a key allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// To send jobs, to close batches, to cancel.
-    Enqueue,
-    /// To see jobs, batches and results.
-    Read,
-    /// To call tools at once.
-    Call,
-    /// To decide about held jobs.
-    Admin,
-}
-
-impl Scope {
-    /// All there are.
-    pub const ALL: [Self; 4] = [Self::Enqueue, Self::Read, Self::Call, Self::Admin];
-
-    /// The scope's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Enqueue => "enqueue",
-            Self::Read => "read",
-            Self::Call => "call",
-            Self::Admin => "admin",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
-    }
-}
-
-/// What somebody may do: `name:namespace:scope+scope`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// For people: whose it is.
-    pub name: String,
-    /// Whose jobs these are; it sees no others.
-    pub namespace: Namespace,
-    /// What it allows.
-    pub scopes: HashSet<Scope>,
-}
-
-impl Grant {
-    /// The grant of an entry, and what stands behind it.
-    pub(super) fn of_entry(entry: &str) -> Result<(Self, &str), &'static str> {
-        let parts: Vec<_> = entry.splitn(4, ':').collect();
-        let [name, namespace, scopes, proof] = parts[..] else { return Err("fewer parts") };
-        if name.is_empty() {
-            return Err("no name");
-        }
-        let scopes = scopes.split('+').map(|scope| Scope::parse(scope).ok_or("an unknown scope"));
-        let grant = Self {
-            name: name.to_owned(),
-            namespace: namespace.parse().map_err(|_| "no namespace")?,
-            scopes: scopes.collect::<Result<_, _>>()?,
-        };
-        Ok((grant, proof))
-    }
-}
 
 /// A bearer key, and what it allows.
 #[derive(Clone)]
@@ -98,24 +39,10 @@ pub(super) fn access_keys(source: &Source) -> Result<Vec<AccessKey>, ConfigError
 }
 
 fn all(text: &str) -> Result<Vec<AccessKey>, String> {
-    let mut keys: Vec<AccessKey> = Vec::new();
-    for (at, entry) in entries(text) {
-        let key = entry_of(entry).map_err(|found| format!("{found} in entry {at}"))?;
-        if keys.iter().any(|other| other.grant.name == key.grant.name) {
-            return Err(format!("a name used twice in entry {at}"));
-        }
-        if keys.iter().any(|other| other.digest == key.digest) {
-            return Err(format!("a key used twice in entry {at}"));
-        }
-        keys.push(key);
-    }
-    Ok(keys)
-}
-
-/// What stands between spaces and commas, counted from 1.
-pub(super) fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let is_between = |c: char| c == ',' || c.is_whitespace();
-    (1..).zip(text.split(is_between).filter(|entry| !entry.is_empty()))
+    let clash = |one: &AccessKey, other: &AccessKey| {
+        (one.digest == other.digest).then_some("a key used twice")
+    };
+    grant::entries(text, entry_of, |key| &key.grant, clash)
 }
 
 fn entry_of(entry: &str) -> Result<AccessKey, &'static str> {
@@ -128,7 +55,10 @@ fn entry_of(entry: &str) -> Result<AccessKey, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::config::Scope;
 
     fn read(text: &str) -> Result<Vec<AccessKey>, String> {
         let source = Source::default().with(NAME, Some(text));

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
-    access_keys::{Grant, entries},
+    grant::{self, Grant},
     source::{ConfigError, Source},
 };
 
@@ -45,15 +45,7 @@ pub fn access_tokens(source: &Source) -> Result<Vec<AccessToken>, ConfigError> {
 }
 
 fn all(text: &str) -> Result<Vec<AccessToken>, String> {
-    let mut tokens: Vec<AccessToken> = Vec::new();
-    for (at, entry) in entries(text) {
-        let token = entry_of(entry).map_err(|found| format!("{found} in entry {at}"))?;
-        if tokens.iter().any(|other| other.grant.name == token.grant.name) {
-            return Err(format!("a name used twice in entry {at}"));
-        }
-        tokens.push(token);
-    }
-    Ok(tokens)
+    grant::entries(text, entry_of, |token| &token.grant, |_, _| None)
 }
 
 fn entry_of(entry: &str) -> Result<AccessToken, &'static str> {

@@ -88,7 +88,7 @@ impl Account {
         Event::new(
             "batch.completed",
             &timestamp,
-            &data,
+            data,
             &[key.as_bytes(), &batch.opened.0.to_be_bytes()],
         )
     }

@@ -1,7 +1,7 @@
 //! Where an outcome is posted. The URL may be a secret (an n8n resume URL is), so it shows itself
 //! to nobody but the one who dials it.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde_json::Value;
 use url::{Host, Url};
@@ -15,8 +15,8 @@ const MAX_URL_CHARS: usize = 2048;
 /// A URL that an outcome is posted to, kept exactly as it was given.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Callback {
-    url: String,
-    host: String,
+    url: Arc<str>,
+    host: Arc<str>,
     port: u16,
     literal: Option<IpAddr>,
     is_https: bool,
@@ -60,9 +60,9 @@ impl Callback {
             Host::Ipv4(address) => Some(IpAddr::V4(address)),
             Host::Ipv6(address) => Some(IpAddr::V6(address)),
         };
-        let host = url.host_str().ok_or("no host")?.to_owned();
+        let host = url.host_str().ok_or("no host")?.into();
         let port = url.port_or_known_default().filter(|port| *port != 0).ok_or("no port")?;
-        Ok(Self { url: text, host, port, literal, is_https: url.scheme() == "https" })
+        Ok(Self { url: text.into(), host, port, literal, is_https: url.scheme() == "https" })
     }
 
     /// The whole URL: for dialling, never for logs.

@@ -60,7 +60,7 @@ impl Problem {
 
     /// The same problem, seen from the object that holds the field.
     #[must_use]
-    pub(super) fn under(mut self, name: &str) -> Self {
+    pub(crate) fn under(mut self, name: &str) -> Self {
         self.field = Some(match self.field {
             Some(inner) => format!("{name}.{inner}"),
             None => name.to_owned(),

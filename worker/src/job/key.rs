@@ -1,6 +1,6 @@
 //! What identifies a job in the ledger, and what tells two payloads under one id apart.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -9,11 +9,11 @@ use super::{JobId, ModelName, ToolName};
 
 /// Whose jobs these are: an id is unique within one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Namespace(String);
+pub struct Namespace(Arc<str>);
 
 impl Default for Namespace {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 
@@ -28,7 +28,7 @@ impl std::str::FromStr for Namespace {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<JobId>().map(|id| Self(id.as_str().to_owned()))
+        text.parse::<JobId>().map(|id| Self(id.as_str().into()))
     }
 }
 

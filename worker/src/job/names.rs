@@ -1,6 +1,6 @@
 //! The names a job carries, each with its alphabet and length.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde_json::Value;
 
@@ -77,16 +77,17 @@ const TENANT: Rule = Rule {
     allowed: |c| c.is_ascii_graphic(),
 };
 
-/// The rules of a name, as a type that only a checked text can become.
+/// The rules of a name, as a type that only a checked text can become. Its clones share the text: a job has
+/// many.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $parse:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             pub(super) fn parse(value: Value) -> Result<Self, Problem> {
-                ($parse)(value).map(Self)
+                ($parse)(value).map(|text| Self(text.into()))
             }
 
             /// The name as it was given.
@@ -120,12 +121,12 @@ name! {
 impl JobId {
     /// An id made of a UUID, whose characters every id may have.
     pub fn of_uuid(uuid: uuid::Uuid) -> Self {
-        Self(uuid.to_string())
+        Self(uuid.to_string().into())
     }
 
     /// What stands for the id of a refused message whose own cannot be read.
     pub(crate) fn of_refused(key: JobKey) -> Self {
-        Self(format!("refused-{}", key.to_string().split_at(16).0))
+        Self(format!("refused-{}", key.to_string().split_at(16).0).into())
     }
 }
 
@@ -152,7 +153,7 @@ name! {
 impl ToolName {
     /// The name of a tool that nobody named.
     pub(crate) fn unknown() -> Self {
-        Self("unknown".to_owned())
+        Self("unknown".into())
     }
 }
 

@@ -77,8 +77,10 @@ pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
     Problem::body("not_json", EXPECTED, format!("{what} at {place}"))
 }
 
-fn kind_of_text(text: &str) -> &'static str {
+/// What a JSON text is, without quoting it.
+pub(crate) fn kind_of_text(text: &str) -> &'static str {
     match text.trim_start().bytes().next() {
+        Some(b'{') => "an object",
         Some(b'"') => "a string",
         Some(b'[') => "an array",
         Some(b't' | b'f') => "a boolean",

@@ -16,19 +16,19 @@ pub enum Settlement {
     /// The tool answered: RUNNING → DONE.
     Complete(Outcome),
     /// The job is given up: RUNNING → FAILED, a dead letter pending.
-    Fail(JobError, Usage),
+    Fail(JobError, Usage, Attempt),
     /// Another try later: RUNNING → RETRY.
     Release(JobError, Usage, Attempt),
     /// Stopped while running: RUNNING → RETRY, or HELD where the tool must not be repeated.
     Interrupt(JobError, Usage, Repeat),
 }
 
-/// Whether a try that ended in RETRY counts towards the attempts.
+/// Whether a try counts towards the attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// It was the job's own.
     Counted,
-    /// The upstream's state, not the job, made it fail.
+    /// No call was made; or the upstream's state, not the job, made it fail.
     NotCounted,
 }
 

@@ -4,12 +4,17 @@ use std::{future::pending, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Plan, Run, Subject, Verdict, admission::Admitted, failure::Next, journal};
+use super::{
+    Plan, Run, Subject, Verdict,
+    admission::Admitted,
+    failure::{Next, uncalled},
+    journal,
+};
 use crate::{
     environment::{End, Heartbeat, Ports, RunningCall},
     error::{ErrorClass, JobError, code},
     job::Job,
-    lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State, Usage},
+    lease::{Lease, Ledger, Outcome, Record, Settled, Settlement, State},
     retry::Backoff,
     tool::{CallContext, CallPlan, Passes, ToolError, Tools, catching_panics},
     trace::{self, Span},
@@ -71,13 +76,13 @@ impl<P: Ports> Run<'_, P> {
         &self,
         subject: &Subject,
         lease: &Lease,
-        Admitted { permit, passes }: Admitted,
+        Admitted { permit, mut passes }: Admitted,
     ) -> After {
         journal::claimed(lease);
         let (settlement, next) = match &subject.plan {
-            Plan::Never(error) => (Settlement::Fail(error.clone(), Usage::free()), Next::End),
+            Plan::Never(error) => (uncalled(error.clone()), Next::End),
             Plan::NotYet(_, error) => self.not_yet(lease, error.clone()),
-            Plan::Call(plan) => match self.call(&subject.job, lease, *plan, passes).await {
+            Plan::Call(plan) => match self.call(&subject.job, lease, *plan, &mut passes).await {
                 CallEnd::Answered(outcome) => {
                     subject.gates.succeeded();
                     (Settlement::Complete(outcome), Next::End)
@@ -86,6 +91,7 @@ impl<P: Ports> Run<'_, P> {
                 CallEnd::Stopped => Self::after_stop(*plan),
             },
         };
+        drop(passes);
         let saved = Box::pin(self.save(subject, lease, settlement)).await;
         drop(permit);
         match saved {
@@ -95,7 +101,8 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// The tool's call, with an end to it: whatever it does, this returns.
-    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, mut passes: Passes) -> CallEnd {
+    async fn call(&self, job: &Job, lease: &Lease, plan: CallPlan, passes: &mut Passes) -> CallEnd {
+        journal::called(lease);
         passes.use_up();
         let context = CallContext {
             timeout: plan.timeout,

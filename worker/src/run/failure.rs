@@ -28,6 +28,16 @@ pub(super) enum Next {
     Return(Duration),
 }
 
+/// The end of a job for which no call was made.
+pub(super) fn uncalled(error: JobError) -> Settlement {
+    Settlement::Fail(error, Usage::free(), Attempt::NotCounted)
+}
+
+/// That of one whose call failed.
+fn called(failure: ToolError) -> Settlement {
+    Settlement::Fail(failure.error, failure.usage, Attempt::Counted)
+}
+
 impl<P: Ports> Run<'_, P> {
     pub(super) fn after_failure(
         &self,
@@ -46,13 +56,16 @@ impl<P: Ports> Run<'_, P> {
             let hold = Settlement::Interrupt(failure.error, failure.usage, Repeat::Never);
             return (hold, Next::End);
         }
-        let class = failure.error.class;
-        if matches!(class, ErrorClass::Invalid | ErrorClass::Permanent) {
-            return (Settlement::Fail(failure.error, failure.usage), Next::End);
+        match failure.error.class {
+            // What is wrong with the job itself is seen before anything is asked.
+            ErrorClass::Invalid => return (uncalled(failure.error), Next::End),
+            ErrorClass::Permanent => return (called(failure), Next::End),
+            _ => {}
         }
         let attempt = if is_upstreams { Attempt::NotCounted } else { Attempt::Counted };
         if let Some(why) = self.why_give_up(subject, lease, &failure, attempt) {
-            return (Settlement::Fail(failure.error.exhausted(&why), failure.usage), Next::End);
+            let error = failure.error.exhausted(&why);
+            return (called(ToolError { error, ..failure }), Next::End);
         }
         let next = self.next_try(subject, lease, plan, &failure, attempt);
         (Settlement::Release(failure.error, failure.usage, attempt), next)
@@ -66,7 +79,7 @@ impl<P: Ports> Run<'_, P> {
         if age >= policy.callback_name_wait && lease.epoch >= NAME_TRIES {
             let waited_s = policy.callback_name_wait.as_secs();
             let error = error.exhausted(&format!("given up {waited_s} s after it was first seen"));
-            return (Settlement::Fail(error, Usage::free()), Next::End);
+            return (uncalled(error), Next::End);
         }
         // Each claim raises the epoch, also where the queue sends the message anew.
         let tries = u32::try_from(lease.epoch).unwrap_or(u32::MAX);

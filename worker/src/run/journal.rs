@@ -67,7 +67,12 @@ pub(super) fn name_invalid(invalid: &InvalidJob) {
 
 /// Under which claim it runs.
 pub(super) fn claimed(lease: &Lease) {
-    Span::current().record("attempt", lease.attempts).record("epoch", lease.epoch);
+    Span::current().record("epoch", lease.epoch);
+}
+
+/// By which of its attempts.
+pub(super) fn called(lease: &Lease) {
+    Span::current().record("attempt", lease.attempts);
 }
 
 /// The job has come to its end.

@@ -6,6 +6,7 @@ mod health;
 mod line;
 mod passes;
 mod state;
+mod throughput;
 mod window;
 
 use std::{
@@ -28,7 +29,7 @@ use self::{
     state::{Shut, State},
 };
 use super::limits::Limits;
-use crate::error::{ErrorClass, JobError};
+use crate::error::JobError;
 
 /// The gate before one upstream, shared by all jobs of the process.
 #[derive(Debug, Default)]
@@ -64,27 +65,24 @@ impl Gate {
 
     /// Why no call should be begun now, if the upstream's state is the reason.
     pub fn closed(&self) -> Option<Closed> {
-        self.state().health.closed().cloned()
+        self.state().health.closed(Instant::now()).cloned()
     }
 
     /// Lets a call through, unless others stand in line.
     pub fn enter(self: &Arc<Self>) -> Option<Pass> {
-        let mut state = self.state();
-        if state.in_line > 0 || state.shut(Instant::now()).is_some() {
-            return None;
-        }
-        Some(self.pass(&mut state))
+        let is_in = self.state().enter(Instant::now());
+        is_in.then(|| Pass::of(Arc::clone(self)))
     }
 
     /// Why [`enter`](Self::enter) lets nobody through.
     pub fn blocked(&self) -> Blocked {
-        self.state().blocked()
+        self.state().blocked(Instant::now())
     }
 
     /// When somebody who does not wait in line should look again. Everybody who asks is given
     /// another moment.
     fn turn(&self) -> Duration {
-        self.state().turn()
+        self.state().turn(Instant::now())
     }
 
     /// Waits in line, first come, first served. `Err`: the gate is closed for a person to act, or
@@ -95,12 +93,13 @@ impl Gate {
         loop {
             let changed = self.changed.notified();
             let shut = {
-                let mut state = self.state();
-                let Some(shut) = state.shut(Instant::now()) else {
-                    return Ok(self.pass(&mut state));
+                let (mut state, now) = (self.state(), Instant::now());
+                let Some(shut) = state.shut(now) else {
+                    state.let_in(now);
+                    return Ok(Pass::of(Arc::clone(self)));
                 };
-                if !state.is_worth_waiting() {
-                    return Err(state.blocked());
+                if !state.is_worth_waiting(now) {
+                    return Err(state.blocked(now));
                 }
                 shut
             };
@@ -114,12 +113,10 @@ impl Gate {
         }
     }
 
-    /// A call was answered: the upstream is well. A pause it asked for still holds.
+    /// A call was answered, and its pass is still held: the upstream is well. A pause it asked for
+    /// still holds.
     pub(super) fn succeeded(&self) {
-        let mut state = self.state();
-        state.health.succeeded();
-        state.window.grow(Instant::now());
-        state.turns.answered();
+        self.state().succeeded(Instant::now());
     }
 
     /// Nothing is wrong with what it is told of no more.
@@ -130,24 +127,13 @@ impl Gate {
     /// The failure as it must be read after those before it: an upstream whose deployments cool down
     /// for ever does not recover by waiting.
     pub fn weigh(&self, error: JobError) -> JobError {
-        self.state().health.weigh(error)
+        self.state().health.weigh(error, Instant::now())
     }
 
-    /// A call failed. Answers whether the failure is the upstream's rather than the job's: the
-    /// gate was closed already, or closes whatever the job was.
+    /// A call failed, and its pass is still held. Answers whether the failure is the upstream's rather
+    /// than the job's: the gate was closed already, or closes whatever the job was.
     pub fn failed(&self, error: &JobError, retry_after: Option<Duration>) -> bool {
-        let mut state = self.state();
-        let now = Instant::now();
-        if error.class == ErrorClass::Throttled && state.health.closed().is_none() {
-            let in_flight = state.in_flight + 1;
-            state.window.shrink(in_flight, now);
-        }
-        state.turns.begin(now);
-        let is_upstreams = state.health.failed(error, retry_after);
-        let outage = state.health.closed().filter(|it| it.reason.class != ErrorClass::Throttled);
-        if let Some(until) = outage.map(Closed::until) {
-            state.turns.begin_anew(until);
-        }
+        let is_upstreams = self.state().failed(error, retry_after, Instant::now());
         // Whoever is first in line sees whether that makes waiting vain.
         self.changed.notify_waiters();
         is_upstreams
@@ -171,14 +157,6 @@ impl Gate {
         true
     }
 
-    fn pass(self: &Arc<Self>, state: &mut State) -> Pass {
-        if let Some(bucket) = &mut state.bucket {
-            bucket.take(Instant::now());
-        }
-        state.in_flight += 1;
-        Pass::of(Arc::clone(self))
-    }
-
     /// A poisoned lock holds a state that is at worst out of date.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -190,14 +168,14 @@ struct Place<'a>(&'a Gate);
 
 impl<'a> Place<'a> {
     fn take(gate: &'a Gate) -> Self {
-        gate.state().in_line += 1;
+        gate.state().line_up(Instant::now());
         Self(gate)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.state().in_line -= 1;
+        self.0.state().leave_line(Instant::now());
     }
 }
 
@@ -207,6 +185,7 @@ mod tests {
         health::{FAILURES_BEFORE_CLOSING, FIRST_PAUSE, doubled},
         *,
     };
+    use crate::error::ErrorClass;
 
     fn error(class: ErrorClass) -> JobError {
         JobError::new(class, "no", "no")
@@ -262,18 +241,6 @@ mod tests {
                 assert!(about < Duration::from_secs(4), "{limits:?} {answers}: {about:?}");
             }
         }
-    }
-
-    #[test]
-    fn behind_a_limit_that_was_found_out_jobs_get_through_as_fast_as_was_seen() {
-        let gate = Gate::default();
-        let began = Instant::now();
-        gate.failed(&error(ErrorClass::Throttled), Some(Duration::from_secs(1)));
-        for _ in 0..50 {
-            gate.succeeded();
-        }
-        let interval = gate.state().interval(began + Duration::from_secs(10));
-        assert!((190..210).contains(&interval.as_millis()), "{interval:?}");
     }
 
     #[test]

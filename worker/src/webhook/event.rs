@@ -1,6 +1,8 @@
 //! What a callback says: `{"type", "timestamp", "data"}`, made from the record alone, so that every
 //! try for one outcome has the same id and the same body.
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -28,12 +30,13 @@ impl Event {
             _ => return None,
         };
         let identity = [record.key.as_bytes().as_slice(), &record.epoch.to_be_bytes()];
-        Some(Self::new(kind, &record.settled.rfc3339(), &data(record), &identity))
+        Some(Self::new(kind, &record.settled.rfc3339(), data(record), &identity))
     }
 
     /// An event whose id follows from `identity` alone.
-    pub fn new(kind: &str, timestamp: &str, data: &Map<String, Value>, identity: &[&[u8]]) -> Self {
-        let body = json!({"type": kind, "timestamp": timestamp, "data": data});
+    pub fn new(kind: &str, timestamp: &str, data: Map<String, Value>, identity: &[&[u8]]) -> Self {
+        let mut body = json!({"type": kind, "timestamp": timestamp});
+        body["data"] = Value::Object(data);
         Self { id: event_id(identity), body: Bytes::from(body.to_string()) }
     }
 }
@@ -86,5 +89,10 @@ fn event_id(parts: &[&[u8]]) -> String {
         hasher.update(part);
     }
     let digest: [u8; 32] = hasher.finalize().into();
-    digest.iter().take(16).fold("msg_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
+    let (half, _) = digest.split_at(16);
+    half.iter().fold("msg_".to_owned(), |mut id, byte| {
+        // A string takes whatever is written to it.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
 }

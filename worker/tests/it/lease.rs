@@ -84,6 +84,7 @@ macro_rules! every_case_on {
                 a_failure_is_stored_with_its_dead_letter_pending
                 a_released_job_is_free_at_once_under_a_new_epoch
                 a_release_that_is_the_upstreams_fault_counts_no_attempt
+                a_job_that_fails_without_a_call_keeps_the_attempts_it_had
                 an_interrupted_job_is_free_again
                 an_interrupted_job_that_must_not_be_repeated_is_held
                 a_settlement_whose_answer_was_lost_is_saved_and_counted_once

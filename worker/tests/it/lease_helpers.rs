@@ -455,7 +455,11 @@ pub(crate) fn completed_offline(result: impl Into<Value>) -> Settlement {
 }
 
 pub(crate) fn failed(code: &'static str) -> Settlement {
-    Settlement::Fail(error(code), usage())
+    Settlement::Fail(error(code), usage(), Attempt::Counted)
+}
+
+pub(crate) fn failed_uncalled(code: &'static str) -> Settlement {
+    Settlement::Fail(error(code), Usage::free(), Attempt::NotCounted)
 }
 
 pub(crate) fn released(code: &'static str) -> Settlement {
@@ -475,6 +479,7 @@ pub(crate) fn every_settlement() -> Vec<Settlement> {
     vec![
         completed("late"),
         failed("late"),
+        failed_uncalled("late"),
         released("late"),
         released_uncounted("late"),
         interrupted(Repeat::Safe),

@@ -138,6 +138,62 @@ async fn whatever_else_a_record_lacks_the_invocation_succeeds_and_its_neighbour_
 }
 
 #[tokio::test]
+async fn a_record_of_a_shape_that_sqs_never_sends_is_buried_with_its_body_and_costs_its_neighbours_nothing()
+ {
+    let Some(rig) = Rig::start().await else { return };
+    let odd = [
+        ("body", json!(7)),
+        ("body", job("never")),
+        ("receiptHandle", json!(["receipt"])),
+        ("attributes", json!("ApproximateReceiveCount")),
+        ("attributes", json!({"ApproximateReceiveCount": 1})),
+        ("messageAttributes", json!([])),
+        ("messageAttributes", json!({"replay_of": {"stringValue": 4}})),
+        ("eventSourceARN", json!(null)),
+    ];
+    let mut records = Vec::new();
+    for (at, (field, value)) in odd.iter().enumerate() {
+        let (id, neighbour) = (format!("odd-{at}"), format!("neighbour-{at}"));
+        let mut record = Record::new(&id, &job(&id)).json();
+        record[field] = value.clone();
+        records.extend([record, Record::new(&neighbour, &job(&neighbour)).json()]);
+    }
+    let answer = rig.lambda.invoke(&json!({"Records": records}).to_string(), LONG).await;
+
+    assert!(listed(&answer.json()).is_empty(), "{answer:?}");
+    // The last one lacks what it can be run without.
+    assert_eq!(rig.llm.calls(), odd.len() + 1);
+    let letters = rig.aws.take_dead_letters().await;
+    let bodies: BTreeSet<&str> = letters.iter().map(|letter| &*letter.body).collect();
+    let as_sent = |(at, (field, value)): (usize, &(&str, Value))| match *field {
+        "body" => value.to_string(),
+        _ => job(&format!("odd-{at}")).to_string(),
+    };
+    let expected: Vec<_> = odd[..odd.len() - 1].iter().enumerate().map(as_sent).collect();
+    assert_eq!(bodies, expected.iter().map(String::as_str).collect());
+    for letter in &letters {
+        assert_eq!(letter.attribute("error_class"), "invalid");
+        assert!(letter.attribute("error_message").starts_with("record."), "{letter:?}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_surrogate_in_one_body_is_buried_as_a_question_mark_and_costs_its_neighbour_nothing()
+{
+    let Some(rig) = Rig::start().await else { return };
+    let records = [Record::new("half", "a HALF b"), Record::new("whole", &job("whole"))];
+    let answer = rig.lambda.invoke(&event(&records).replace("HALF", "\\ud800"), LONG).await;
+
+    assert!(listed(&answer.json()).is_empty(), "{answer:?}");
+    assert_eq!(rig.llm.calls_containing(&text_of("whole")), 1);
+    let letters = rig.aws.take_dead_letters().await;
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!(letter.attribute("error_code"), "not_utf8");
+    assert!(letter.body.starts_with("a ?") && letter.body.ends_with("? b"), "{letter:?}");
+    assert!(!letter.attribute("body_altered").is_empty());
+}
+
+#[tokio::test]
 async fn one_message_that_comes_twice_in_an_event_is_listed_once() {
     let Some(rig) = Rig::start().await else { return };
     rig.llm.set_default(Behaviour::throttled("1"));

@@ -1,6 +1,6 @@
 //! Dead letters: with their reasons, with their bodies, and back again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use mcp_batch_testkit::{Behaviour, Received};
 use serde_json::{Value, json};
@@ -79,6 +79,47 @@ async fn an_exhausted_job_is_buried_with_the_number_of_its_attempts() {
     ];
     assert_eq!(reason(&letter), BTreeMap::from(expected));
     assert_eq!(rig.llm.calls(), 2);
+}
+
+const CATALOG: &str = r#"
+model = "m"
+[tools.say]
+description = "Says a prompt as it stands."
+user = "{{ text }}"
+input_schema = {}
+[tools.strict]
+description = "The same, of a text alone."
+user = "{{ text }}"
+input_schema = { required = ["text"] }
+"#;
+
+#[tokio::test]
+async fn a_job_for_which_no_call_was_made_is_buried_and_told_with_no_attempt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalog = folder.path().join("tools.toml");
+    fs::write(&catalog, CATALOG).expect("written");
+    let setup = Setup::default().env("MCP_BATCH_TOOLS", catalog.to_str().expect("a path"));
+    let Some(mut rig) = setup.start().await else { return };
+    let url = rig.receiver.url("/");
+    let cases = [("sing", "unknown_tool"), ("strict", "input_schema"), ("say", "template")];
+    for (tool, code) in cases {
+        let job = with_callback(json!({"id": tool, "tool": tool, "input": {}}), &url);
+        let letter = letter_of(&mut rig, job).await;
+        let expected = [
+            ("error_class", "invalid"),
+            ("error_code", code),
+            ("job_id", tool),
+            ("tool", tool),
+            ("attempts", "0"),
+            ("epoch", "1"),
+        ];
+        assert_eq!(reason(&letter), BTreeMap::from(expected));
+        assert_eq!(rig.aws.record(tool).await.map(|record| record.attempts), Some(0), "{tool}");
+    }
+    assert_eq!((rig.llm.calls(), rig.receiver.count()), (0, cases.len()));
+    for told in rig.receiver.deliveries() {
+        assert_eq!(told.json()["data"]["attempts"], 0);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 //! join do not touch the batch's item, unless they open it, bring its size, or need more pages than a
 //! batch without a size has so far.
 
+use std::ops::Range;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
@@ -28,6 +30,9 @@ use crate::{
 
 /// Places in one page: together they stay below the kilobyte that a write unit pays for.
 pub(super) const PAGE: u64 = 20;
+
+/// Pages that are read at once.
+const PAGES_AT_ONCE: usize = 10;
 
 /// Pages of a batch whose size nobody has said yet.
 const FIRST_PAGES: u64 = 8;
@@ -63,9 +68,11 @@ impl KnownBatch {
         self.record.expired.is_none() && self.record.size.is_none_or(|size| index < size)
     }
 
-    /// The pages that its places may be in.
-    pub(super) fn page_count(&self) -> u64 {
-        self.record.size.map(|size| size.div_ceil(PAGE)).or(self.pages).unwrap_or(0)
+    /// The pages that its places may be in from this index on, as many at a time as are read at once.
+    pub(super) fn pages_from(&self, index: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+        let ends = self.record.size.map(|size| size.div_ceil(PAGE)).or(self.pages).unwrap_or(0);
+        let starts = (index / PAGE..ends).step_by(PAGES_AT_ONCE);
+        starts.map(move |start| start..ends.min(start + PAGES_AT_ONCE as u64))
     }
 
     /// That nothing was counted since it was read.

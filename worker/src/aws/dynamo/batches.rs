@@ -27,9 +27,6 @@ use crate::{
     lease::{CallbackState, LedgerError},
 };
 
-/// Pages that are read at once.
-pub(super) const PAGES_AT_ONCE: u64 = 10;
-
 impl DynamoLedger {
     pub(super) async fn look_at_batch(
         &self,
@@ -46,18 +43,20 @@ impl DynamoLedger {
         key: BatchKey,
         taking: Taking,
     ) -> Result<Option<BatchRecord>, LedgerError> {
-        let is_closed_by_it = |known: Option<KnownBatch>| {
-            known.is_some_and(|known| known.record.is_closed_at(taking.now))
+        let is_closed_by_it = |known: &Option<KnownBatch>| {
+            known.as_ref().is_some_and(|known| known.record.is_closed_at(taking.now))
         };
-        if !is_closed_by_it(self.look_at_batch(key).await?) {
-            return self.change_batch(key, |batch| batch.take(taking)).await;
+        let take = |batch: BatchRecord| batch.take(taking);
+        let known = self.look_at_batch(key).await?;
+        if !is_closed_by_it(&known) {
+            return self.change_known_batch(key, known, take).await;
         }
         // Of all whose jobs end just then, one looks through it.
         let _turn = self.closing.lock().await;
-        if is_closed_by_it(self.look_at_batch(key).await?) {
+        if is_closed_by_it(&self.look_at_batch(key).await?) {
             self.resume_batch(key).await;
         }
-        self.change_batch(key, |batch| batch.take(taking)).await
+        self.change_batch(key, take).await
     }
 
     /// Notes what became of a delivery.
@@ -124,11 +123,9 @@ impl DynamoLedger {
             };
             match known {
                 Some(known) if closed == known.record => return Ok(Ok(closed)),
+                // Nothing was counted meanwhile: it is complete, and due, if it says so.
                 Some(known) if self.save_batch(key, &known, &closed).await? => {
-                    // What was counted meanwhile may have completed it, and did not know the size.
-                    self.due_if_complete(key, now).await?;
-                    let batch = self.look_at_batch(key).await?;
-                    return Ok(Ok(batch.map_or(closed, |batch| batch.record)));
+                    return Ok(Ok(closed));
                 }
                 _ => patience.again().await?,
             }
@@ -169,14 +166,26 @@ impl DynamoLedger {
         key: BatchKey,
         rule: impl Fn(BatchRecord) -> Option<BatchRecord>,
     ) -> Result<Option<BatchRecord>, LedgerError> {
+        let known = self.look_at_batch(key).await?;
+        self.change_known_batch(key, known, rule).await
+    }
+
+    /// The same of one that was just read.
+    async fn change_known_batch(
+        &self,
+        key: BatchKey,
+        mut known: Option<KnownBatch>,
+        rule: impl Fn(BatchRecord) -> Option<BatchRecord>,
+    ) -> Result<Option<BatchRecord>, LedgerError> {
         let mut patience = Patience::new("batch");
         loop {
-            let Some(known) = self.look_at_batch(key).await? else { return Ok(None) };
-            let Some(changed) = rule(known.record.clone()) else { return Ok(None) };
-            if self.save_batch(key, &known, &changed).await? {
+            let Some(old) = known else { return Ok(None) };
+            let Some(changed) = rule(old.record.clone()) else { return Ok(None) };
+            if self.save_batch(key, &old, &changed).await? {
                 return Ok(Some(changed));
             }
             patience.again().await?;
+            known = self.look_at_batch(key).await?;
         }
     }
 
@@ -206,18 +215,17 @@ impl DynamoLedger {
         limit: usize,
     ) -> Result<Vec<Member>, LedgerError> {
         let Some(batch) = self.look_at_batch(key).await? else { return Ok(Vec::new()) };
-        let ends = batch.page_count();
         let mut members = Vec::new();
-        let mut next = from / PAGE;
-        while next < ends && members.len() < limit {
-            let until = ends.min(next + PAGES_AT_ONCE);
-            let mut places = self.places_in(key, next..until).await?;
+        for pages in batch.pages_from(from) {
+            let mut places = self.places_in(key, pages).await?;
             places.retain(|place| {
                 place.index >= from && batch.record.size.is_none_or(|size| place.index < size)
             });
             places.truncate(limit - members.len());
             members.extend(self.members_at(key, &places, &batch.alone).await?);
-            next = until;
+            if members.len() >= limit {
+                break;
+            }
         }
         Ok(members)
     }

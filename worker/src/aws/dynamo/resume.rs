@@ -9,8 +9,9 @@ use super::{
     DynamoLedger,
     attributes::{PK, Reader},
     batch_item::{self, KnownBatch, Taken},
-    item::{self, Known, Pending, StoredPlaces},
+    item::{self, Known},
     patience::Patience,
+    places::{Pending, StoredPlaces},
     table::{Table, Written},
     tell,
 };
@@ -129,11 +130,8 @@ impl DynamoLedger {
 
     async fn resume_members(&self, key: BatchKey) -> Result<(), LedgerError> {
         let Some(batch) = self.look_at_batch(key).await? else { return Ok(()) };
-        let ends = batch.page_count();
-        let mut next = 0;
-        while next < ends {
-            let until = ends.min(next + super::batches::PAGES_AT_ONCE);
-            let places = self.places_in(key, next..until).await?;
+        for pages in batch.pages_from(0) {
+            let places = self.places_in(key, pages).await?;
             let mut pks: Vec<_> = places.iter().filter_map(waiting_job).collect();
             pks.sort_unstable();
             pks.dedup();
@@ -146,7 +144,6 @@ impl DynamoLedger {
                     count(&self.table, pending, &pk).await?;
                 }
             }
-            next = until;
         }
         Ok(())
     }

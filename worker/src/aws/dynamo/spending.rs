@@ -3,7 +3,8 @@
 use super::{
     DynamoLedger,
     attributes::{Item, Reader},
-    item::{self, StoredPlaces},
+    item,
+    places::{PLACES, StoredPlaces},
 };
 use crate::{
     clock::UnixMs,
@@ -12,8 +13,7 @@ use crate::{
 };
 
 /// What is read of a job.
-const READ: [&str; 7] =
-    ["namespace", "tool", "tenant", "settled_ms", "usage", item::STATE, item::PLACES];
+const READ: [&str; 7] = ["namespace", "tool", "tenant", "settled_ms", "usage", item::STATE, PLACES];
 
 impl Books for DynamoLedger {
     async fn page(&self, after: Option<String>) -> Result<Page, LedgerError> {

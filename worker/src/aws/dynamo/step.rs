@@ -10,8 +10,9 @@ use super::{
     batch_item,
     commit::{self, Committed, Entry},
     failure::Failure,
-    item::{self, Known, VERSION, put_places},
+    item::{self, Known, VERSION},
     patience::Patience,
+    places::put_places,
     results::{self, Kept},
     table::{Expression, Reason, Transacted, Written},
 };

@@ -9,7 +9,8 @@ use super::{
     alone::Alone,
     attributes::{Item, PK, Reader, number},
     batch_item::{self, PAGE},
-    item::{self, Pending, StoredPlaces, VERSION},
+    item::{self, VERSION},
+    places::{self, Pending, StoredPlaces},
     table::{Expression, Table, Written},
 };
 use crate::{
@@ -93,7 +94,7 @@ pub(super) async fn settle(
         true => pending.counted_in(&stored.places),
         false => stored.places.clone(),
     };
-    let Some(places) = item::set_of(&places) else { return Ok(false) };
+    let Some(places) = places::set_of(&places) else { return Ok(false) };
     // As long as it is pending, nobody writes anything else into its places.
     let condition = Expression {
         text: "contains(places, :pending)".into(),

@@ -39,6 +39,7 @@ impl Envelope {
             body: self.body,
             group: self.system.remove("MessageGroupId"),
             trace: self.system.remove("AWSTraceHeader"),
+            problems: Vec::new(),
         }
     }
 

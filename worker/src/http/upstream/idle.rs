@@ -26,11 +26,16 @@ impl Idle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One that is open and was used within [`IDLE_CONNECTION`].
+    /// One that is open and was used within [`IDLE_CONNECTION`]. Those below it are not looked at: there
+    /// are many, and this is done for every request.
     pub(super) fn take(&self) -> Option<Connection> {
         let mut kept = self.kept();
-        kept.close_old();
-        kept.connections.pop().map(|(_, connection)| connection)
+        while let Some(one) = kept.connections.pop() {
+            if is_of_use(&one) {
+                return Some(one.1);
+            }
+        }
+        None
     }
 
     #[cfg(test)]
@@ -51,11 +56,8 @@ impl Idle {
     }
 }
 
-impl Kept {
-    fn close_old(&mut self) {
-        let is_young = |since: Instant| since.elapsed() < IDLE_CONNECTION;
-        self.connections.retain(|(since, one)| is_young(*since) && !one.is_closed());
-    }
+fn is_of_use((since, connection): &(Instant, Connection)) -> bool {
+    since.elapsed() < IDLE_CONNECTION && !connection.is_closed()
 }
 
 /// Keeps a connection whose last answer has been read, once it has done with it.
@@ -76,7 +78,7 @@ async fn sweep(shared: Weak<Shared>) {
         sleep(IDLE_CONNECTION).await;
         let Some(shared) = shared.upgrade() else { return };
         let mut kept = shared.idle.kept();
-        kept.close_old();
+        kept.connections.retain(is_of_use);
         if kept.connections.is_empty() {
             kept.is_swept = false;
             return;

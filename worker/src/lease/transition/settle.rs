@@ -54,15 +54,14 @@ impl Record {
                 self.offline = outcome.offline;
                 self.settle_as(State::Done(outcome.result), now);
             }
-            Settlement::Fail(error, usage) => {
+            Settlement::Fail(error, usage, attempt) => {
                 self.usage = self.usage.plus(&usage);
+                self.count(attempt);
                 self.give_up(error, self.callback.clone(), now);
             }
             Settlement::Release(error, usage, attempt) => {
                 self.usage = self.usage.plus(&usage);
-                if attempt == Attempt::NotCounted {
-                    self.attempts = self.attempts.saturating_sub(1);
-                }
+                self.count(attempt);
                 self.settle_as(State::Retry(Some(error)), now);
             }
             Settlement::Interrupt(error, usage, repeat) => {
@@ -75,13 +74,20 @@ impl Record {
             }
         }
     }
+
+    /// The claim has counted it already.
+    fn count(&mut self, attempt: Attempt) {
+        if attempt == Attempt::NotCounted {
+            self.attempts = self.attempts.saturating_sub(1);
+        }
+    }
 }
 
 impl Settlement {
     /// What becomes of a result that nothing can keep: its job fails, its cost is known.
     pub(crate) fn given_up(self, error: JobError) -> Self {
         match self {
-            Self::Complete(outcome) => Self::Fail(error, outcome.usage),
+            Self::Complete(outcome) => Self::Fail(error, outcome.usage, Attempt::Counted),
             other => other,
         }
     }

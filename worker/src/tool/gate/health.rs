@@ -77,8 +77,8 @@ impl Closed {
 }
 
 impl Health {
-    pub(super) fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref().filter(|closed| !closed.time_left().is_zero())
+    pub(super) fn closed(&self, now: Instant) -> Option<&Closed> {
+        self.closed.as_ref().filter(|closed| closed.until > now)
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -89,12 +89,12 @@ impl Health {
     }
 
     /// Counts the cooldowns among failures; beyond the ceiling they are a matter of configuration.
-    pub(super) fn weigh(&mut self, error: JobError) -> JobError {
+    pub(super) fn weigh(&mut self, error: JobError, now: Instant) -> JobError {
         if error.code != COOLDOWN {
             return error;
         }
         // On their way when it closed: one cooldown, however many calls it met.
-        if self.closed().is_none() {
+        if self.closed(now).is_none() {
             self.cooldowns_in_a_row = self.cooldowns_in_a_row.saturating_add(1);
         }
         if self.cooldowns_in_a_row <= MOST_COOLDOWNS {
@@ -108,12 +108,17 @@ impl Health {
     }
 
     /// Answers whether the failure is the upstream's rather than the job's.
-    pub(super) fn failed(&mut self, error: &JobError, retry_after: Option<Duration>) -> bool {
+    pub(super) fn failed(
+        &mut self,
+        error: &JobError,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> bool {
         if JOBS_OWN.contains(&&*error.code) {
             self.failures_in_a_row = 0;
             return false;
         }
-        let was_closed = self.closed().is_some();
+        let was_closed = self.closed(now).is_some();
         let pause = match error.class {
             // Cooldowns have a ceiling of their own.
             ErrorClass::Throttled if was_closed || error.code == COOLDOWN => {
@@ -130,7 +135,7 @@ impl Health {
             }
         };
         if let Some(pause) = pause {
-            self.close(error, pause);
+            self.close(error, now + pause);
         }
         was_closed || error.class != ErrorClass::Transient
     }
@@ -159,8 +164,7 @@ impl Health {
     }
 
     /// The longer of two pauses holds.
-    fn close(&mut self, reason: &JobError, pause: Duration) {
-        let until = Instant::now() + pause;
+    fn close(&mut self, reason: &JobError, until: Instant) {
         if self.closed.as_ref().is_none_or(|closed| closed.until < until) {
             self.closed = Some(Closed { reason: reason.clone(), until });
         }
@@ -183,10 +187,11 @@ mod tests {
         let retry_after = retry_after_s.map(Duration::from_secs);
         let mut health = Health::default();
         let mut pause = || {
+            let now = Instant::now();
             health.closed = None;
-            health.failed(&throttled, retry_after);
-            health.failed(&throttled, retry_after);
-            health.closed().map_or(0.0, |closed| closed.time_left().as_secs_f64())
+            health.failed(&throttled, retry_after, now);
+            health.failed(&throttled, retry_after, now);
+            health.closed(now).map_or(0.0, |closed| (closed.until - now).as_secs_f64())
         };
         (0..8).map(|_| pause()).collect()
     }
@@ -212,9 +217,10 @@ mod tests {
         let throttled = JobError::new(ErrorClass::Throttled, "http_429", "no");
         let mut health = Health::default();
         for _ in 0..5 {
+            let now = Instant::now();
             health.closed = None;
-            health.failed(&throttled, Some(Duration::ZERO));
-            let pause = health.closed().map(Closed::time_left).unwrap_or_default();
+            health.failed(&throttled, Some(Duration::ZERO), now);
+            let pause = health.closed(now).map_or(Duration::ZERO, |closed| closed.until - now);
             assert!(pause <= LEAST_NAMED_PAUSE.mul_f64(1.0 + JITTER), "{pause:?}");
             health.succeeded();
         }

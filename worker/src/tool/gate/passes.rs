@@ -23,14 +23,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut state = self.gate.state();
-        state.in_flight -= 1;
-        if !self.is_used
-            && let Some(bucket) = &mut state.bucket
-        {
-            bucket.put_back();
-        }
-        drop(state);
+        self.gate.state().leave(self.is_used, Instant::now());
         self.gate.changed.notify_waiters();
     }
 }

@@ -2,6 +2,9 @@
 //! made anew when it is lost, by one job for all. rmcp heals a lost session of the protocol inside
 //! of it.
 
+mod live;
+mod past;
+
 use std::{
     sync::{Arc, Mutex as Cell, PoisonError, RwLock},
     time::Duration,
@@ -9,10 +12,7 @@ use std::{
 
 use rmcp::{
     model::ProtocolVersion,
-    service::{
-        ClientInitializeError, ClientLifecycleMode, ClientServiceExt, Peer, RoleClient,
-        RunningService,
-    },
+    service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt},
     transport::{
         common::client_side_sse::ExponentialBackoff,
         streamable_http_client::{
@@ -26,6 +26,8 @@ use tokio::{
 };
 use url::Url;
 
+pub(super) use self::live::Live;
+use self::past::{Attempt, Connecting, OTHERS_WAIT, Past};
 use super::{
     failure::{self, Terms},
     http::McpHttp,
@@ -37,26 +39,10 @@ use super::{
 use super::{program::Program, settings::ProgramSpec};
 #[cfg(feature = "stdio")]
 use crate::secret::Secrets;
-use crate::{retry::Backoff, tool::ToolError};
-
-/// How long nobody tries again after a connection failed; doubling.
-const AFTER_FAILURE: Backoff =
-    Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(30) };
-
-/// How long the others wait for the one who connects, from when it began. A server that is silent
-/// must not hold up the jobs of all others.
-const OTHERS_WAIT: Duration = Duration::from_secs(2);
-
-/// The same where the last try failed: while they wait they take up room that others could use, and
-/// the server may be down for hours.
-const OTHERS_WAIT_AGAIN: Duration = Duration::from_millis(200);
+use crate::tool::ToolError;
 
 /// The longest before they look again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// A connection that ends earlier was no success: a program that dies after each handshake is not
-/// started again at once.
-const SOUND_AFTER: Duration = Duration::from_secs(10);
 
 /// The longest before a broken stream is asked for again. A call that waits for its answer there learns
 /// only then that the server which would have given it is gone.
@@ -80,47 +66,11 @@ pub(super) struct Session {
     attempt: Cell<Option<Attempt>>,
 }
 
-/// Somebody connects.
-#[derive(Clone, Copy)]
-struct Attempt {
-    began: Instant,
-    /// How long from then on the others wait.
-    others_wait: Duration,
-}
-
 /// What a connection is made over.
 pub(super) enum Way {
     Http(Url, McpHttp),
     #[cfg(feature = "stdio")]
     Program(ProgramSpec, Secrets),
-}
-
-/// What became of earlier tries.
-#[derive(Default)]
-struct Past {
-    era: Option<Era>,
-    failures: u32,
-    failed: Option<Failed>,
-    /// Connections in a row that ended soon after they were made.
-    short_lives: u32,
-}
-
-struct Failed {
-    error: ToolError,
-    until: Instant,
-}
-
-/// A connection, with the tools it offers.
-pub(super) struct Live {
-    service: RunningService<RoleClient, Listener>,
-    /// The server, where it is a program that was started for us.
-    #[cfg(feature = "stdio")]
-    _program: Option<Program>,
-    listener: Listener,
-    made: Instant,
-    tools: RwLock<Arc<ToolList>>,
-    /// Held by the one who asks for the list again.
-    reading: Mutex<()>,
 }
 
 impl Session {
@@ -209,7 +159,7 @@ impl Session {
     fn ended_early(&self, past: &mut Past) -> bool {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         let Some(lost) = live.take() else { return false };
-        past.lived(lost.made.elapsed())
+        past.lived(lost.age())
     }
 
     fn attempt(&self) -> Option<Attempt> {
@@ -265,15 +215,13 @@ impl Session {
         service.set_response_cache_config(rmcp::ClientCacheConfig::disabled()).await;
         let tools = ToolList::read(service.peer(), &self.name, &self.settings).await;
         let tools = tools.map_err(|error| failure::of_list(&error, &self.terms()))?;
-        Ok(Live {
+        Ok(Live::new(
             service,
             #[cfg(feature = "stdio")]
-            _program: running,
+            running,
             listener,
-            made: Instant::now(),
-            tools: RwLock::new(Arc::new(tools)),
-            reading: Mutex::default(),
-        })
+            tools,
+        ))
     }
 
     /// Leaves time for the other handshake.
@@ -314,141 +262,5 @@ fn is_legacy(error: &ClientInitializeError) -> bool {
             server_supported.iter().any(ProtocolVersion::has_initialize)
         }
         _ => false,
-    }
-}
-
-impl Attempt {
-    fn begin(others_wait: Duration) -> Self {
-        Self { began: Instant::now(), others_wait }
-    }
-}
-
-/// Somebody connects, until this is dropped.
-struct Connecting<'a>(&'a Cell<Option<Attempt>>);
-
-impl<'a> Connecting<'a> {
-    fn begin(attempt: &'a Cell<Option<Attempt>>, others_wait: Duration) -> Self {
-        let begun = Attempt::begin(others_wait);
-        *attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
-        Self(attempt)
-    }
-}
-
-impl Drop for Connecting<'_> {
-    fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-impl Past {
-    /// The latest failure, while nobody tries again.
-    fn still(&self) -> Option<ToolError> {
-        let failed = self.failed.as_ref()?;
-        let left = failed.until.saturating_duration_since(Instant::now());
-        let error = ToolError { retry_after: Some(left), ..failed.error.clone() };
-        (!left.is_zero()).then_some(error)
-    }
-
-    fn others_wait(&self) -> Duration {
-        if self.failures == 0 { OTHERS_WAIT } else { OTHERS_WAIT_AGAIN }
-    }
-
-    fn succeeded(&mut self, era: Era) {
-        *self = Self { era: Some(era), short_lives: self.short_lives, ..Self::default() };
-    }
-
-    /// A connection was lost after this; answers whether that was too soon, more than once.
-    fn lived(&mut self, age: Duration) -> bool {
-        let is_early = age < SOUND_AFTER;
-        self.short_lives = if is_early { self.short_lives.saturating_add(1) } else { 0 };
-        self.short_lives > 1
-    }
-
-    /// Nobody connected. The server may have been replaced by one of another era.
-    fn failed(&mut self, error: ToolError) -> ToolError {
-        self.failures = self.failures.saturating_add(1);
-        self.era = None;
-        self.pause(error)
-    }
-
-    /// Keeps a failure for those who come next.
-    fn pause(&mut self, error: ToolError) -> ToolError {
-        let times = self.failures + self.short_lives.saturating_sub(1);
-        let pause = AFTER_FAILURE.delay(times, 1.0);
-        let pause = error.retry_after.map_or(pause, |asked| asked.max(pause));
-        let error = ToolError { retry_after: Some(pause), ..error };
-        self.failed = Some(Failed { error: error.clone(), until: Instant::now() + pause });
-        error
-    }
-}
-
-impl Live {
-    pub(super) fn peer(&self) -> &Peer<RoleClient> {
-        self.service.peer()
-    }
-
-    pub(super) fn listener(&self) -> &Listener {
-        &self.listener
-    }
-
-    fn is_lost(&self) -> bool {
-        self.service.is_closed() || self.service.is_transport_closed()
-    }
-
-    fn era(&self) -> Era {
-        let version = self.service.peer_info().map(|info| info.protocol_version.clone());
-        match version.is_some_and(|version| !version.has_initialize()) {
-            true => Era::Modern,
-            false => Era::Legacy,
-        }
-    }
-
-    /// The list of tools as it was last read.
-    pub(super) fn tools(&self) -> Arc<ToolList> {
-        Arc::clone(&self.tools.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Asks for the list again if it is old, or changed, or does not know `tool`. One asks for all;
-    /// where that fails, the old list stays in use.
-    pub(super) async fn refresh(&self, tool: &str, session: &Session) {
-        if !self.is_list_due(tool) {
-            return;
-        }
-        let _reading = match self.reading.try_lock() {
-            Ok(reading) => reading,
-            // Who knows the tool goes on with what there is.
-            Err(_) if self.tools().get(tool).is_some() => return,
-            Err(_) => self.reading.lock().await,
-        };
-        // Somebody may have asked meanwhile.
-        if self.is_list_due(tool) {
-            self.read_list(session).await;
-        }
-    }
-
-    fn is_list_due(&self, tool: &str) -> bool {
-        let list = self.tools();
-        let is_known = list.get(tool).is_some();
-        let has_changed = self.listener.list_has_changed();
-        !list.is_fresh()
-            || (has_changed && !is_known)
-            || (!list.is_new() && (has_changed || !is_known))
-    }
-
-    async fn read_list(&self, session: &Session) {
-        self.listener.forget_list_changed();
-        let within = session.settings.connect_timeout;
-        let read = ToolList::read(self.peer(), &session.name, &session.settings);
-        let problem = match timeout(within, read).await {
-            Ok(Ok(list)) => {
-                *self.tools.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
-                return;
-            }
-            Ok(Err(error)) => failure::of_list(&error, &session.terms()),
-            Err(_) => failure::slow_handshake(within, &session.terms()),
-        };
-        tracing::warn!(error = problem.error.in_log(), "a list of tools cannot be read again yet");
-        let old = self.tools().used_a_while_longer();
-        *self.tools.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(old);
     }
 }

@@ -1,19 +1,18 @@
 //! One `[servers.NAME]` of the catalog: where an MCP server is, what is shown to it, how its tools
 //! are called.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+mod pattern;
+mod place;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
-use url::Url;
 
+use self::pattern::{Pattern, patterns};
 #[cfg(feature = "stdio")]
-use super::credentials::Text;
-use super::{
-    credentials::{HeaderSpec, Shown},
-    oauth::OAuthSpec,
-};
-#[cfg(feature = "stdio")]
-use crate::secret::Secrets;
+pub(super) use self::place::ProgramSpec;
+pub(super) use self::place::{Place, place};
+use super::oauth::OAuthSpec;
 use crate::{lease::Repeat, tool::Limits};
 
 /// How long connecting may take, with handshake and list of tools, where the catalog does not say.
@@ -108,35 +107,6 @@ pub(super) enum Era {
     Legacy,
 }
 
-/// Where a server is.
-#[derive(Debug)]
-pub(super) enum Place {
-    /// At a URL, with what is shown to it, and how a token is had that is shown as well.
-    Remote(Url, Shown, Option<OAuthSpec>),
-    /// On this machine.
-    #[cfg(feature = "stdio")]
-    Program(ProgramSpec),
-}
-
-/// How a program is started.
-#[cfg(feature = "stdio")]
-#[derive(Debug)]
-pub(super) struct ProgramSpec {
-    pub(super) program: String,
-    pub(super) arguments: Vec<String>,
-    pub(super) env: Vec<(String, Text)>,
-}
-
-#[cfg(feature = "stdio")]
-impl ProgramSpec {
-    /// What no message may repeat: the secrets that it is given.
-    pub(super) fn hidden(&self, secrets: &Secrets) -> Vec<String> {
-        let keys = secrets.current();
-        let secrets = self.env.iter().filter(|(_, text)| text.is_secret());
-        secrets.filter_map(|(_, text)| text.with(&keys).ok()).collect()
-    }
-}
-
 /// A server's settings, checked as a whole.
 #[derive(Debug)]
 pub(super) struct ServerSettings {
@@ -165,13 +135,6 @@ struct ToolSettings {
     timeouts: Timeouts,
     repeat: Option<Repeat>,
     limits: Limits,
-}
-
-/// A tool's name, or the beginning of one before a `*`.
-#[derive(Debug)]
-enum Pattern {
-    Name(String),
-    Beginning(String),
 }
 
 impl ServerSettings {
@@ -247,77 +210,6 @@ impl From<RetrySpec> for Repeat {
             RetrySpec::Never => Self::Never,
         }
     }
-}
-
-impl Pattern {
-    fn fits(&self, name: &str) -> bool {
-        match self {
-            Self::Name(this) => this == name,
-            Self::Beginning(beginning) => name.starts_with(beginning),
-        }
-    }
-}
-
-fn patterns(texts: Vec<String>, key: &str) -> Result<Vec<Pattern>, String> {
-    let pattern = |text: String| match text.find('*') {
-        None if !text.is_empty() => Ok(Pattern::Name(text)),
-        Some(at) if at + 1 == text.len() => Ok(Pattern::Beginning(text[..at].to_owned())),
-        _ => Err(format!(
-            "{key}: expected names of tools, or beginnings like read_*, found “{text}”"
-        )),
-    };
-    texts.into_iter().map(pattern).collect()
-}
-
-/// Where the server is: the other half of its table.
-pub(super) fn place(spec: &mut ServerSpec) -> Result<Place, String> {
-    match (spec.url.take(), spec.command.take()) {
-        (Some(url), None) if spec.env.is_empty() => {
-            let (bearer, headers) = (spec.bearer.take(), mem::take(&mut spec.headers));
-            let shown = Shown::new(HeaderSpec { bearer, headers })?;
-            if spec.oauth.is_some() && shown.authorizes() {
-                return Err("oauth: there is a bearer or a header Authorization already".to_owned());
-            }
-            Ok(Place::Remote(self::url(&url)?, shown, spec.oauth.take()))
-        }
-        (Some(_), None) => Err("env: is for a server with a command".to_owned()),
-        (None, Some(_))
-            if spec.bearer.is_some() || !spec.headers.is_empty() || spec.oauth.is_some() =>
-        {
-            Err("bearer, headers, oauth: are for a server with a url".to_owned())
-        }
-        (None, Some(command)) => program(command, mem::take(&mut spec.env)),
-        _ => Err("expected one of url and command".to_owned()),
-    }
-}
-
-#[cfg(feature = "stdio")]
-fn program(command: Vec<String>, env: BTreeMap<String, String>) -> Result<Place, String> {
-    let mut command = command.into_iter();
-    let program = command.next().filter(|program| !program.is_empty());
-    let program =
-        program.ok_or("command: expected a program and its arguments, found nothing".to_owned())?;
-    let env = env.into_iter().map(|(name, text)| (name, Text::new(text))).collect();
-    Ok(Place::Program(ProgramSpec { program, arguments: command.collect(), env }))
-}
-
-#[cfg(not(feature = "stdio"))]
-fn program(_: Vec<String>, _: BTreeMap<String, String>) -> Result<Place, String> {
-    Err("command: this program starts no others; expected the url of a server".to_owned())
-}
-
-fn url(text: &str) -> Result<Url, String> {
-    let sound = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-    };
-    // What is wrong with it may be a secret in it.
-    Url::parse(text).ok().filter(sound).ok_or_else(|| {
-        "url: expected an http or https URL without user and password, found something else"
-            .to_owned()
-    })
 }
 
 fn timeouts(

@@ -7,7 +7,7 @@ use mcp_batch::{
     clock::Clock,
     error::{ErrorClass, JobError},
     job::{JobKey, Namespace},
-    lease::{Lease, Ledger, Repeat, Settlement, State, Usage},
+    lease::{Attempt, Lease, Ledger, Repeat, Settlement, State, Usage},
     queue::DeadLetter,
 };
 use mcp_batch_testkit::{FakeLlm, Receiver, wait_until_async};
@@ -255,7 +255,11 @@ async fn settle<L: Ledger>(worker: &Worker<L>, kind: Kind, id: &str, callback: &
         Kind::Unreadable | Kind::NeverStarted => return,
         Kind::Permanent | Kind::Exhausted => {
             let class = kind.class().unwrap_or(ErrorClass::Permanent);
-            Settlement::Fail(JobError::new(class, "no", "it failed"), Usage::free())
+            Settlement::Fail(
+                JobError::new(class, "no", "it failed"),
+                Usage::free(),
+                Attempt::Counted,
+            )
         }
         Kind::DoneUntold | Kind::Done => completed("a result"),
         Kind::Held => interrupted(Repeat::Never),

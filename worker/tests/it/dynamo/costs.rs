@@ -6,7 +6,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{DynamoStore, results::noise};
-use crate::lease_helpers::{START, Store, TestJob, Worker, completed, expiry, failed, tried};
+use crate::lease_helpers::{
+    START, Store, TestJob, Worker, after_s, completed, expiry, failed, tried,
+};
 
 const CALLBACK: &str = "https://n8n.example.com/webhook-waiting/4711?signature=0123456789abcdef";
 
@@ -96,6 +98,20 @@ async fn a_duplicate_of_a_job_finished_here_is_no_request() {
     record.callback.as_mut().expect("a callback").note(Delivery::Sent, START);
     assert_eq!(*duplicate, record);
     assert_eq!(store.worker().record(&job).await, record, "as it is stored");
+}
+
+#[tokio::test]
+async fn a_batch_is_read_once_to_be_closed_and_once_to_be_taken() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let (proxy, worker) = store.behind_proxy().await;
+    finish(&worker, &TestJob::new("a").member("batch", 0)).await;
+    bill(&proxy);
+
+    let closed = worker.close_batch("batch", 1, START).await.expect("it fits");
+    assert!(closed.is_complete(), "{closed:?}");
+    assert_eq!(bill(&proxy).0, 3, "the batch, its pages, and its size");
+    assert!(worker.take_batch("batch", START, after_s(60)).await.is_some());
+    assert_eq!(bill(&proxy).0, 2, "the batch, and who has it");
 }
 
 /// Else a thousand of them could take gigabytes.

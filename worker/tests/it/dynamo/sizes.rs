@@ -12,7 +12,7 @@ use crate::lease_helpers::{START, Store, TestJob, after_s, completed};
 /// When a batch is closed whose jobs do not say.
 const CLOSING_S: i64 = 24 * 3600;
 
-/// The count that comes between closing and the look after it: whoever closes it is told.
+/// The count that comes between the look at the batch and the write of its size.
 #[tokio::test]
 async fn whoever_says_the_size_is_told_that_the_last_count_came_meanwhile() {
     let Some(store) = DynamoStore::open().await else { return };

@@ -197,7 +197,7 @@ fn expected(index: u64) -> (&'static str, Usage) {
     for attempt in first.. {
         let (end, usage) = match end_of(index, attempt) {
             Settlement::Complete(outcome) => (Some("succeeded"), outcome.usage),
-            Settlement::Fail(_, usage) => (Some("failed"), usage),
+            Settlement::Fail(_, usage, _) => (Some("failed"), usage),
             Settlement::Interrupt(_, usage, _) => (Some("held"), usage),
             Settlement::Release(_, usage, _) => (None, usage),
         };

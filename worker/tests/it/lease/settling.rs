@@ -4,15 +4,15 @@ use mcp_batch::{
     clock::UnixMs,
     error::{ErrorClass, JobError},
     lease::{
-        CallbackSlot, Claim, DeadLetterState, Lease, Outcome, OwnerToken, Repeat, Settlement,
-        State, Usage,
+        Attempt, CallbackSlot, Claim, DeadLetterState, Lease, Outcome, OwnerToken, Repeat,
+        Settlement, State, Usage,
     },
 };
 use serde_json::{Value, json};
 
 use crate::lease_helpers::{
     LEASE_S, START, Store, TestJob, after_s, callback, completed, error, every_settlement, failed,
-    interrupted, released, released_uncounted, usage,
+    failed_uncalled, interrupted, released, released_uncounted, usage,
 };
 
 const CALLBACK: &str = "https://n8n.example.com/webhook/1?q=ä&x=%00";
@@ -38,7 +38,7 @@ pub(super) async fn a_failure_is_stored_with_its_dead_letter_pending<S: Store>(s
     let lease = worker.own(job.claim()).await;
     let error = JobError::new(ErrorClass::Permanent, "filtered", "refused").at("input.text");
 
-    let failure = Settlement::Fail(error.clone(), usage());
+    let failure = Settlement::Fail(error.clone(), usage(), Attempt::Counted);
     let record = worker.save(&lease, failure, after_s(3)).await;
 
     assert_eq!(record.state, State::Failed(error));
@@ -68,6 +68,19 @@ pub(super) async fn a_release_that_is_the_upstreams_fault_counts_no_attempt<S: S
         assert_eq!((lease.epoch, lease.attempts), (epoch, 1));
         let record = worker.save(&lease, released_uncounted("throttled"), START).await;
         assert_eq!(record.attempts, 0);
+    }
+}
+
+pub(super) async fn a_job_that_fails_without_a_call_keeps_the_attempts_it_had<S: Store>(store: S) {
+    let worker = store.worker();
+    let (fresh, tried) = (TestJob::new("fresh"), TestJob::new("tried"));
+    let lease = worker.own(tried.claim()).await;
+    worker.save(&lease, released("again"), START).await;
+    for (job, attempts) in [(&fresh, 0), (&tried, 1)] {
+        let lease = worker.own(job.claim()).await;
+        let record = worker.save(&lease, failed_uncalled("misfit"), START).await;
+        assert_eq!((record.attempts, &record.usage), (attempts, &lease.usage));
+        assert_eq!(worker.record(job).await, record);
     }
 }
 
@@ -213,8 +226,7 @@ pub(super) async fn odd_text_survives<S: Store>(store: S) {
         let job = TestJob::new("failed").callback(CALLBACK);
         let lease = worker.own(job.claim()).await;
         let odd = JobError::new(ErrorClass::Transient, text.to_owned(), text).at(text);
-        let release =
-            Settlement::Release(odd.clone(), usage(), mcp_batch::lease::Attempt::NotCounted);
+        let release = Settlement::Release(odd.clone(), usage(), Attempt::NotCounted);
         worker.save(&lease, release, START).await;
         assert_eq!(worker.record(&job).await.state, State::Retry(Some(odd)));
     }

@@ -77,7 +77,7 @@ async fn a_callback_secret_is_rotated_without_a_restart() {
         secret.say(&signing(says)).await;
         hand.turn(Duration::from_mins(5));
         secrets.keep_fresh().await;
-        let event = Event::new("job.succeeded", "now", &Map::new(), &[says.as_bytes()]);
+        let event = Event::new("job.succeeded", "now", Map::new(), &[says.as_bytes()]);
         let deadline = Deadline::after(Duration::from_mins(1));
         let attempt = courier.deliver(&slot, &event, deadline).await.expect("it is tried");
         assert_eq!(attempt.delivery, Delivery::Sent);

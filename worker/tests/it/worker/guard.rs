@@ -213,7 +213,7 @@ const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 async fn deliver(courier: &Courier) -> Delivery {
     let url = "https://rebinding.example.com:8443/webhook".to_owned();
     let slot = CallbackSlot::pending(Callback::from_url(url).expect("a URL"));
-    let event = Event::new("job.succeeded", "now", &Map::new(), &[b"an event"]);
+    let event = Event::new("job.succeeded", "now", Map::new(), &[b"an event"]);
     let attempt = courier.deliver(&slot, &event, Deadline::after(LONG)).await;
     attempt.expect("there is a turn, and time").delivery
 }

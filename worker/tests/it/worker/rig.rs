@@ -144,6 +144,10 @@ impl Scripted {
                 let error = JobError::new(ErrorClass::Permanent, "as_told", "it failed as told");
                 return Err(ToolError::free(error));
             }
+            "misfit" => {
+                let error = JobError::new(ErrorClass::Invalid, "as_told", "it fits no schema");
+                return Err(ToolError::free(error));
+            }
             "cost" => {
                 let error = JobError::new(ErrorClass::Transient, "as_told", "it failed as told");
                 let usage = Usage { cost_usd: Some(0.5), ..Usage::free() };

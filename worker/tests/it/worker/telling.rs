@@ -4,7 +4,7 @@ use mcp_batch::{
     lease::{Lost, Repeat, State},
     telemetry::metric::Metric,
 };
-use mcp_batch_testkit::{Receiver, Reply};
+use mcp_batch_testkit::{Received, Receiver, Reply};
 use serde_json::json;
 
 use super::{
@@ -37,6 +37,24 @@ async fn a_job_whose_receiver_is_down_at_first_is_counted_when_it_ends_and_once(
 
     rig.work_off(messages, LONG).await;
     assert_eq!(ends(&rig), [1, 0, 0, 1], "another one is");
+}
+
+#[tokio::test]
+async fn a_job_for_which_no_call_was_made_is_told_with_no_attempt() {
+    let (rig, receiver) = (Rig::new(4), Receiver::start().await);
+    let misfit = with_callback(job("misfit", "misfit"), &receiver.url("/"));
+    let mut late = with_callback(job("late", "answer"), &receiver.url("/"));
+    late["expires_at"] = "2026-01-31T12:00:00Z".into();
+    let again = with_callback(job("again", "fail"), &receiver.url("/"));
+    assert_eq!(rig.process(&[misfit, late, again]).await.finished.len(), 3);
+
+    for (id, attempts) in [("misfit", 0), ("late", 0), ("again", 1)] {
+        let record = rig.record(id).await.expect("it was claimed");
+        assert_eq!((record.epoch, record.attempts), (1, attempts), "{id}");
+        let told: Vec<_> = receiver.deliveries().iter().map(Received::json).collect();
+        let told = told.iter().find(|told| told["data"]["id"] == id).expect("it is told");
+        assert_eq!(told["data"]["attempts"], attempts, "{id}");
+    }
 }
 
 #[tokio::test]

@@ -356,7 +356,7 @@ fn has_expired(record: &Record, now: UnixMs) -> bool {
 fn number_of(settlement: &Settlement) -> Option<u64> {
     match settlement {
         Settlement::Complete(outcome) => outcome.result.as_u64(),
-        Settlement::Fail(error, _)
+        Settlement::Fail(error, ..)
         | Settlement::Release(error, ..)
         | Settlement::Interrupt(error, ..) => error.code.parse().ok(),
     }
@@ -375,7 +375,7 @@ fn number_in(state: &State) -> Option<u64> {
 fn used(settlement: &Settlement) -> &Usage {
     match settlement {
         Settlement::Complete(outcome) => &outcome.usage,
-        Settlement::Fail(_, usage)
+        Settlement::Fail(_, usage, _)
         | Settlement::Release(_, usage, _)
         | Settlement::Interrupt(_, usage, _) => usage,
     }

@@ -176,7 +176,7 @@ impl<'a, L: Ledger> World<'a, L> {
             End::Complete { offline } => {
                 Settlement::Complete(Outcome { result: number.into(), usage: usage(), offline })
             }
-            End::Fail => Settlement::Fail(error, usage()),
+            End::Fail => Settlement::Fail(error, usage(), Attempt::Counted),
             End::Release { counted: true } => Settlement::Release(error, usage(), Attempt::Counted),
             End::Release { counted: false } => {
                 Settlement::Release(error, usage(), Attempt::NotCounted)
