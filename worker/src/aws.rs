@@ -1,6 +1,7 @@
 //! Everything that knows AWS: ledger, queue and secrets, and the shell around the worker that
 //! Lambda starts.
 
+mod agent;
 pub mod clients;
 pub mod dynamo;
 mod http;

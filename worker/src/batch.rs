@@ -6,6 +6,7 @@ mod finished;
 mod journal;
 mod returns;
 mod room;
+mod stop;
 mod waiting;
 
 use std::{
@@ -20,10 +21,9 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::{CancellationToken, PollSemaphore};
+use tokio_util::sync::PollSemaphore;
 use tracing::Instrument;
 
-pub use self::waiting::Order;
 use self::{
     finished::{Deletion, Finished},
     journal::Tally,
@@ -31,6 +31,7 @@ use self::{
     room::{Place, Room},
     waiting::{Entry, Waiting},
 };
+pub use self::{stop::Stop, waiting::Order};
 use crate::{
     clock::Deadline,
     environment::{Environment, Observation, Ports},
@@ -51,41 +52,6 @@ pub struct BatchAnswer {
     /// Ids of those that come back (SQS: `batchItemFailures`). They are deferred already, unless
     /// they were left to the queue.
     pub returned: Vec<String>,
-}
-
-/// Asks running batches to end.
-#[derive(Clone, Debug, Default)]
-pub struct Stop {
-    drain: CancellationToken,
-    interrupt: CancellationToken,
-}
-
-impl Stop {
-    /// No job is begun any more; running ones are finished.
-    pub fn drain(&self) {
-        self.drain.cancel();
-    }
-
-    /// Running jobs are interrupted as well.
-    pub fn interrupt(&self) {
-        self.drain.cancel();
-        self.interrupt.cancel();
-    }
-
-    /// Whether no job is begun any more.
-    pub fn is_draining(&self) -> bool {
-        self.drain.is_cancelled()
-    }
-
-    /// Returns when no job is begun any more.
-    pub async fn draining(&self) {
-        self.drain.cancelled().await;
-    }
-
-    /// Returns when running jobs are to be interrupted.
-    pub async fn interrupting(&self) {
-        self.interrupt.cancelled().await;
-    }
 }
 
 /// Works off batches, any number at once, under one bound. Clones are the same worker.
@@ -227,7 +193,7 @@ impl<'a, P: Ports> Batch<'a, P> {
                 () = self.stop.draining(), if !self.waiting.is_empty() => self.begin_nothing(),
                 () = due(self.next_beat) => self.extend(),
                 // What hangs even now hangs in a port; its lease ends by itself.
-                () = self.deadline.reached(), if !is_late => {
+                () = time_is_over(self.deadline, self.stop), if !is_late => {
                     is_late = true;
                     self.begin_nothing();
                     self.tasks.abort_all();
@@ -236,8 +202,8 @@ impl<'a, P: Ports> Batch<'a, P> {
         }
         self.returns.send(&self.worker.environment);
         self.finished.delete(&self.worker.environment);
-        let finished = self.finished.end().await;
-        let answer = self.returns.end(finished, self.deadline).await;
+        let finished = self.finished.end(self.stop).await;
+        let answer = self.returns.end(finished, self.deadline, self.stop).await;
         self.tally.note(began.elapsed());
         answer
     }
@@ -274,12 +240,8 @@ impl<'a, P: Ports> Batch<'a, P> {
     }
 
     fn note(&mut self, joined: Result<(Id, Verdict), JoinError>) {
-        let (id, verdict) = joined.unwrap_or_else(|error| {
-            if error.is_panic() {
-                tracing::error!("a job's task panicked; its message comes back");
-            }
-            (error.id(), Verdict::Return(AFTER_PANIC))
-        });
+        let (id, verdict) = joined
+            .unwrap_or_else(|error| (error.id(), Verdict::Return(self.after_failing(&error))));
         let Some(entry) = self.running.remove(&id) else { return };
         self.tally.count(verdict);
         match verdict {
@@ -301,6 +263,21 @@ impl<'a, P: Ports> Batch<'a, P> {
                 self.returns.leave(&entry.message);
             }
         }
+    }
+
+    /// When the message of a task that did not end by itself comes back.
+    fn after_failing(&self, error: &JoinError) -> Duration {
+        if error.is_panic() {
+            tracing::error!("a job's task panicked; its message comes back");
+            return AFTER_PANIC;
+        }
+        let message_id = self.running.get(&error.id()).map(|entry| entry.message.id.as_str());
+        tracing::warn!(
+            message_id,
+            "a job was not done with when its time was over: expected its outcome to be saved and told \
+             by then; its message comes back"
+        );
+        if self.stop.is_interrupted() { Duration::ZERO } else { AFTER_PANIC }
     }
 
     /// No more is begun: what waits comes back.
@@ -333,6 +310,14 @@ impl<'a, P: Ports> Batch<'a, P> {
                 tracing::warn!(%error, "running messages could not be kept hidden");
             }
         });
+    }
+}
+
+/// Returns when what still runs is to be ended.
+async fn time_is_over(deadline: Deadline, stop: &Stop) {
+    tokio::select! {
+        () = deadline.reached() => {}
+        () = stop.tries_over() => {}
     }
 }
 

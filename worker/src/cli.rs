@@ -40,6 +40,7 @@ mod world;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
@@ -54,6 +55,9 @@ const SOME_FAILED: u8 = 1;
 
 /// Bad usage, or unreadable input.
 const BAD_USAGE: u8 = 2;
+
+/// How long a command that has ended waits for what it left behind.
+const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
 /// What a shell says of a program whose output nobody reads: 128 and the number of SIGPIPE.
 const UNREAD: u8 = 141;
@@ -163,7 +167,11 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::
     // Without them, connections fail later with an error that says so.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(command);
+    // What it left behind may hang, as a look for a name does.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    ended
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod keys;
 mod llm;
 mod log;
 mod policy;
+mod queue_url;
 mod source;
 mod traces;
 
@@ -34,6 +35,7 @@ pub use self::{
     llm::{llm, required_llm},
     log::log_level,
     policy::policy,
+    queue_url::{InvalidQueueUrl, QueueUrl},
     source::{ConfigError, Source},
     traces::traces,
 };

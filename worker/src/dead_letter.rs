@@ -25,7 +25,7 @@ pub use self::{
     edit::{Assignment, Edits},
     filter::Filter,
     journal::{Journal, JournalError},
-    letter::{Attribute, AttributeValue, Letter, LetterId, Reason, Replay},
+    letter::{Letter, LetterId, Reason, Replay},
     outlook::FailureLimit,
     purge::{Purged, purge},
     replay::{Asked, Replayed, StoppedBy, replay},

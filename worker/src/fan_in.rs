@@ -10,6 +10,7 @@ mod record;
 
 use std::{convert::Infallible, fmt, time::Duration};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
@@ -68,7 +69,7 @@ impl BatchKey {
 
 impl fmt::Debug for BatchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(&HEXLOWER.encode_display(&self.0), f)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     batch::{Stop, Worker},
     clock::Deadline,
     environment::Ports,
-    queue::{Message, Queue},
+    queue::{Cause, Message, Queue, QueueError},
 };
 
 /// The pause after a queue could not be reached.
@@ -61,29 +61,47 @@ impl PollerSettings {
     }
 }
 
+/// How receiving goes.
+#[derive(Clone, Debug)]
+pub enum Reception {
+    /// The queue answers, as far as is known.
+    Well,
+    /// It does not, or refuses.
+    InVain {
+        /// The first time.
+        since: Instant,
+        /// What the last time came from.
+        cause: Cause,
+    },
+}
+
 /// Receives until it is stopped.
 pub struct Poller<P: Ports> {
     worker: Worker<P>,
     settings: PollerSettings,
-    in_vain_since: watch::Sender<Option<Instant>>,
+    reception: watch::Sender<Reception>,
 }
 
 impl<P: Ports> Poller<P> {
     /// A poller that feeds `worker`.
     pub fn new(worker: Worker<P>, settings: PollerSettings) -> Self {
-        Self { worker, settings, in_vain_since: watch::Sender::new(None) }
+        Self { worker, settings, reception: watch::Sender::new(Reception::Well) }
     }
 
-    /// Since when the queue has not answered, if it does not.
-    pub fn in_vain_since(&self) -> watch::Receiver<Option<Instant>> {
-        self.in_vain_since.subscribe()
+    /// How receiving goes.
+    pub fn reception(&self) -> watch::Receiver<Reception> {
+        self.reception.subscribe()
     }
 
-    /// Receives and works until `stop` drains; returns when nothing runs any more.
+    /// Receives and works until `stop` drains; returns when nothing runs any more, five seconds after
+    /// an interruption at the latest.
     pub async fn run(&self, stop: &Stop) {
         tokio::select! {
             () = self.work(stop) => {}
             never = self.interrupt_when_overdue(stop) => match never {},
+            () = stop.over() => {
+                tracing::warn!("something did not end in time; what it held comes back by itself");
+            }
         }
     }
 
@@ -110,7 +128,8 @@ impl<P: Ports> Poller<P> {
     }
 
     /// The next messages, as soon as there is room for them; `None` once the poller stops. A
-    /// receive that has begun is waited for: what it brings would stay hidden otherwise.
+    /// receive that has begun is waited for, since what it brings would stay hidden otherwise, but no
+    /// longer than for interrupted jobs: its queue may never answer.
     async fn next_batch(&self, stop: &Stop) -> Option<Vec<Message>> {
         let settings = &self.settings;
         let room = tokio::select! {
@@ -120,19 +139,49 @@ impl<P: Ports> Poller<P> {
         };
         let queue = &self.worker.environment().queue;
         let max = room.min(settings.batch_size);
-        match queue.receive(max, settings.wait, settings.visibility_timeout).await {
+        let received = tokio::select! {
+            received = queue.receive(max, settings.wait, settings.visibility_timeout) => received,
+            () = stop.tries_over() => {
+                tracing::warn!(
+                    "a receive was given up; what it may have brought comes back by its visibility \
+                     timeout"
+                );
+                return None;
+            }
+        };
+        match received {
             Ok(messages) => {
-                self.in_vain_since.send_replace(None);
+                self.reception.send_replace(Reception::Well);
                 Some(messages)
             }
             Err(error) => {
-                tracing::warn!(%error, "nothing can be received");
-                self.in_vain_since.send_modify(|since| {
-                    since.get_or_insert_with(Instant::now);
-                });
-                sleep(RECEIVE_AGAIN).await;
+                self.note_vain(&error);
+                tokio::select! {
+                    () = sleep(RECEIVE_AGAIN) => {}
+                    () = stop.draining() => {}
+                }
                 Some(Vec::new())
             }
+        }
+    }
+
+    /// What needs a person is told as an error when it begins.
+    fn note_vain(&self, error: &QueueError) {
+        let cause = error.cause();
+        let (since, is_known) = match *self.reception.borrow() {
+            Reception::InVain { since, cause: before } => (since, before == cause),
+            Reception::Well => (Instant::now(), false),
+        };
+        self.reception.send_replace(Reception::InVain { since, cause });
+        match cause {
+            Cause::Settings if !is_known => {
+                tracing::error!(
+                    %error,
+                    "nothing can be received: expected a queue that exists and that these credentials \
+                     may receive from"
+                );
+            }
+            _ => tracing::warn!(%error, "nothing can be received"),
         }
     }
 

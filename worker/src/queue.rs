@@ -1,9 +1,12 @@
 //! The queue's port, with SQS's terms: what is sent comes back until it is deleted.
 
+mod attribute;
+
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use bytes::Bytes;
 
+pub use self::attribute::{Attribute, AttributeValue};
 use crate::{
     batch::Order,
     clock::UnixMs,
@@ -72,6 +75,8 @@ pub struct Message {
     pub replay_of: Option<u64>,
     /// The trace it belongs to, as the queue hands it over (SQS: `AWSTraceHeader`).
     pub trace: Option<String>,
+    /// The producer's own attributes. Most messages have none.
+    pub others: Box<[Attribute]>,
     /// What could not be read of it, its body aside: with any, it is no job.
     pub problems: Vec<Problem>,
 }
@@ -101,6 +106,10 @@ pub struct DeadLetter {
     pub epoch: Option<u64>,
     /// When the job was first sent.
     pub first_seen: UnixMs,
+    /// The trace its message belongs to.
+    pub trace: Option<String>,
+    /// The producer's own attributes of its message.
+    pub others: Box<[Attribute]>,
 }
 
 impl DeadLetter {

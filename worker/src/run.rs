@@ -194,7 +194,10 @@ impl<P: Ports> Run<'_, P> {
 
     /// The second try within one batch is its last.
     async fn try_again(&self, mut subject: Box<Subject>, delay: Duration) -> Verdict {
-        sleep(delay).await;
+        tokio::select! {
+            () = sleep(delay) => {}
+            () = self.stop.draining() => return self.not_begun(&subject),
+        }
         subject.is_known = true;
         let Some(permit) = self.permit().await else { return self.not_begun(&subject) };
         match self.try_once(&subject, permit).await {

@@ -49,7 +49,7 @@ use crate::{
 pub(crate) const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// The most deliveries at once: each holds a connection, which takes some 30 KB.
-const MOST_IN_ALL: usize = 128;
+const MOST_IN_ALL: usize = 96;
 
 /// How callbacks are sent.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-// A batch is sent, the execution sleeps, and goes on exactly once with everything in order.
+// A batch is sent, the execution sleeps, and goes on with everything in order: once, however often it is called back.
 import { deploy } from '../lib/exports.mjs';
 import { itemsOf, runsOf } from '../lib/n8n.mjs';
 import { check, holds, same, tell } from '../lib/report.mjs';

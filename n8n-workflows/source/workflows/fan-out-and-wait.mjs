@@ -10,7 +10,7 @@ export default workflow({
 People who split work into hundreds of LLM or MCP calls and want to go on when the last one is done, with all results, in order, without a loop that polls and without an execution that sits in memory.
 
 ## How it works
-A webhook takes the jobs and answers with their ids. They are sent as one batch, whose callback is the resume URL of a Wait node, and the execution sleeps outside memory, through a restart too. mcp-batch counts the jobs as they end and calls back once, when all have. A callback that comes before the execution sleeps is refused by n8n and sent again by mcp-batch. The execution goes on exactly once, with one item for each job. If nothing comes within a day, the batch is asked for its status: its results if it is complete, an error that says what is missing if not.
+A webhook takes the jobs and answers with their ids. They are sent as one batch, whose callback is the resume URL of a Wait node, and the execution sleeps outside memory, through a restart too. mcp-batch counts the jobs as they end and calls back once, when all have. A callback that comes before the execution sleeps is refused by n8n and sent again by mcp-batch. The execution goes on with one item for each job: once, since n8n refuses a callback that comes again, as callbacks may. If nothing comes within a day, the batch is asked for its status: its results if it is complete, an error that says what is missing if not.
 
 ## How to set up
 Fill in Config, give the webhook a Header Auth credential, give the send node you use its credential and disable the other one, then publish.

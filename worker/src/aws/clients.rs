@@ -9,7 +9,7 @@ use aws_config::{
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
 
-use super::{http::Connections, objects::Objects};
+use super::{agent::Agent, http::Connections, objects::Objects};
 
 /// How long a connection may take to stand.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,9 +42,18 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients as the environment says. Nothing is dialled yet, nor are credentials fetched.
-    pub async fn from_env() -> Self {
-        Self::load(aws_config::defaults(BehaviorVersion::latest())).await
+    /// Clients as the environment says. Nothing is dialled yet, nor are credentials fetched. Without a
+    /// region no request could be made.
+    pub async fn from_env() -> anyhow::Result<Self> {
+        let connections = Connections::default();
+        let loader = aws_config::defaults(BehaviorVersion::latest());
+        let config = config(loader, connections.clone()).await;
+        anyhow::ensure!(
+            config.region().is_some_and(|region| !region.as_ref().is_empty()),
+            "AWS_REGION: expected the region of the queue and the ledger, such as eu-central-1, found \
+             nothing there nor in a profile"
+        );
+        Ok(Self::of(&config, connections))
     }
 
     /// Clients as `loader` says, with this program's connections, timeouts and retries.
@@ -54,11 +63,15 @@ impl Clients {
     }
 
     fn of(config: &SdkConfig, connections: Connections) -> Self {
+        let agent = Agent::of(config);
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).interceptor(agent.clone());
+        let sqs = aws_sdk_sqs::config::Builder::from(config).interceptor(agent.clone());
+        let secrets = aws_sdk_secretsmanager::config::Builder::from(config).interceptor(agent);
         Self {
-            dynamodb: aws_sdk_dynamodb::Client::new(config),
-            sqs: aws_sdk_sqs::Client::new(config),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
             objects: Objects::new(config, connections),
-            secrets: aws_sdk_secretsmanager::Client::new(config),
+            secrets: aws_sdk_secretsmanager::Client::from_conf(secrets.build()),
         }
     }
 }

@@ -3,10 +3,12 @@
 //! HTTP face: a request of API Gateway comes in, the router answers.
 
 mod event;
+mod init_error;
 mod metrics;
 
 use std::{
     collections::BTreeSet,
+    fmt,
     future::ready,
     pin::Pin,
     process::ExitCode,
@@ -33,14 +35,15 @@ use self::{
 };
 use super::{
     setup::{AwsPorts, AwsSweep, AwsWorker, Fallback},
-    sqs::order_of,
+    sqs::{Origin, SqsQueue, order_of},
 };
 use crate::{
     api::{Access, Api, Vouched},
     batch::{BatchAnswer, Order, Stop, Worker},
     clock::Deadline,
-    config::{self, AccessToken, Grant, Role, Source},
+    config::{self, AccessToken, ApiSettings, ConfigError, Grant, Role, Source},
     lease::LedgerError,
+    queue::{Message, Queue as _},
     telemetry, trace,
 };
 
@@ -62,7 +65,8 @@ pub fn main() -> ExitCode {
     telemetry::init_in_lambda(level.as_ref().ok().copied().flatten());
     // Lambda allows no more than it gives; elsewhere the limit may be a default.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let started = level.map_err(Into::into).and_then(|_| runtime()?.block_on(start()));
+    let level = level.map(drop);
+    let started = runtime().and_then(|runtime| runtime.block_on(start(level)));
     match started {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -82,14 +86,42 @@ fn runtime() -> anyhow::Result<runtime::Runtime> {
     builder.enable_all().build().context("the async runtime cannot be started")
 }
 
-/// The cold start: everything that invocations share is made once.
-async fn start() -> anyhow::Result<()> {
-    let source = Source::from_env();
+/// The cold start, and then invocation after invocation.
+async fn start(level: Result<(), ConfigError>) -> anyhow::Result<()> {
     let metrics = Metrics::new();
-    match config::role(&source)? {
-        Role::Worker => work(open(source, &metrics).await?, metrics).await,
-        Role::Api => serve(open(source, &metrics).await?, metrics).await,
-        Role::Sweep => sweep(source, metrics).await,
+    let opened = match level {
+        Ok(()) => Function::open(Source::from_env(), &metrics).await,
+        Err(error) => Err(error.into()),
+    };
+    match opened {
+        Ok(Function::Worker(aws)) => work(aws, metrics).await,
+        Ok(Function::Api(aws, settings, tokens)) => serve(aws, &settings, tokens, metrics).await,
+        Ok(Function::Sweep(aws)) => sweep(aws, metrics).await,
+        Err(error) => {
+            init_error::report(&error).await;
+            Err(error)
+        }
+    }
+}
+
+/// The function in its role, with everything that invocations share.
+enum Function {
+    Worker(AwsWorker),
+    Api(AwsWorker, ApiSettings, Vec<AccessToken>),
+    Sweep(AwsSweep),
+}
+
+impl Function {
+    async fn open(source: Source, metrics: &Metrics) -> anyhow::Result<Self> {
+        Ok(match config::role(&source)? {
+            Role::Worker => Self::Worker(open(source, metrics).await?),
+            Role::Api => {
+                let aws = open(source, metrics).await?;
+                let (settings, tokens) = aws.api_settings()?;
+                Self::Api(aws, settings, tokens)
+            }
+            Role::Sweep => Self::Sweep(AwsSweep::open(source, metrics.observer()).await?),
+        })
     }
 }
 
@@ -104,8 +136,7 @@ fn span(request_id: &str) -> Span {
 }
 
 /// Each event of the schedule is one pass; what it says does not matter.
-async fn sweep(source: Source, metrics: Metrics) -> anyhow::Result<()> {
-    let sweep = AwsSweep::open(source, metrics.observer()).await?;
+async fn sweep(sweep: AwsSweep, metrics: Metrics) -> anyhow::Result<()> {
     let handler = move |event: LambdaEvent<IgnoredAny>| {
         let (sweep, metrics) = (sweep.clone(), metrics.clone());
         async move {
@@ -145,13 +176,17 @@ async fn work(worker: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
 }
 
 /// The keys are those of the secret, which is read again as before a batch.
-async fn serve(aws: AwsWorker, metrics: Metrics) -> anyhow::Result<()> {
-    let (settings, tokens) = aws.api_settings()?;
+async fn serve(
+    aws: AwsWorker,
+    settings: &ApiSettings,
+    tokens: Vec<AccessToken>,
+    metrics: Metrics,
+) -> anyhow::Result<()> {
     let tokens: Arc<[AccessToken]> = tokens.into();
     let environment = Arc::clone(aws.worker().environment());
     let access = Access::Keys(aws.secrets().clone());
     let api = Api::new(environment, access, aws.concurrency(), Stop::default());
-    let router = api.router(&settings, axum::Router::new());
+    let router = api.router(settings, axum::Router::new());
     let handler = move |mut request: lambda_http::Request| {
         if let Some(grant) = vouched(&request, &tokens) {
             request.extensions_mut().insert(Vouched(grant));
@@ -223,7 +258,11 @@ impl AwsWorker {
         self.keep_fresh().await;
         let deadline = deadline(ends);
         warn_if_short(deadline, self.longest_job());
-        work_off(self.worker(), event, deadline).await
+        let answer = work_off(self.worker(), event, deadline).await;
+        if let Err(error) = &answer {
+            tracing::error!(%error, "the event cannot be worked off: all of it comes back");
+        }
+        answer
     }
 }
 
@@ -265,19 +304,61 @@ async fn work_off(
     event: Event,
     deadline: Deadline,
 ) -> Result<SqsBatchResponse, EventError> {
-    let order = order(&event);
-    let now = worker.environment().clock.now();
+    let environment = worker.environment();
+    let (order, origin) = (order(&event, &environment.queue), origin(&event, &environment.queue));
+    let now = environment.clock.now();
     let messages = event.records.into_iter().map(|record| record.into_message(now));
-    let messages = messages.collect::<Option<Vec<_>>>().ok_or(EventError::NoMessageId)?;
-    let event = trace::event(&worker.environment().tracer, messages.len());
+    let mut messages = messages.collect::<Option<Vec<_>>>().ok_or(EventError::NoMessageId)?;
+    match origin {
+        Origin::Own => {}
+        // To this queue they are none: what comes back is left to the queue that it came from.
+        Origin::Other => messages.iter_mut().for_each(|message| message.receipt.0.clear()),
+        Origin::DeadLetters => return Ok(none_of(messages)),
+    }
+    let event = trace::event(&environment.tracer, messages.len());
     let stop = Stop::default();
     let answer = event.scope(worker.process(messages, order, deadline, &stop)).await;
     Ok(response(answer))
 }
 
-/// All records of an event come from one queue.
-fn order(event: &Event) -> Order {
-    event.records.iter().find_map(Record::queue_arn).map_or(Order::Any, order_of)
+/// All records of an event come from one queue, which it names.
+fn order(event: &Event, queue: &SqsQueue) -> Order {
+    event.records.iter().find_map(Record::queue_arn).map_or_else(|| queue.order(), order_of)
+}
+
+/// From which queue an event comes. Another one than this function's is an error of the settings,
+/// which is told with each event.
+fn origin(event: &Event, queue: &SqsQueue) -> Origin {
+    let arns = event.records.iter().filter_map(Record::queue_arn);
+    let others = arns.map(|arn| (arn, queue.origin(arn)));
+    let Some((arn, origin)) = others.into_iter().find(|(_, origin)| *origin != Origin::Own) else {
+        return Origin::Own;
+    };
+    let expected = queue.url().as_str();
+    if origin == Origin::DeadLetters {
+        tracing::error!(
+            expected,
+            found = arn,
+            "an event came from the queue of dead letters (MCP_BATCH_DLQ_URL): expected one of \
+             MCP_BATCH_QUEUE_URL; none of its jobs is run, since each that fails would come back as its \
+             own replay; remove the event source mapping"
+        );
+    } else {
+        tracing::error!(
+            expected,
+            found = arn,
+            "an event came from another queue than MCP_BATCH_QUEUE_URL: its jobs are run, but those that \
+             have to wait come back by the visibility timeout of their own queue alone; expected the \
+             event source mapping and MCP_BATCH_QUEUE_URL to name one queue"
+        );
+    }
+    origin
+}
+
+/// All come back, and none is looked at.
+fn none_of(messages: Vec<Message>) -> SqsBatchResponse {
+    let returned = messages.into_iter().map(|message| message.id).collect();
+    response(BatchAnswer { finished: Vec::new(), returned })
 }
 
 /// "Lambda treats a batch as a complete failure if your function returns" an id that is empty or
@@ -291,10 +372,17 @@ fn response(answer: BatchAnswer) -> SqsBatchResponse {
 }
 
 /// Why an event cannot be worked off at all. Lambda then delivers all of it again.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 enum EventError {
     #[error("Records: expected a messageId in every record of SQS, found one without it")]
     NoMessageId,
+}
+
+/// The runtime logs it so.
+impl fmt::Debug for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 impl From<LedgerError> for lambda_runtime::Diagnostic {

@@ -9,7 +9,7 @@ use std::{
 
 use aws_config::SdkConfig;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_types::{app_name::AppName, service_config::ServiceConfigKey};
+use aws_types::service_config::ServiceConfigKey;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
@@ -20,6 +20,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{sleep, timeout};
 
 use super::{
+    agent::Agent,
     clients::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, MAX_ATTEMPTS, OPERATION_TIMEOUT, THROTTLED_PAUSE},
     http::Connections,
     sign::{Kept, Service, Unsigned},
@@ -52,7 +53,6 @@ struct Shared {
     region: Option<String>,
     credentials: Option<SharedCredentialsProvider>,
     kept: Kept,
-    /// Who asks: with the name of the application, as AWS's own clients tell it.
     agent: HeaderValue,
 }
 
@@ -79,7 +79,7 @@ impl Objects {
             region: config.region().map(ToString::to_string),
             credentials: config.credentials_provider(),
             kept: Kept::default(),
-            agent: agent(config.app_name().map(AppName::as_ref)),
+            agent: Agent::of(config).header(),
         }))
     }
 
@@ -197,12 +197,6 @@ impl Failed {
     }
 }
 
-fn agent(app: Option<&str>) -> HeaderValue {
-    let own = concat!("mcp-batch/", env!("CARGO_PKG_VERSION"));
-    let named = app.and_then(|app| HeaderValue::from_str(&format!("{own} app/{app}")).ok());
-    named.unwrap_or(HeaderValue::from_static(own))
-}
-
 /// An endpoint of one's own, for S3 or for all services.
 fn endpoint(config: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder();
@@ -238,15 +232,8 @@ mod tests {
             region: Some(region.to_owned()),
             credentials: None,
             kept: Kept::default(),
-            agent: agent(None),
+            agent: Agent::named(None).header(),
         }
-    }
-
-    #[test]
-    fn who_asks_is_told_with_the_name_of_the_application() {
-        assert_eq!(agent(None), concat!("mcp-batch/", env!("CARGO_PKG_VERSION")));
-        let named = agent(Some("jobs-worker"));
-        assert!(named.to_str().is_ok_and(|agent| agent.ends_with(" app/jobs-worker")));
     }
 
     #[test]

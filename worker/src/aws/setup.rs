@@ -75,7 +75,7 @@ impl AwsWorker {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = Clock::system();
-        let clients = Clients::from_env().await;
+        let clients = Clients::from_env().await?;
         let secrets = secrets::open(source, clients.secrets.clone(), clock.clone()).await?;
         let keys = secrets.current();
         let source = keys.source();
@@ -161,7 +161,7 @@ impl AwsStore {
         // A second start in one process keeps the first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = Clock::system();
-        let clients = Clients::from_env().await;
+        let clients = Clients::from_env().await?;
         let secrets = secrets::open(source, clients.secrets.clone(), clock.clone()).await?;
         Ok(Self { clients, secrets, clock })
     }
@@ -198,7 +198,7 @@ impl AwsStore {
         let settings = config::queue(self.secrets.current().source())?;
         let expected = "MCP_BATCH_DLQ_URL: expected the URL of an SQS queue, found nothing";
         let letters = settings.dlq_url.context(expected)?;
-        Ok(SqsDeadLetters::new(&self.clients.sqs, &letters, &settings.queue_url, hidden_for))
+        Ok(SqsDeadLetters::new(&self.clients.sqs, letters, settings.queue_url, hidden_for))
     }
 }
 
@@ -237,7 +237,7 @@ fn queue(clients: &Clients, settings: &QueueSettings, policy: &Policy) -> SqsQue
     let settings = SqsSettings {
         dead_letter_url: settings.dlq_url.clone(),
         sent_anew_until: policy.max_age + policy.callbacks.max_age,
-        ..SqsSettings::new(&settings.queue_url)
+        ..SqsSettings::new(settings.queue_url.clone())
     };
     SqsQueue::new(clients.sqs.clone(), settings)
 }

@@ -1,5 +1,6 @@
 //! The queue's port on SQS, standard and FIFO.
 
+mod attributes;
 mod dead_letters;
 mod envelope;
 mod failure;
@@ -16,10 +17,14 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_sqs::Client;
 use tokio::sync::Semaphore;
 
-pub use self::{dead_letters::SqsDeadLetters, envelope::Envelope};
+pub use self::{
+    dead_letters::SqsDeadLetters,
+    envelope::{Envelope, SystemAttributes},
+};
 use self::{letter::outgoing_letter, outgoing::Outgoing};
 use crate::{
     batch::Order,
+    config::QueueUrl,
     queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
     trace::Destination,
 };
@@ -30,12 +35,12 @@ pub const MAX_REQUESTS: usize = 16;
 /// Where the queue is, and how long messages may be kept hidden in it.
 #[derive(Clone, Debug)]
 pub struct SqsSettings {
-    /// The queue. It is a FIFO queue if its URL ends in `.fifo`.
-    pub queue_url: String,
+    /// The queue.
+    pub queue_url: QueueUrl,
     /// The queue of dead letters. Without one a job that will not be run again is only reported as
     /// failed; its message stays until the queue's own redrive policy takes it. A FIFO queue should
     /// have one: a message that stays keeps its group from being worked off.
-    pub dead_letter_url: Option<String>,
+    pub dead_letter_url: Option<QueueUrl>,
     /// Longer deferrals send the message anew with a delay, on a standard queue: hidden messages
     /// count towards SQS's 120,000 in flight, delayed ones do not.
     pub visibility_budget: Duration,
@@ -48,9 +53,9 @@ pub struct SqsSettings {
 impl SqsSettings {
     /// Settings for the queue at `queue_url`: no dead letters, a budget of 120 seconds, messages of
     /// any age sent anew.
-    pub fn new(queue_url: impl Into<String>) -> Self {
+    pub fn new(queue_url: QueueUrl) -> Self {
         Self {
-            queue_url: queue_url.into(),
+            queue_url,
             dead_letter_url: None,
             visibility_budget: Duration::from_secs(120),
             sent_anew_until: Duration::MAX,
@@ -80,25 +85,48 @@ impl SqsQueue {
 
     /// As traces name it.
     pub fn destination(&self) -> Destination {
-        let url = &self.settings.queue_url;
-        let name = url.rsplit('/').next().unwrap_or(url);
+        let name = self.settings.queue_url.name();
         Destination { system: "aws_sqs", name: name.to_owned() }
     }
 
+    /// Whether messages of the queue of that ARN are this one's.
+    pub fn origin(&self, arn: &str) -> Origin {
+        let SqsSettings { queue_url, dead_letter_url, .. } = &*self.settings;
+        if queue_url.is_queue_of(arn) {
+            return Origin::Own;
+        }
+        match dead_letter_url.as_ref().is_some_and(|url| url.is_queue_of(arn)) {
+            true => Origin::DeadLetters,
+            false => Origin::Other,
+        }
+    }
+
+    /// The queue's URL.
+    pub fn url(&self) -> &QueueUrl {
+        &self.settings.queue_url
+    }
+
     fn is_fifo(&self) -> bool {
-        is_fifo(&self.settings.queue_url)
+        self.settings.queue_url.is_fifo()
     }
 }
 
-fn is_fifo(queue: &str) -> bool {
-    order_of(queue) == Order::WithinGroups
+/// From which queue messages come, as a queue sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From itself.
+    Own,
+    /// From the one of its dead letters.
+    DeadLetters,
+    /// From any other: their receipts are none of its own.
+    Other,
 }
 
-/// The order that a queue keeps, by its URL or ARN: "The name of a FIFO queue must end with the
-/// `.fifo` suffix" (`CreateQueue`, API reference). A group tells nothing: fair queues have them on
-/// standard queues.
-pub fn order_of(queue: &str) -> Order {
-    match queue.strip_suffix(".fifo") {
+/// The order that a queue keeps, by its ARN: "The name of a FIFO queue must end with the `.fifo`
+/// suffix" (`CreateQueue`, API reference). A group tells nothing: fair queues have them on standard
+/// queues.
+pub fn order_of(arn: &str) -> Order {
+    match arn.strip_suffix(".fifo") {
         Some(_) => Order::WithinGroups,
         None => Order::Any,
     }
@@ -149,6 +177,6 @@ impl Queue for SqsQueue {
     }
 
     fn order(&self) -> Order {
-        order_of(&self.settings.queue_url)
+        if self.is_fifo() { Order::WithinGroups } else { Order::Any }
     }
 }

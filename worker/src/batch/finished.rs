@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::due;
+use super::{Stop, due};
 use crate::{
     environment::{Environment, Ports},
     queue::{Queue, Receipt},
@@ -67,8 +67,14 @@ impl Finished {
     }
 
     /// What is left to the caller, once all else is deleted.
-    pub(super) async fn end(mut self) -> Vec<Receipt> {
-        while self.under_way.join_next().await.is_some() {}
+    pub(super) async fn end(mut self, stop: &Stop) -> Vec<Receipt> {
+        let deleted = async { while self.under_way.join_next().await.is_some() {} };
+        tokio::select! {
+            () = deleted => {}
+            () = stop.returns_over() => {
+                tracing::warn!("finished messages are not deleted: they come back as finished ones");
+            }
+        }
         self.gathered
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    BatchAnswer, due,
+    BatchAnswer, Stop, due,
     finished::{Deletion, delete},
 };
 use crate::{
@@ -86,14 +86,23 @@ impl Returns {
     }
 
     /// The batch's answer, once all is deferred: what was sent anew is as good as finished.
-    pub(super) async fn end(mut self, finished: Vec<Receipt>, deadline: Deadline) -> BatchAnswer {
+    pub(super) async fn end(
+        mut self,
+        finished: Vec<Receipt>,
+        deadline: Deadline,
+        stop: &Stop,
+    ) -> BatchAnswer {
         let mut sent_anew = HashSet::new();
         let gather = async {
             while let Some(deferred) = self.under_way.join_next().await {
                 sent_anew.extend(deferred.unwrap_or_default());
             }
         };
-        if timeout(deadline.time_left() + GRACE, gather).await.is_err() {
+        let in_time = tokio::select! {
+            gathered = timeout(deadline.time_left() + GRACE, gather) => gathered.is_ok(),
+            () = stop.returns_over() => false,
+        };
+        if !in_time {
             tracing::warn!("some messages could not be deferred in time");
         }
         self.under_way.shutdown().await;

@@ -1,12 +1,14 @@
 //! `mcp-batch poll`: the worker outside Lambda, on a real queue and table.
 
 mod health;
+mod ledger_watch;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::{net::TcpListener, time::interval};
+use tokio::{net::TcpListener, sync::watch, time::interval};
 
+use self::{health::Parts, ledger_watch::Standing};
 use super::setup::{LAST_FLUSH, LlmArgs, Signals};
 use crate::{
     aws::setup::{AwsWorker, Fallback},
@@ -34,7 +36,7 @@ const KEEP_FRESH: Duration = Duration::from_secs(30);
 
 /// Runs jobs from an SQS queue, with the ledger in DynamoDB, until it is told to stop.
 ///
-/// SIGTERM lets running jobs end for as long as --drain-s says, then stops them: their messages
+/// SIGTERM lets running jobs end for as long as --drain-s says, then interrupts them: their messages
 /// come back. AWS's endpoint, region and credentials come from the standard AWS variables.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -60,12 +62,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS")]
     visibility_timeout_s: Option<String>,
 
-    /// Where GET /healthz is answered, 200 while the queue answers, 503 otherwise and while
+    /// Where GET /healthz is answered, 200 while queue and ledger answer, 503 otherwise and while
     /// stopping, and GET /metrics, for Prometheus.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     health: SocketAddr,
 
-    /// How long running jobs may go on after SIGTERM.
+    /// How long running jobs may go on after SIGTERM. What still runs then, or at a second SIGTERM, is
+    /// interrupted; at most five seconds later the process ends.
     #[arg(long, value_name = "SECONDS", default_value_t = 25)]
     drain_s: u64,
 
@@ -104,7 +107,10 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let listener =
         listener.with_context(|| format!("--health: cannot listen on {}", args.health))?;
     tracing::info!(address = %listener.local_addr()?, "GET /healthz and /metrics are answered");
-    let health = health::serve(listener, poller.in_vain_since(), metrics, stop.clone());
+    let (standing, ledger) = watch::channel(Standing::Unknown);
+    tokio::spawn(ledger_watch::watch(aws.worker().shared(), standing, stop.clone()));
+    let parts = Parts { queue: poller.reception(), ledger };
+    let health = health::serve(listener, parts, metrics, stop.clone());
     let sweeping = sweep_until_stopped(aws.worker().shared(), sweep::EVERY, stop.clone());
     tokio::spawn(sweeping);
     let tracer = aws.worker().environment().tracer.clone();
@@ -116,7 +122,7 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     loop {
         tokio::select! {
             () = &mut running => {
-                tracer.flush(LAST_FLUSH).await;
+                tracer.flush(LAST_FLUSH.min(stop.time_left())).await;
                 return Ok(ExitCode::SUCCESS);
             }
             served = &mut health => served.context("/healthz")?,

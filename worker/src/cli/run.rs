@@ -141,7 +141,8 @@ pub(super) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let results =
         results::write(&out, &entries, &tally, &session.embedded.environment.ledger).await;
     results.with_context(unwritable)?;
-    session.embedded.environment.tracer.flush(setup::LAST_FLUSH).await;
+    let last_flush = setup::LAST_FLUSH.min(session.stop.time_left());
+    session.embedded.environment.tracer.flush(last_flush).await;
     let summary = Summary::of(&entries, &tally, began.elapsed(), out);
     summary.print(args.json)?;
     Ok(summary.exit_code())

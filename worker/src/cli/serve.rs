@@ -154,7 +154,7 @@ impl Session {
         loop {
             tokio::select! {
                 _ = &mut ended => {
-                    tracer.flush(LAST_FLUSH).await;
+                    tracer.flush(LAST_FLUSH.min(self.stop.time_left())).await;
                     return Ok(ExitCode::SUCCESS);
                 }
                 () = signals.next() => self.signalled(),

@@ -133,6 +133,6 @@ impl Store for AwsStore {
     }
 
     fn place(&self) -> anyhow::Result<String> {
-        Ok(config::queue(self.secrets().current().source())?.queue_url)
+        Ok(config::queue(self.secrets().current().source())?.queue_url.to_string())
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    llm::http_url,
+    queue_url::QueueUrl,
     source::{ConfigError, Source, required},
 };
 
@@ -35,9 +35,10 @@ pub struct AwsSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
     /// `MCP_BATCH_QUEUE_URL`: where jobs come from.
-    pub queue_url: String,
+    pub queue_url: QueueUrl,
     /// `MCP_BATCH_DLQ_URL`: where dead letters go; without it the queue's own redrive takes them.
-    pub dlq_url: Option<String>,
+    /// Another queue of the same kind.
+    pub dlq_url: Option<QueueUrl>,
 }
 
 /// `MCP_BATCH_ROLE`; `worker`.
@@ -85,11 +86,26 @@ pub fn ledger(source: &Source) -> Result<LedgerSettings, ConfigError> {
 
 /// `MCP_BATCH_QUEUE_URL`, `_DLQ_URL`.
 pub fn queue(source: &Source) -> Result<QueueSettings, ConfigError> {
-    let queue = "the URL of an SQS queue";
-    let given = source.parse("MCP_BATCH_QUEUE_URL", queue, queue_url)?;
-    Ok(QueueSettings {
-        queue_url: required("MCP_BATCH_QUEUE_URL", queue, given)?,
-        dlq_url: source.parse("MCP_BATCH_DLQ_URL", queue, queue_url)?,
+    let expected = "the URL of an SQS queue";
+    let given = source.parse("MCP_BATCH_QUEUE_URL", expected, |text| text.parse().ok())?;
+    let queue_url = required("MCP_BATCH_QUEUE_URL", expected, given)?;
+    Ok(QueueSettings { dlq_url: dlq(source, &queue_url)?, queue_url })
+}
+
+/// The queue of dead letters. Were it the queue itself, each letter would come back as somebody's
+/// redrive, and its job be paid again without end.
+fn dlq(source: &Source, queue: &QueueUrl) -> Result<Option<QueueUrl>, ConfigError> {
+    let url = "MCP_BATCH_DLQ_URL";
+    let kind = if queue.is_fifo() { "a FIFO queue (.fifo)" } else { "a standard queue" };
+    let expected =
+        format!("the URL of {kind}, as MCP_BATCH_QUEUE_URL is one, but another than that");
+    source.judged(url, &expected, |text| match text.parse::<QueueUrl>() {
+        Err(_) => Err("no URL of an SQS queue"),
+        Ok(dlq) if dlq.is_same_queue(queue) => {
+            Err("the queue itself, where each dead letter would be run, and paid, again")
+        }
+        Ok(dlq) if dlq.is_fifo() != queue.is_fifo() => Err("a queue of the other kind"),
+        Ok(dlq) => Ok(dlq),
     })
 }
 
@@ -113,9 +129,4 @@ fn name(text: &str, longest: usize, any_case: bool) -> Option<String> {
         }
     };
     ((3..=longest).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
-}
-
-fn queue_url(text: &str) -> Option<String> {
-    let url = http_url(text)?;
-    (url.path().len() > 1).then(|| text.to_owned())
 }

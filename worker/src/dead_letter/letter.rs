@@ -6,32 +6,12 @@ use crate::{
     clock::UnixMs,
     error::ErrorClass,
     job::{JobKey, Namespace},
-    queue::{DeadLetter, Receipt},
+    queue::{Attribute, DeadLetter, Receipt},
 };
 
 /// The store's own name for a letter, the same at each look.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LetterId(pub String);
-
-/// An attribute of a message that is not this program's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attribute {
-    /// Its name.
-    pub name: String,
-    /// Its type, as the queue names it (SQS: `String`, `Number.int`, `Binary`).
-    pub kind: String,
-    /// Its value.
-    pub value: AttributeValue,
-}
-
-/// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AttributeValue {
-    /// A text or a number.
-    Text(String),
-    /// Bytes.
-    Binary(Bytes),
-}
 
 /// A dead letter.
 #[derive(Clone, Debug)]
@@ -82,14 +62,7 @@ impl Letter {
     /// When it was first seen is forgotten: a replay begins anew.
     #[must_use]
     pub fn with_attributes(mut self, attributes: Vec<Attribute>) -> Self {
-        let is_ours = attributes.iter().any(|attribute| attribute.name == DeadLetter::ERROR_CLASS);
-        let text = |name: &str| {
-            let attribute = attributes.iter().find(|attribute| attribute.name == name)?;
-            match &attribute.value {
-                AttributeValue::Text(text) => Some(text.clone()),
-                AttributeValue::Binary(_) => None,
-            }
-        };
+        let text = |name: &str| Attribute::text(&attributes, name).map(str::to_owned);
         self.namespace = text(DeadLetter::NAMESPACE).and_then(|name| name.parse().ok());
         let class = text(DeadLetter::ERROR_CLASS).and_then(|name| ErrorClass::from_name(&name));
         self.reason = class.map(|class| Reason {
@@ -102,11 +75,7 @@ impl Letter {
             epoch: text(DeadLetter::EPOCH).and_then(|number| number.parse().ok()),
             first_seen: text(DeadLetter::FIRST_SEEN).and_then(|moment| UnixMs::parse(&moment)),
         });
-        let goes_with_the_job = |attribute: &Attribute| match &*attribute.name {
-            DeadLetter::NAMESPACE | DeadLetter::FIRST_SEEN | DeadLetter::REPLAY_OF => false,
-            name => !(is_ours && DeadLetter::REASON.contains(&name)),
-        };
-        self.others = attributes.into_iter().filter(goes_with_the_job).collect();
+        self.others = Attribute::of_producer(attributes);
         self
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -51,18 +52,14 @@ macro_rules! digest {
 
             /// A digest as it is displayed.
             pub fn from_hex(text: &str) -> Option<Self> {
-                let mut bytes = [0; 32];
-                let is_whole = text.len() == 64 && text.is_ascii();
-                for (index, byte) in bytes.iter_mut().enumerate().filter(|_| is_whole) {
-                    *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-                }
-                is_whole.then_some(Self(bytes))
+                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
+                bytes.try_into().ok().map(Self)
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                HEXLOWER.encode_display(&self.0).fmt(f)
             }
         }
 

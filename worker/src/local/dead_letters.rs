@@ -13,9 +13,9 @@ use rusqlite::{Connection, Row};
 use super::{queue::SHARED_QUEUE, sqlite::Database};
 use crate::{
     clock::UnixMs,
-    dead_letter::{Attribute, AttributeValue, DeadLetters, Letter, LetterId, Replay},
+    dead_letter::{DeadLetters, Letter, LetterId, Replay},
     job::Namespace,
-    queue::{QueueError, Receipt},
+    queue::{Attribute, AttributeValue, QueueError, Receipt},
 };
 
 /// The dead letters of a file, for one pass.

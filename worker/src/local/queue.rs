@@ -115,6 +115,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         namespace: row.get::<_, Option<String>>(6)?.and_then(|name| name.parse().ok()),
         replay_of: row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
         trace: None,
+        others: Box::default(),
         problems: Vec::new(),
     })
 }

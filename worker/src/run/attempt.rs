@@ -176,7 +176,7 @@ impl<P: Ports> Run<'_, P> {
                 }
                 Err(error) => {
                     failures += 1;
-                    let time_left = self.deadline.time_left();
+                    let time_left = self.time_to_save();
                     let Some(pause) = save_again(failures, time_left, fastrand::f64()) else {
                         tracing::error!(%error, "an outcome could not be saved");
                         let reason =
@@ -184,9 +184,22 @@ impl<P: Ports> Run<'_, P> {
                         return Err(self.returned(subject.key, &reason, time_left));
                     };
                     tracing::warn!(%error, "an outcome cannot be saved yet");
-                    sleep(pause).await;
+                    self.pause_between_saves(pause).await;
                 }
             }
+        }
+    }
+
+    /// As long as the batch lasts, and a moment once it is interrupted.
+    fn time_to_save(&self) -> Duration {
+        self.deadline.time_left().min(self.stop.tries_left())
+    }
+
+    /// An interruption ends a pause: few tries are left then.
+    async fn pause_between_saves(&self, pause: Duration) {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.stop.interrupting(), if !self.stop.is_interrupted() => {}
         }
     }
 

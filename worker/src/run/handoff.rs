@@ -189,6 +189,8 @@ impl<P: Ports> Run<'_, P> {
             attempts: 0,
             epoch: None,
             first_seen: self.message.first_seen,
+            trace: self.message.trace.clone(),
+            others: self.message.others.clone(),
         }
     }
 

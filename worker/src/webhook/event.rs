@@ -1,9 +1,8 @@
 //! What a callback says: `{"type", "timestamp", "data"}`, made from the record alone, so that every
 //! try for one outcome has the same id and the same body.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -90,9 +89,5 @@ fn event_id(parts: &[&[u8]]) -> String {
     }
     let digest: [u8; 32] = hasher.finalize().into();
     let (half, _) = digest.split_at(16);
-    half.iter().fold("msg_".to_owned(), |mut id, byte| {
-        // A string takes whatever is written to it.
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    format!("msg_{}", HEXLOWER.encode_display(half))
 }

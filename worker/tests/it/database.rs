@@ -1,6 +1,7 @@
 //! The embedded file: what becomes of it when its workers die, and as time passes.
 
 mod dead_workers;
+mod keys;
 mod kill;
 mod opening;
 mod pruning;

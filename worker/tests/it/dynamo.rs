@@ -6,6 +6,7 @@ mod alone;
 mod costs;
 mod crowds;
 mod expiry;
+mod keys;
 mod lagging;
 mod lost;
 mod results;

@@ -74,9 +74,11 @@ macro_rules! every_case_on {
                 a_claim_whose_answer_was_lost_is_still_owned_and_counted_once
                 a_lost_answer_is_found_even_after_the_lease_is_over
                 a_job_with_a_live_lease_is_busy_until_that_ends
+                a_lease_shorter_than_a_second_ends_at_its_millisecond
                 the_same_id_in_another_namespace_is_another_job
                 of_eight_claimants_exactly_one_owns_each_job
                 another_payload_under_the_same_id_runs_nothing_and_changes_nothing
+                two_tools_on_one_store_share_no_outcome
                 records_are_read_in_the_order_asked_for
             }
             settling {

@@ -325,6 +325,12 @@ impl TestJob {
         self
     }
 
+    /// With another tool.
+    pub(crate) fn tool(mut self, name: &str) -> Self {
+        self.body["tool"] = name.into();
+        self
+    }
+
     pub(crate) fn callback(mut self, url: &str) -> Self {
         self.body["callback"] = url.into();
         self

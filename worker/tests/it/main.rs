@@ -23,6 +23,7 @@
 //! | `any_job.rs` | what holds for any bytes and any job |
 //! | `job_schema.rs` | the contract's JSON Schema says what the parser does |
 //! | `secrets.rs` | secrets that change: refused keys, rotation, what is never told |
+//! | `stored_keys.rs` | the keys under which things lie in ledgers by now |
 //! | `documents.rs` | the documents name what there is |
 //! | `settings.rs` | the settings of AWS, and the count of connections |
 //! | `events.rs` | `fixtures/events` are what Lambda hands over |
@@ -69,6 +70,7 @@ mod run_command;
 mod secrets;
 mod serve;
 mod settings;
+mod stored_keys;
 mod worker;
 
 mod database;

@@ -2,7 +2,10 @@
 
 mod rig;
 
-use mcp_batch_testkit::{Behaviour, Rule};
+use std::time::{Duration, Instant};
+
+use mcp_batch::job::{JobKey, Namespace};
+use mcp_batch_testkit::{Behaviour, Fault, Reply, Rule};
 
 use self::rig::Rig;
 
@@ -81,6 +84,106 @@ async fn what_is_still_running_when_the_time_to_drain_is_over_is_given_back() {
     rig.until_visible(1).await;
 }
 
+/// How much longer than its time to drain a stopped worker may take, and how much a busy machine adds.
+const MARGIN: Duration = Duration::from_secs(5 + 5);
+
+#[tokio::test]
+async fn a_ledger_that_refuses_keeps_no_stopped_worker_from_its_end_and_its_job_comes_back() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.set_default(Behaviour::Hold);
+    rig.send(&["a".to_owned()]).await;
+    let poll = rig.start_with(&["--drain-s", "1"]).await;
+    rig.llm.wait_for_calls(1).await;
+    let refused =
+        rig.proxy.rule(Rule::before("PutItem").fail(Fault::Refused(400, "AccessDeniedException")));
+    rig.llm.release(1);
+    refused.wait_for_hits(3).await;
+
+    let began = Instant::now();
+    poll.terminate();
+    let ended = poll.finish().await;
+    assert!(began.elapsed() < Duration::from_secs(1) + MARGIN, "{:?}", began.elapsed());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("an outcome could not be saved"), "{}", ended.stderr);
+    rig.until_visible(1).await;
+}
+
+#[tokio::test]
+async fn an_outcome_that_can_be_saved_after_the_signal_is_saved() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.llm.set_default(Behaviour::Hold);
+    rig.send(&["a".to_owned()]).await;
+    let poll = rig.start().await;
+    rig.llm.wait_for_calls(1).await;
+    let refused =
+        rig.proxy.rule(Rule::before("PutItem").fail(Fault::Refused(400, "AccessDeniedException")));
+    rig.llm.release(1);
+    // By now its pauses are so long that the last of them has to be cut short.
+    refused.wait_for_hits(6).await;
+    poll.terminate();
+    poll.wait_for_health(503).await;
+    rig.proxy.clear_rules();
+    poll.terminate();
+    assert_eq!(poll.finish().await.code, Some(0));
+
+    let _next = rig.start().await;
+    rig.receiver.wait_for(1).await;
+    rig.until_empty().await;
+    assert_eq!((rig.llm.calls(), rig.attempts("a")), (1, 1), "it is paid once");
+}
+
+#[tokio::test]
+async fn a_queue_that_never_answers_keeps_no_stopped_worker_from_its_end() {
+    let Some(rig) = Rig::new().await else { return };
+    let receives = rig.proxy.rule(Rule::before("ReceiveMessage").hold());
+    let poll = rig.start_with(&["--drain-s", "1"]).await;
+    receives.wait_for_hits(1).await;
+    let began = Instant::now();
+    poll.terminate();
+    assert_eq!(poll.finish().await.code, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(1) + MARGIN, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_keeps_no_stopped_worker_from_its_end() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.receiver.set_default(Reply::hang());
+    rig.send(&["a".to_owned()]).await;
+    let poll = rig.start_with(&["--drain-s", "100"]).await;
+    rig.receiver.wait_for(1).await;
+    poll.terminate();
+    poll.wait_for_health(503).await;
+    let began = Instant::now();
+    poll.terminate();
+    assert_eq!(poll.finish().await.code, Some(0));
+    assert!(began.elapsed() < MARGIN, "{:?}", began.elapsed());
+
+    rig.until_visible(1).await;
+    rig.receiver.set_default(Reply::status(204));
+    let _next = rig.start().await;
+    rig.receiver.wait_for(2).await;
+    rig.until_empty().await;
+    assert_eq!(rig.llm.calls(), 1, "only its callback was owed");
+}
+
+#[tokio::test]
+async fn a_queue_or_a_table_that_does_not_exist_is_told_and_makes_the_worker_unwell() {
+    let Some(rig) = Rig::new().await else { return };
+    let no_queue = format!("{}-gone", rig.queue_url());
+    for (flag, gone, told) in [
+        ("--queue-url", &*no_queue, "nothing can be received: expected a queue that exists"),
+        ("--table", "no-such-table", "expected a DynamoDB table by the name in MCP_BATCH_TABLE"),
+    ] {
+        let poll = rig.start_with(&[flag, gone]).await;
+        poll.wait_for_health(503).await;
+        let log = poll.log();
+        let error = log.lines().find(|line| line.contains(told)).expect(&log);
+        assert!(error.contains("\"ERROR\""), "{error}");
+        poll.terminate();
+        assert_eq!(poll.finish().await.code, Some(0));
+    }
+}
+
 #[tokio::test]
 async fn a_job_longer_than_the_visibility_timeout_is_not_run_twice() {
     let Some(rig) = Rig::new().await else { return };
@@ -113,7 +216,10 @@ async fn a_second_try_within_a_batch_is_claimed_without_a_refused_write() {
     rig.until_empty().await;
 
     assert_eq!((rig.llm.calls(), rig.attempts("a")), (2, 2));
-    assert_eq!(rig.proxy.count("GetItem"), 1, "what is there is read before it is claimed");
+    let key = JobKey::of(&Namespace::default(), &"a".parse().expect("an id"));
+    let reads = rig.proxy.calls().into_iter().filter(|call| call.is("GetItem"));
+    let of_job = reads.filter(|call| call.body["Key"]["pk"]["S"] == format!("job#{key}"));
+    assert_eq!(of_job.count(), 1, "what is there is read before it is claimed");
 }
 
 #[tokio::test]
@@ -145,9 +251,26 @@ async fn what_is_missing_is_said_at_the_start() {
         ("MCP_BATCH_QUEUE_URL", "MCP_BATCH_QUEUE_URL: expected the URL of an SQS queue"),
         ("MCP_BATCH_TABLE", "MCP_BATCH_TABLE: expected the name of a DynamoDB table"),
         ("MCP_BATCH_LLM_URL", "MCP_BATCH_LLM_URL: expected an http or https URL"),
+        ("AWS_REGION", "AWS_REGION: expected the region of the queue and the ledger"),
     ] {
-        let ended = rig.command().env(name, "").finish().await;
+        // There is nobody to ask where this machine is.
+        let command = rig.command().env("AWS_EC2_METADATA_DISABLED", "true");
+        let ended = command.env("AWS_DEFAULT_REGION", "").env(name, "").finish().await;
         assert_eq!(ended.code, Some(2), "{name}");
         assert!(ended.stderr.contains(told), "{name}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_to_take_its_own_dead_letters_is_refused_at_the_start() {
+    let Some(rig) = Rig::new().await else { return };
+    for dlq in [rig.queue_url().to_owned(), format!("{}/", rig.queue_url())] {
+        let ended = rig.command().args(["--dlq-url", &dlq]).finish().await;
+        assert_eq!(ended.code, Some(2), "{dlq}");
+        assert!(
+            ended.stderr.contains("--dlq-url: expected the URL of a standard queue"),
+            "{ended:?}"
+        );
+        assert!(ended.stderr.contains("found the queue itself"), "{ended:?}");
     }
 }

@@ -27,7 +27,7 @@ fn the_worker_knows_its_table_and_its_queue() {
     let all = source([
         ("TABLE", "Jobs_1.a-b"),
         ("QUEUE_URL", QUEUE),
-        ("DLQ_URL", "http://127.0.0.1:4566/000000000000/dead"),
+        ("DLQ_URL", "http://127.0.0.1:4566/000000000000/dead.fifo"),
         ("RESULTS_BUCKET", "results.example"),
     ]);
     let settings = config::aws(&all).expect("enough");
@@ -57,6 +57,34 @@ fn a_setting_of_aws_that_is_missing_or_wrong_says_what_to_write() {
         let error = config::aws(&source).expect_err(&told).to_string();
         assert!(error.contains(&told), "{error}");
     }
+}
+
+#[test]
+fn a_queue_of_dead_letters_is_another_one_of_the_same_kind() {
+    let standard = "https://sqs.eu-central-1.amazonaws.com/123456789012/jobs";
+    let itself = "found the queue itself, where each dead letter would be run, and paid, again";
+    let other_kind = "found a queue of the other kind";
+    let slash = format!("{standard}/");
+    let of_old = "https://eu-central-1.queue.amazonaws.com/123456789012/jobs";
+    let cases = [
+        (standard, standard, itself),
+        (standard, &slash, itself),
+        (&slash, standard, itself),
+        (standard, of_old, itself),
+        (QUEUE, QUEUE, itself),
+        (standard, QUEUE, other_kind),
+        (QUEUE, standard, other_kind),
+        (standard, "dead", "found no URL of an SQS queue"),
+    ];
+    for (queue, dlq, told) in cases {
+        let source = source([("TABLE", "jobs"), ("QUEUE_URL", queue), ("DLQ_URL", dlq)]);
+        let error = config::aws(&source).expect_err(dlq).to_string();
+        assert!(error.starts_with("MCP_BATCH_DLQ_URL: expected the URL of a "), "{error}");
+        assert!(error.ends_with(told), "{dlq}: {error}");
+    }
+    let dead = "https://sqs.eu-central-1.amazonaws.com/123456789012/dead.fifo/";
+    let source = source([("TABLE", "jobs"), ("QUEUE_URL", QUEUE), ("DLQ_URL", dead)]);
+    assert!(config::aws(&source).is_ok());
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod worker;
 
 use std::time::Duration;
 
+use aws_sdk_sqs::{primitives::Blob, types::MessageAttributeValue};
 use mcp_batch::{
     batch::Order,
     queue::{Message, NewMessage, Queue},
@@ -31,6 +32,22 @@ async fn receive(queue: &impl Queue, count: usize) -> Vec<Message> {
 fn entries(rig: &SqsRig, operation: &str) -> Vec<Value> {
     let calls = rig.proxy.calls().into_iter().filter(|call| call.is(operation));
     calls.flat_map(|call| call.body["Entries"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
+
+/// Attributes of a producer's own: texts, numbers and bytes.
+fn own_attributes(count: usize) -> Vec<(String, MessageAttributeValue)> {
+    let own = |n: usize| {
+        let value = MessageAttributeValue::builder();
+        let value = match n % 3 {
+            0 => value.data_type("String").string_value(format!("text {n}")),
+            1 => value.data_type("Number.int").string_value(n.to_string()),
+            _ => value.data_type("Binary").binary_value(Blob::new([0, 255, 10])),
+        };
+        (format!("own-{n:02}"), value.build().expect("an attribute"))
+    };
+    (0..count).map(own).collect()
 }
 
 fn in_group(body: &str, group: &str) -> NewMessage {

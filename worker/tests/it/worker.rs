@@ -1,12 +1,14 @@
 //! The worker in process: its bounds, its deadlines and stops.
 
 mod callbacks;
+mod deferrals;
 mod fan_in;
 mod faulty;
 mod flaky;
 mod graves;
 mod groups;
 mod guard;
+mod identity;
 mod limits;
 mod many;
 mod preparing;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mcp_batch_testkit::{Behaviour, Invocation};
+use mcp_batch_testkit::{Behaviour, Invocation, wait_until};
 use serde_json::{Value, json};
 
 use crate::{
@@ -77,6 +77,11 @@ async fn a_record_without_an_id_fails_the_invocation_before_any_job_is_run() {
         assert_eq!(kind, "InvalidEvent");
         assert!(message.contains("messageId"), "{message}");
     }
+    let told = "the event cannot be worked off";
+    wait_until("both are told", || rig.lambda.logs().matches(told).count() == 2).await;
+    let log = rig.lambda.logs();
+    assert!(log.lines().filter(|line| line.contains(told)).all(|line| line.contains("request_id")));
+    assert!(!log.contains("NoMessageId"), "{log}");
     assert_eq!((rig.llm.calls(), rig.proxy.calls().len()), (0, 0));
 }
 

@@ -46,6 +46,37 @@ async fn defer_by_the_upstream(rig: &Rig, wrong: Behaviour) {
     assert_one_attempt(rig).await;
 }
 
+/// The same with a new process for each delivery: the LLM is really asked each time, and each refusal
+/// is a claim and a release.
+async fn refuse_each_delivery(rig: &Rig, wrong: Behaviour) {
+    rig.llm.set_default(wrong);
+    let mut queue = Timeless::new(rig, &[rig.job_with_callback("a")]);
+    for refusals in 1..=DEFERRALS {
+        queue.deliver(&rig.lambda, LONG).await;
+        assert_eq!((queue.len(), rig.llm.calls()), (1, refusals));
+        rig.lambda.kill().await;
+    }
+    let record = rig.aws.record("a").await.expect("it was claimed");
+    assert_eq!((record.state.name(), record.attempts), ("retry", 0));
+    assert_eq!(record.epoch, DEFERRALS as u64, "each was a claim");
+    rig.llm.set_default(Behaviour::Echo);
+    assert_eq!(queue.until_empty(&rig.lambda, LONG).await, 1);
+    assert_eq!(rig.llm.calls(), DEFERRALS + 1);
+    assert_one_attempt(rig).await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_refused_200_times_for_the_rate_succeeds_with_its_first_attempt() {
+    let Some(rig) = Rig::start().await else { return };
+    refuse_each_delivery(&rig, Behaviour::throttled("600")).await;
+}
+
+#[tokio::test]
+async fn a_job_that_was_refused_200_times_for_the_budget_succeeds_with_its_first_attempt() {
+    let Some(rig) = Rig::start().await else { return };
+    refuse_each_delivery(&rig, Behaviour::budget_exceeded()).await;
+}
+
 #[tokio::test]
 async fn a_throttled_job_succeeds_after_200_deferrals() {
     let Some(rig) = Rig::start().await else { return };

@@ -13,7 +13,8 @@ pub(crate) struct Record {
     pub(crate) receive_count: u32,
     pub(crate) group: Option<String>,
     pub(crate) attributes: BTreeMap<String, String>,
-    pub(crate) arn: String,
+    /// The queue it comes from; `None`: the event does not say.
+    pub(crate) arn: Option<String>,
 }
 
 impl Record {
@@ -25,8 +26,13 @@ impl Record {
             receive_count: 1,
             group: None,
             attributes: BTreeMap::new(),
-            arn: "arn:aws:sqs:us-east-1:000000000000:jobs".to_owned(),
+            arn: None,
         }
+    }
+
+    /// From the queue of that ARN.
+    pub(crate) fn from(self, arn: &str) -> Self {
+        Self { arn: Some(arn.to_owned()), ..self }
     }
 
     /// In a group.

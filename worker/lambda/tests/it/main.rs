@@ -8,6 +8,7 @@
 //! | `deadline.rs` | what becomes of what is not finished when the time is over |
 //! | `fifo.rs` | order within a group, groups at once |
 //! | `deferrals.rs` | 200 of each kind, and then success |
+//! | `origins.rs` | events of another queue than the configured one |
 //! | `waits.rs` | for how long a message is given back, and by which means |
 //! | `letters.rs` | dead letters with their reasons, and back again |
 //! | `load.rs` | 5,000 records under one bound |
@@ -19,6 +20,7 @@
 //! | `late.rs` | what a dead process sent, and arrives late |
 //! | `sweep.rs` | the other role of the binary |
 //! | `telling.rs` | the log, and the metrics in it |
+//! | `quiet.rs` | what happens every day is no warning |
 //! | `traces.rs` | spans, at the collector before the invocation ends |
 //! | `frozen.rs` | nothing runs on between invocations |
 //! | `managed.rs` | several invocations at once in one process |
@@ -38,6 +40,8 @@ mod hosts;
 mod letters;
 mod load;
 mod managed;
+mod origins;
+mod quiet;
 mod sweep;
 mod telling;
 mod traces;

@@ -45,7 +45,7 @@ impl<'a> Timeless<'a> {
     fn take_in(&mut self, body: &str, attributes: BTreeMap<String, String>) {
         self.sent += 1;
         let record = Record::new(&format!("message-{}", self.sent), body);
-        let record = Record { attributes, arn: self.arn().to_owned(), ..record };
+        let record = Record { attributes, arn: Some(self.arn().to_owned()), ..record };
         let group = self.is_fifo().then(|| "all".to_owned());
         self.messages.push(Record { receive_count: 0, group, ..record });
     }

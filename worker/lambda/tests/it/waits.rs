@@ -23,7 +23,7 @@ struct Wait {
 async fn wait(rig: &Rig, behaviour: Behaviour) -> Wait {
     rig.llm.set_default(behaviour);
     let record = Record::new("a", &job("a")).in_group("tenant");
-    let record = Record { arn: rig.source.queue().arn().to_owned(), ..record };
+    let record = Record { arn: Some(rig.source.queue().arn().to_owned()), ..record };
     let event = event(std::slice::from_ref(&record));
     let answer = rig.lambda.invoke(&event, Duration::from_secs(20)).await.json();
     let calls = rig.proxy.calls();

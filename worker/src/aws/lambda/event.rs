@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
@@ -12,10 +13,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    aws::sqs::Envelope,
+    aws::sqs::{Envelope, SystemAttributes},
     clock::UnixMs,
     job::{Problem, kind_of_text},
-    queue::Message,
+    queue::{Attribute, AttributeValue, Message},
 };
 
 /// What Lambda hands over for a batch of messages.
@@ -38,17 +39,30 @@ struct Fields {
     message_id: Option<String>,
     receipt_handle: Option<String>,
     body: Option<Body>,
-    attributes: Option<HashMap<String, String>>,
-    message_attributes: Option<HashMap<String, Attribute>>,
+    attributes: Option<SystemAttributes>,
+    message_attributes: Option<HashMap<String, RawAttribute>>,
     #[serde(rename = "eventSourceARN")]
     queue_arn: Option<String>,
 }
 
-/// A message attribute; a binary one has no text.
+/// A message attribute.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Attribute {
+struct RawAttribute {
     string_value: Option<String>,
+    binary_value: Option<String>,
+    data_type: Option<String>,
+}
+
+impl RawAttribute {
+    /// Bytes stand in base64.
+    fn named(self, name: String) -> Option<Attribute> {
+        let binary =
+            || Some(AttributeValue::Binary(STANDARD.decode(self.binary_value?).ok()?.into()));
+        let value = self.string_value.map(AttributeValue::Text).or_else(binary)?;
+        let kind = self.data_type.unwrap_or_else(|| "String".to_owned());
+        Some(Attribute { name, kind, value })
+    }
 }
 
 impl<'de> Deserialize<'de> for Record {
@@ -94,7 +108,7 @@ impl Record {
             body: body.map(|Body(bytes)| bytes).unwrap_or_default(),
             system: attributes.unwrap_or_default(),
             attributes: attributes_of_message
-                .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
+                .filter_map(|(name, attribute)| attribute.named(name))
                 .collect(),
         };
         Some(Message { problems: self.problems, ..envelope.into_message(now) })
@@ -184,6 +198,30 @@ mod tests {
         assert_eq!((message.receive_count, message.replay_of), (3, Some(4)));
         assert_eq!(message.group.as_deref(), Some("tenant"));
         assert!(Job::parse(&message.body).is_ok() && message.problems.is_empty());
+    }
+
+    #[test]
+    fn what_a_producer_put_beside_its_job_comes_along() {
+        let mut record = record();
+        record["messageAttributes"] = json!({
+            "text": {"stringValue": "a", "dataType": "String", "stringListValues": []},
+            "number": {"stringValue": "7", "dataType": "Number.int"},
+            "bytes": {"binaryValue": "AP8K", "dataType": "Binary"},
+            "nothing": {"dataType": "Binary"},
+            "replay_of": {"stringValue": "4", "dataType": "String"},
+        });
+        let mut others = message(&record.to_string()).expect("it has an id").others;
+        others.sort_by(|one, other| one.name.cmp(&other.name));
+        let told: Vec<_> = others.iter().map(|it| (&*it.name, &*it.kind, &it.value)).collect();
+        let text = |text: &str| AttributeValue::Text(text.to_owned());
+        let bytes = AttributeValue::Binary(vec![0, 255, 10].into());
+        let expected = [
+            ("bytes", "Binary", &bytes),
+            ("number", "Number.int", &text("7")),
+            ("text", "String", &text("a")),
+        ];
+        assert_eq!(told.len(), expected.len());
+        assert!(told.iter().zip(&expected).all(|(told, expected)| told == expected));
     }
 
     #[test]

@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use aws_sdk_sqs::{
     Client,
-    types::{
-        Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName as System,
-        QueueAttributeName,
-    },
+    types::{Message as SqsMessage, MessageSystemAttributeName as System, QueueAttributeName},
 };
 use tokio::task::JoinSet;
 
-use super::{SqsQueue, SqsSettings, failure, outgoing::Outgoing, tens::TEN};
+use super::{
+    SqsQueue, SqsSettings,
+    attributes::{attribute, unpacked},
+    failure,
+    outgoing::Outgoing,
+    tens::TEN,
+};
 use crate::{
     clock::UnixMs,
-    dead_letter::{Attribute, AttributeValue, DeadLetters, Letter, LetterId, Replay},
+    config::QueueUrl,
+    dead_letter::{DeadLetters, Letter, LetterId, Replay},
     queue::{QueueError, Receipt},
 };
 
@@ -33,15 +37,20 @@ pub struct SqsDeadLetters {
 impl SqsDeadLetters {
     /// Those at `letters_url` of the queue at `jobs_url`. What is looked at is hidden for `hidden_for`, or
     /// until it is put back.
-    pub fn new(client: &Client, letters_url: &str, jobs_url: &str, hidden_for: Duration) -> Self {
-        let queue = |url: &str| SqsQueue::new(client.clone(), SqsSettings::new(url));
+    pub fn new(
+        client: &Client,
+        letters_url: QueueUrl,
+        jobs_url: QueueUrl,
+        hidden_for: Duration,
+    ) -> Self {
+        let queue = |url: QueueUrl| SqsQueue::new(client.clone(), SqsSettings::new(url));
         Self { letters: queue(letters_url), jobs: queue(jobs_url), hidden_for }
     }
 }
 
 impl DeadLetters for SqsDeadLetters {
     fn name(&self) -> String {
-        self.letters.settings.queue_url.clone()
+        self.letters.url().to_string()
     }
 
     /// Only the first call waits; what others received must not be lost to an error.
@@ -113,12 +122,5 @@ fn letter(message: SqsMessage) -> Option<Letter> {
         others: Vec::new(),
     };
     let attributes = attributes.filter_map(|(name, value)| attribute(name, value));
-    Some(letter.with_attributes(attributes.collect()))
-}
-
-fn attribute(name: String, value: MessageAttributeValue) -> Option<Attribute> {
-    let MessageAttributeValue { string_value, binary_value, data_type, .. } = value;
-    let text = string_value.map(AttributeValue::Text);
-    let binary = || Some(AttributeValue::Binary(binary_value?.into_inner().into()));
-    Some(Attribute { name, kind: data_type, value: text.or_else(binary)? })
+    Some(letter.with_attributes(unpacked(attributes.collect())))
 }

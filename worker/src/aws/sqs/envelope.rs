@@ -1,13 +1,15 @@
 //! A message as SQS hands it over, to a receive and to Lambda alike.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use bytes::Bytes;
+use serde::Deserialize;
 
+use super::attributes::unpacked;
 use crate::{
     clock::UnixMs,
     job::Namespace,
-    queue::{DeadLetter, Message, Receipt},
+    queue::{Attribute, DeadLetter, Message, Receipt},
 };
 
 /// A received message before it is read: texts, as SQS names them.
@@ -19,44 +21,63 @@ pub struct Envelope {
     pub receipt: String,
     /// Its body.
     pub body: Bytes,
-    /// System attributes, such as `SentTimestamp`.
-    pub system: HashMap<String, String>,
-    /// Message attributes that are texts or numbers.
-    pub attributes: HashMap<String, String>,
+    /// What SQS itself says of it.
+    pub system: SystemAttributes,
+    /// Message attributes, ours and the producer's.
+    pub attributes: Vec<Attribute>,
+}
+
+/// The system attributes that are looked at: read as soon as they come, since an event may have 10,000
+/// messages. What is malformed is as if it were not there.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "HashMap<String, String>")]
+pub struct SystemAttributes {
+    receive_count: Option<u32>,
+    sent: Option<UnixMs>,
+    group: Option<String>,
+    trace: Option<String>,
+}
+
+impl From<HashMap<String, String>> for SystemAttributes {
+    fn from(mut attributes: HashMap<String, String>) -> Self {
+        let number = |name| attributes.get(name).map(String::as_str);
+        Self {
+            receive_count: number("ApproximateReceiveCount").and_then(|text| text.parse().ok()),
+            sent: number("SentTimestamp").and_then(|text| text.parse().ok()).map(UnixMs),
+            group: attributes.remove("MessageGroupId"),
+            trace: attributes.remove("AWSTraceHeader"),
+        }
+    }
 }
 
 impl Envelope {
     /// The message in it, received at `now`. What is missing or malformed among its attributes is
     /// read as if nobody had set it: the message counts, and it was sent just now.
     pub fn into_message(mut self, now: UnixMs) -> Message {
+        self.attributes = unpacked(self.attributes);
         Message {
-            receive_count: self.receive_count(),
+            receive_count: self.system.receive_count.unwrap_or(1),
             first_seen: self.first_seen().unwrap_or(now),
             replay_of: self.replay_of(),
             namespace: self.namespace(),
+            others: Attribute::of_producer(mem::take(&mut self.attributes)).into(),
             id: self.id,
             receipt: Receipt(self.receipt),
             body: self.body,
-            group: self.system.remove("MessageGroupId"),
-            trace: self.system.remove("AWSTraceHeader"),
+            group: self.system.group,
+            trace: self.system.trace,
             problems: Vec::new(),
         }
     }
 
-    fn receive_count(&self) -> u32 {
-        let count = self.system.get("ApproximateReceiveCount");
-        count.and_then(|count| count.parse().ok()).unwrap_or(1)
-    }
-
     /// A redriven dead letter begins anew: its reason's own `first_seen` is that of the old run.
     fn first_seen(&self) -> Option<UnixMs> {
-        let given = self.attributes.get(DeadLetter::FIRST_SEEN);
-        let given = given.and_then(|text| UnixMs::parse(text));
-        given.filter(|_| !self.is_redriven()).or_else(|| self.sent())
+        let given = self.attribute(DeadLetter::FIRST_SEEN).and_then(UnixMs::parse);
+        given.filter(|_| !self.is_redriven()).or(self.system.sent)
     }
 
     fn namespace(&self) -> Option<Namespace> {
-        self.attributes.get(DeadLetter::NAMESPACE)?.parse().ok()
+        self.attribute(DeadLetter::NAMESPACE)?.parse().ok()
     }
 
     /// An epoch tells of a run only beside the class of a dead letter: producers have attributes of
@@ -66,34 +87,41 @@ impl Envelope {
     }
 
     fn is_redriven(&self) -> bool {
-        self.attributes.contains_key(DeadLetter::ERROR_CLASS)
-    }
-
-    fn sent(&self) -> Option<UnixMs> {
-        self.system.get("SentTimestamp")?.parse().ok().map(UnixMs)
+        self.attribute(DeadLetter::ERROR_CLASS).is_some()
     }
 
     fn number(&self, attribute: &str) -> Option<u64> {
-        self.attributes.get(attribute)?.parse().ok()
+        self.attribute(attribute)?.parse().ok()
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        Attribute::text(&self.attributes, name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::AttributeValue;
 
     const NOW: UnixMs = UnixMs(1_800_000_000_000);
 
     fn envelope(system: &[(&str, &str)], attributes: &[(&str, &str)]) -> Envelope {
         let texts = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+            let owned = pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            owned.collect::<HashMap<_, _>>().into()
+        };
+        let attribute = |&(name, value): &(&str, &str)| Attribute {
+            name: name.to_owned(),
+            kind: "String".to_owned(),
+            value: AttributeValue::Text(value.to_owned()),
         };
         Envelope {
             id: "id".to_owned(),
             receipt: "receipt".to_owned(),
             body: "{}".into(),
             system: texts(system),
-            attributes: texts(attributes),
+            attributes: attributes.iter().map(attribute).collect(),
         }
     }
 
@@ -138,6 +166,18 @@ mod tests {
     fn a_producers_own_attribute_named_epoch_asks_for_no_replay() {
         let message = envelope(&[], &[("epoch", "1")]).into_message(NOW);
         assert_eq!(message.replay_of, None);
+    }
+
+    #[test]
+    fn what_else_a_message_bears_is_the_producers_own() {
+        let others = |attributes: &[(&str, &str)]| {
+            let message = envelope(&[], attributes).into_message(NOW);
+            message.others.iter().map(|other| other.name.clone()).collect::<Vec<_>>()
+        };
+        let job = [("replay_of", "4"), ("epoch", "1"), ("namespace", "a"), ("own", "x")];
+        assert_eq!(others(&job), ["epoch", "own"]);
+        assert_eq!(others(&[("error_class", "permanent"), ("epoch", "1"), ("own", "x")]), ["own"]);
+        assert_eq!(others(&[]), [""; 0]);
     }
 
     #[test]

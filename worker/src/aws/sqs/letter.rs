@@ -1,17 +1,17 @@
 //! A dead letter within SQS's limits: the body is kept, the reason as far as there is room.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{
+    attributes::{self, MAX_ATTRIBUTES, packed},
     outgoing::{MAX_BYTES, Outgoing, attribute_bytes},
     text::{is_allowed, shortened, with_allowed_only},
 };
-use crate::queue::DeadLetter;
+use crate::queue::{Attribute, DeadLetter};
 
-/// "Each message can have up to 10 attributes" (Amazon SQS message metadata, developer guide).
-const MAX_ATTRIBUTES: usize = 10;
-
-/// All attributes, those first that are kept longest. Without its class a letter could not be told
+/// All attributes of ours, those first that are kept longest. Without its class a letter could not be told
 /// from a job, without its epoch not be replayed, and without its namespace be somebody else's.
 const BY_IMPORTANCE: [&str; 10] = [
     DeadLetter::ERROR_CLASS,
@@ -25,8 +25,6 @@ const BY_IMPORTANCE: [&str; 10] = [
     DeadLetter::JOB_ID,
     DeadLetter::ERROR_MESSAGE,
 ];
-
-const _: () = assert!(BY_IMPORTANCE.len() <= MAX_ATTRIBUTES);
 
 /// The letter as it is sent; `None` if its body leaves no room for what a replay needs: redriven, it
 /// would be a duplicate of the run that failed. A body that SQS refuses, which no queue of SQS can
@@ -49,9 +47,38 @@ pub(super) fn outgoing_letter(letter: &DeadLetter) -> Option<Outgoing> {
         room -= attribute_bytes(name, &value);
         attributes.push((name, value));
     }
-    let (group, delay) = (letter.group.clone(), std::time::Duration::ZERO);
-    let outgoing = Outgoing { body, group, delay, attributes, others: Vec::new(), trace: None };
+    let places = MAX_ATTRIBUTES - attributes.len();
+    let outgoing = Outgoing {
+        body,
+        group: letter.group.clone(),
+        delay: Duration::ZERO,
+        attributes,
+        others: fitting(packed(letter.others.to_vec(), places), room),
+        trace: letter.trace.clone(),
+    };
     can_be_redriven(letter, &outgoing).then_some(outgoing)
+}
+
+/// The producer's own attributes as far as there is room: what our reason and the body leave.
+fn fitting(others: Vec<Attribute>, mut room: usize) -> Vec<Attribute> {
+    let (mut taken, mut left_out) = (Vec::with_capacity(others.len()), Vec::new());
+    for other in others {
+        match room.checked_sub(attributes::bytes(&other)) {
+            Some(rest) => {
+                room = rest;
+                taken.push(other);
+            }
+            None => left_out.push(other.name),
+        }
+    }
+    if !left_out.is_empty() {
+        tracing::warn!(
+            ?left_out,
+            "a dead letter has no room for all attributes of its message: expected at most {MAX_BYTES} \
+             bytes of body and attributes"
+        );
+    }
+    taken
 }
 
 fn can_be_redriven(letter: &DeadLetter, outgoing: &Outgoing) -> bool {

@@ -10,11 +10,15 @@ use aws_smithy_types::Blob;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{tens::Index, text::is_allowed};
+use super::{
+    attributes::{self, MAX_ATTRIBUTES, packed},
+    tens::Index,
+    text::is_allowed,
+};
 use crate::{
-    dead_letter::{Attribute, AttributeValue, Replay},
+    dead_letter::Replay,
     job::Namespace,
-    queue::{Cause, DeadLetter, Message, NewMessage, QueueError},
+    queue::{Attribute, AttributeValue, Cause, DeadLetter, Message, NewMessage, QueueError},
 };
 
 /// "The maximum is 1,048,576 bytes (1 MiB)", of one message as of a call's all, body and attributes
@@ -27,13 +31,16 @@ const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The type of all attributes. It counts towards their size.
 const TYPE: &str = "String";
 
+/// The attributes of ours that a job may bear: since when, which run it replays, whose it is.
+const OURS: usize = 3;
+
 /// A message to be sent.
 pub(super) struct Outgoing {
     pub(super) body: Bytes,
     pub(super) group: Option<String>,
     pub(super) delay: Duration,
     pub(super) attributes: Vec<(&'static str, String)>,
-    /// The producer's own attributes.
+    /// The producer's own attributes, in the places that the others leave.
     pub(super) others: Vec<Attribute>,
     pub(super) trace: Option<String>,
 }
@@ -68,7 +75,7 @@ impl Outgoing {
                 .chain(replay_of(message.replay_of))
                 .chain(namespace(message.namespace.as_ref()))
                 .collect(),
-            others: Vec::new(),
+            others: packed(message.others.to_vec(), MAX_ATTRIBUTES - OURS),
             trace: message.trace.clone(),
         }
     }
@@ -81,7 +88,7 @@ impl Outgoing {
             group: replay.group,
             delay: Duration::ZERO,
             attributes: attributes.chain(namespace(replay.namespace.as_ref())).collect(),
-            others: replay.others,
+            others: packed(replay.others, MAX_ATTRIBUTES - OURS),
             trace: replay.trace,
         }
     }
@@ -89,13 +96,7 @@ impl Outgoing {
     /// Body and attributes, as SQS counts them.
     pub(super) fn bytes(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| attribute_bytes(name, value));
-        let others = self.others.iter().map(|other| {
-            let value = match &other.value {
-                AttributeValue::Text(text) => text.len(),
-                AttributeValue::Binary(bytes) => bytes.len(),
-            };
-            other.name.len() + other.kind.len() + value
-        });
+        let others = self.others.iter().map(attributes::bytes);
         self.body.len() + attributes.chain(others).sum::<usize>()
     }
 

@@ -9,10 +9,12 @@ use aws_sdk_sqs::{
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{Envelope, SqsQueue, failure, outgoing::whole_seconds, tens::TEN};
+use super::{
+    Envelope, SqsQueue, attributes::attribute, failure, outgoing::whole_seconds, tens::TEN,
+};
 use crate::{
     clock::Clock,
-    queue::{Message, QueueError},
+    queue::{Cause, Message, QueueError},
 };
 
 /// "`WaitTimeSeconds`": at most 20 (`ReceiveMessage`, API reference).
@@ -41,7 +43,11 @@ impl SqsQueue {
         wait: Duration,
         visibility_timeout: Duration,
     ) -> Result<Vec<Message>, QueueError> {
-        let mut messages = self.receive_ten(max, wait, visibility_timeout).await?;
+        let received = self.receive_ten(max, wait, visibility_timeout).await;
+        let mut messages = received.map_err(|error| match error.cause() {
+            Cause::Settings => error.under("MCP_BATCH_QUEUE_URL"),
+            _ => error,
+        })?;
         if messages.len() == TEN {
             messages.extend(self.receive_more(max - TEN, visibility_timeout).await);
         }
@@ -125,9 +131,10 @@ fn envelope(message: SqsMessage) -> Option<Envelope> {
         receipt: message.receipt_handle?,
         id: message.message_id.unwrap_or_default(),
         body: message.body.unwrap_or_default().into(),
-        system: system.map(|(name, value)| (name.as_str().to_owned(), value)).collect(),
-        attributes: attributes
-            .filter_map(|(name, value)| Some((name, value.string_value?)))
-            .collect::<HashMap<_, _>>(),
+        system: system
+            .map(|(name, value)| (name.as_str().to_owned(), value))
+            .collect::<HashMap<_, _>>()
+            .into(),
+        attributes: attributes.filter_map(|(name, value)| attribute(name, value)).collect(),
     })
 }

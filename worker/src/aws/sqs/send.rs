@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::{
-    SqsQueue, failure, is_fifo,
+    SqsQueue, failure,
     outgoing::{Entry, MAX_BYTES, Outgoing},
     tens::{Answers, Index, NO_ANSWER, TEN, call_at_once, call_in_turn},
 };
-use crate::queue::QueueError;
+use crate::{config::QueueUrl, queue::QueueError};
 
 impl SqsQueue {
     /// Sends all or tells how many were not taken; the ids come in the order of the messages.
     /// Nothing is sent if one of them can't be.
     pub(super) async fn send_all(
         &self,
-        queue_url: &str,
+        queue_url: &QueueUrl,
         outgoing: Vec<Outgoing>,
     ) -> Result<Vec<String>, QueueError> {
         let entry = |(index, outgoing): (Index, Outgoing)| {
             let told = |error: QueueError| error.under(&format!("message {index}"));
-            outgoing.into_entry(is_fifo(queue_url)).map_err(told)
+            outgoing.into_entry(queue_url.is_fifo()).map_err(told)
         };
         let entries = outgoing.into_iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
         let count = entries.len();
@@ -35,10 +35,10 @@ impl SqsQueue {
     /// sent after one that was refused.
     pub(super) async fn send_what_can_be(
         &self,
-        queue_url: &str,
+        queue_url: &QueueUrl,
         outgoing: Vec<Outgoing>,
     ) -> Vec<Result<String, QueueError>> {
-        let entries = outgoing.into_iter().map(|it| it.into_entry(is_fifo(queue_url)));
+        let entries = outgoing.into_iter().map(|it| it.into_entry(queue_url.is_fifo()));
         let (mut sendable, mut answers) = (Vec::new(), Vec::new());
         for entry in entries {
             answers.push(entry.map(|entry| sendable.push(entry)));
@@ -56,11 +56,11 @@ impl SqsQueue {
     /// Sends what can be sent, on a FIFO queue in the given order.
     pub(super) async fn send_entries(
         &self,
-        queue_url: &str,
+        queue_url: &QueueUrl,
         entries: Vec<Entry>,
     ) -> Answers<String> {
         let calls = calls(&entries);
-        let (queue, url, entries) = (self.clone(), queue_url.to_owned(), Arc::new(entries));
+        let (queue, url, entries) = (self.clone(), queue_url.clone(), Arc::new(entries));
         let call = move |indexes: Vec<Index>| {
             let (queue, url, entries) = (queue.clone(), url.clone(), Arc::clone(&entries));
             async move {
@@ -68,7 +68,7 @@ impl SqsQueue {
                 sent.unwrap_or_else(|error| Answers::all_refused(&indexes, &error))
             }
         };
-        if is_fifo(queue_url) {
+        if queue_url.is_fifo() {
             call_in_turn(calls, call).await
         } else {
             call_at_once(calls, call).await
@@ -77,7 +77,7 @@ impl SqsQueue {
 
     async fn send_ten(
         &self,
-        queue_url: &str,
+        queue_url: &QueueUrl,
         entries: &[Entry],
         indexes: &[Index],
     ) -> Result<Answers<String>, QueueError> {

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -173,9 +174,7 @@ impl Verdict {
 
     fn result_hash(&self) -> Option<String> {
         let Self::Succeed(result) = self else { return None };
-        let digest = Sha256::digest(result.to_string());
-        let digits: Vec<_> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(digits.concat())
+        Some(HEXLOWER.encode(&Sha256::digest(result.to_string())))
     }
 
     /// Whether a job that stands so can be decided about like this, as far as that is known.

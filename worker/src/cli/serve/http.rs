@@ -29,7 +29,8 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The pause after a connection could not be accepted: there are too many open files, for instance.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Answers until `stop` drains, and then what is under way for at most `drain`.
+/// Answers until `stop` drains, and then what is under way for at most `drain`, or until what was
+/// interrupted has had its time.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: &Stop, drain: Duration) {
     let connections = GracefulShutdown::new();
     tokio::select! {
@@ -37,7 +38,11 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: &Stop, dr
         () = stop.draining() => {}
     }
     drop(listener);
-    if timeout(drain, connections.shutdown()).await.is_err() {
+    let all_answered = tokio::select! {
+        answered = timeout(drain, connections.shutdown()) => answered.is_ok(),
+        () = stop.tries_over() => false,
+    };
+    if !all_answered {
         tracing::warn!("requests were cut off: they did not end in time");
     }
 }

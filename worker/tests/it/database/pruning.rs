@@ -38,6 +38,8 @@ fn letter() -> DeadLetter {
         attempts: 1,
         epoch: Some(1),
         first_seen: START,
+        trace: None,
+        others: Box::default(),
     }
 }
 

@@ -65,6 +65,8 @@ async fn a_replay_keeps_group_trace_and_attributes() {
         ("picture", bytes),
         ("tool", text("String", "the producer's own")),
         ("first_seen", text("String", "2020-01-01T00:00:00Z")),
+        // What found no place among the ten of its letter.
+        ("other_attributes", text("String", r#"{"color": {"type": "String", "text": "red"}}"#)),
     ];
     send(&rig.yard, &summarize("a", "One."), &own).await;
 
@@ -80,8 +82,9 @@ async fn a_replay_keeps_group_trace_and_attributes() {
     let message = messages.remove(0);
     let system = message.attributes.expect("system attributes");
     assert_eq!(system[&System::MessageGroupId], "tenant-1");
+    let own = own.into_iter().take(3).chain([("color", text("String", "red"))]);
     let expected: HashMap<String, MessageAttributeValue> =
-        own.into_iter().take(3).map(|(name, value)| (name.to_owned(), value)).collect();
+        own.map(|(name, value)| (name.to_owned(), value)).collect();
     assert_eq!(message.message_attributes, Some(expected), "it begins anew");
 }
 

@@ -147,6 +147,8 @@ impl<Y: Yard> Rig<Y> {
             attempts: 1,
             epoch: (kind != Kind::Unreadable).then_some(1),
             first_seen: Clock::system().now(),
+            trace: None,
+            others: Box::default(),
         };
         Buried { letter, has_reason: class.is_some() }
     }

@@ -50,7 +50,12 @@ impl DynamoStore {
 
     /// A job's item as it lies in the table.
     pub(super) async fn item(&self, job: &TestJob) -> HashMap<String, AttributeValue> {
-        let key = AttributeValue::S(format!("job#{}", job.key()));
+        self.item_at(&format!("job#{}", job.key())).await
+    }
+
+    /// What lies under a key.
+    pub(super) async fn item_at(&self, key: &str) -> HashMap<String, AttributeValue> {
+        let key = AttributeValue::S(key.to_owned());
         let request = self.clients.dynamodb.get_item().table_name(&self.settings.table);
         let answer = request.key("pk", key).consistent_read(true).send().await;
         answer.expect("the table answers").item.expect("an item")

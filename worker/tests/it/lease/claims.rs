@@ -2,7 +2,7 @@
 
 use mcp_batch::{
     clock::UnixMs,
-    lease::{Claim, DeadLetterState, Repeat, State, Usage},
+    lease::{Claim, ClaimRequest, DeadLetterState, Repeat, State, Usage},
 };
 use tokio::task::JoinSet;
 
@@ -67,6 +67,36 @@ pub(super) async fn a_job_with_a_live_lease_is_busy_until_that_ends<S: Store>(st
     }
 
     assert_eq!(other.record(&job).await, record);
+}
+
+pub(super) async fn a_lease_shorter_than_a_second_ends_at_its_millisecond<S: Store>(store: S) {
+    let (owner, other) = (store.worker(), store.worker());
+    for ends_ms in [1, 250, 999, 1_001] {
+        let job = TestJob::new(&format!("a-{ends_ms}"));
+        let ends = UnixMs(START.0 + ends_ms);
+        owner.own(ClaimRequest { lease_ends: ends, ..job.claim() }).await;
+
+        let answer = other.claim(job.claim_at(UnixMs(ends.0 - 1))).await;
+        assert!(matches!(answer, Claim::Busy { until } if until == ends), "{answer:?}");
+        assert_eq!(other.own(job.claim_at(ends)).await.epoch, 2, "{ends_ms}");
+    }
+}
+
+pub(super) async fn two_tools_on_one_store_share_no_outcome<S: Store>(store: S) {
+    let worker = store.worker();
+    let (a, b) = (TestJob::new("a"), TestJob::new("b").tool("classify"));
+    for (job, result) in [(&a, "a summary"), (&b, "a class")] {
+        let lease = worker.own(job.claim()).await;
+        worker.save(&lease, completed(result), START).await;
+    }
+
+    let of = async |job: &TestJob| worker.record(job).await.state;
+    assert_eq!(of(&a).await, State::Done("a summary".into()));
+    assert_eq!(of(&b).await, State::Done("a class".into()));
+    // The same input, under the other's id.
+    let answer = worker.claim(TestJob::new("a").tool("classify").claim()).await;
+    assert!(matches!(answer, Claim::Conflict(_)), "{answer:?}");
+    assert_eq!(of(&a).await, State::Done("a summary".into()));
 }
 
 pub(super) async fn the_same_id_in_another_namespace_is_another_job<S: Store>(store: S) {

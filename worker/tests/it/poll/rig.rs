@@ -68,6 +68,10 @@ impl Rig {
         }
     }
 
+    pub(super) fn queue_url(&self) -> &str {
+        &self.queue_url
+    }
+
     /// `mcp-batch poll`, about to start.
     pub(super) fn command(&self) -> Run<'_> {
         let settings = [
@@ -157,6 +161,10 @@ impl Poll {
     pub(super) async fn wait_for_health(&self, status: u16) {
         let what = format!("/healthz answers {status}");
         wait_until_async(&what, async || self.health().await == status).await;
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.running.stderr()
     }
 
     pub(super) fn terminate(&self) {

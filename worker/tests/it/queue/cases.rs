@@ -376,6 +376,8 @@ fn letter(body: impl AsRef<[u8]>, message: &str) -> DeadLetter {
         attempts: 3,
         epoch: Some(4),
         first_seen: after_s(1),
+        trace: None,
+        others: Box::default(),
     }
 }
 

@@ -140,6 +140,7 @@ fn received(receipt: Receipt) -> Message {
         group: None,
         replay_of: None,
         trace: None,
+        others: Box::default(),
         problems: Vec::new(),
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mcp_batch::{
     clock::{Clock, UnixMs},
-    queue::{Message, NewMessage, Queue},
+    queue::{DeadLetter, Message, NewMessage, Queue},
 };
 use mcp_batch_testkit::{Fault, Rule};
 
-use super::{LONG, entries, in_group, receive};
+use super::{LONG, TRACE, entries, in_group, letters::letter, own_attributes, receive};
 use crate::{
     lease_helpers::START,
     queue::store::{SqsRig, message},
@@ -55,6 +55,46 @@ async fn a_wait_beyond_the_visibility_budget_is_sent_anew_with_all_that_must_las
     assert_eq!(entry["MessageAttributes"]["replay_of"]["StringValue"], "4");
     assert_eq!(entry["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"], trace);
     assert_eq!(rig.proxy.count("ChangeMessageVisibilityBatch"), 0);
+}
+
+#[tokio::test]
+async fn what_a_producer_put_beside_its_job_travels_with_it_however_often_it_is_sent_anew() {
+    for count in [3, 10] {
+        let Some(rig) = SqsRig::standard().await else { return };
+        let own = own_attributes(count);
+        rig.send_raw("{}", own.clone(), TRACE).await;
+        let mut received = receive(&rig.queue(), 1).await.remove(0);
+        for _ in 0..2 {
+            let often = Message { receive_count: 50, ..received };
+            let sent_anew = rig.queue().defer(vec![(often, Duration::ZERO)]).await.expect("ok");
+            assert_eq!(sent_anew.len(), 1, "{count}");
+            rig.queue().delete(sent_anew).await.expect("deleted");
+            received = receive(&rig.queue(), 1).await.remove(0);
+        }
+        assert_eq!(received.others.len(), count);
+        let [first, sent] = &entries(&rig, "SendMessageBatch")[..] else { unreachable!("two") };
+        assert_eq!(first["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"], TRACE);
+        let attributes = sent["MessageAttributes"].as_object().expect("attributes");
+        assert!(attributes.len() <= 10, "{attributes:?}");
+        let first = &own[0];
+        assert_eq!(attributes[&first.0]["StringValue"], *first.1.string_value().expect("a text"));
+        rig.queue()
+            .bury(DeadLetter { others: received.others, ..letter("{}", "no") })
+            .await
+            .expect("ok");
+        rig.redrive().await;
+        let redriven = receive(&rig.queue(), 1).await.remove(0);
+        assert_eq!(redriven.others.len(), count, "and with its dead letter");
+    }
+}
+
+#[tokio::test]
+async fn a_slash_behind_its_url_makes_no_fifo_queue_a_standard_one() {
+    let Some(mut rig) = SqsRig::fifo().await else { return };
+    rig.settings.queue_url = format!("{}/", rig.settings.queue_url).parse().expect("its URL");
+    let received = sent_and_received(&rig, in_group("a", "tenant-1")).await;
+    assert!(rig.queue().defer(vec![(received, LATER)]).await.expect("ok").is_empty());
+    assert_eq!(rig.proxy.count("SendMessageBatch"), 0, "it would lose its place");
 }
 
 #[tokio::test]

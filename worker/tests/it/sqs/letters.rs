@@ -5,14 +5,14 @@ use std::{collections::HashMap, time::Duration};
 use bytes::Bytes;
 use mcp_batch::{
     error::{ErrorClass, JobError},
-    queue::{Burial, DeadLetter, Message, Queue},
+    queue::{Attribute, AttributeValue, Burial, DeadLetter, Message, Queue},
 };
 use mcp_batch_testkit::{Fault, Rule};
 
-use super::{MIB, receive};
+use super::{MIB, TRACE, entries, own_attributes, receive};
 use crate::{lease_helpers::START, queue::store::SqsRig};
 
-fn letter(body: impl Into<Bytes>, message: impl Into<String>) -> DeadLetter {
+pub(super) fn letter(body: impl Into<Bytes>, message: impl Into<String>) -> DeadLetter {
     DeadLetter {
         namespace: None,
         body: body.into(),
@@ -23,6 +23,8 @@ fn letter(body: impl Into<Bytes>, message: impl Into<String>) -> DeadLetter {
         attempts: 3,
         epoch: Some(4),
         first_seen: START,
+        trace: None,
+        others: Box::default(),
     }
 }
 
@@ -56,6 +58,50 @@ async fn without_a_place_for_dead_letters_the_message_is_left_to_the_queue() {
     rig.settings.dead_letter_url = None;
     let burial = rig.queue().bury(letter("{}", "no")).await.expect("no error");
     assert_eq!((burial, rig.proxy.count("sqs")), (Burial::LeftToQueue, 0));
+}
+
+#[tokio::test]
+async fn a_dead_letter_keeps_what_a_producer_put_beside_its_job_within_ten_attributes() {
+    for count in [2, 3, 10] {
+        let Some(rig) = SqsRig::standard().await else { return };
+        rig.send_raw("{}", own_attributes(count), TRACE).await;
+        let sent = receive(&rig.queue(), 1).await.remove(0);
+        let Message { others, trace, .. } = sent.clone();
+        rig.queue().bury(DeadLetter { others, trace, ..letter("{}", "no") }).await.expect("buried");
+
+        let lies = rig.raw_letters().await.remove(0);
+        let attributes = lies.message_attributes.expect("attributes");
+        assert_eq!(attributes.len(), 8 + count.min(2), "{attributes:?}");
+        assert_eq!(attributes["own-00"], own_attributes(1)[0].1);
+        let letter = entries(&rig, "SendMessageBatch").remove(0);
+        assert_eq!(letter["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"], TRACE);
+
+        rig.redrive().await;
+        let redriven = receive(&rig.queue(), 1).await.remove(0);
+        let names = |message: &Message| {
+            let others = message.others.iter().map(|other| other.name.clone());
+            others.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(names(&redriven), names(&sent), "{count}");
+        assert_eq!(redriven.replay_of, Some(4));
+    }
+}
+
+#[tokio::test]
+async fn attributes_that_a_dead_letter_has_no_room_for_cost_it_neither_its_body_nor_its_reason() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let large = |n: usize| Attribute {
+        name: format!("own-{n}"),
+        kind: "String".to_owned(),
+        value: AttributeValue::Text("x".repeat(500)),
+    };
+    let (body, others) = ("x".repeat(MIB - 1000), [large(0), large(1)].into());
+    let letter = DeadLetter { others, ..letter(body.clone(), "no") };
+    rig.queue().bury(letter).await.expect("buried");
+
+    let (kept, attributes) = lies_there(&rig).await;
+    assert!(kept == body && attributes["error_message"] == "no");
+    assert_eq!((attributes.len(), attributes.contains_key("own-1")), (9, false));
 }
 
 #[tokio::test]

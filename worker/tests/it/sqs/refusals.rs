@@ -146,7 +146,8 @@ async fn nothing_is_lost_while_a_third_of_all_requests_and_entries_fails() {
 #[tokio::test]
 async fn a_queue_that_does_not_exist_is_told_by_its_error() {
     let Some(mut rig) = SqsRig::standard().await else { return };
-    rig.settings.queue_url.push_str("-gone");
+    let gone = format!("{}-gone", rig.settings.queue_url);
+    rig.settings.queue_url = gone.parse().expect("a queue's URL");
     let error = rig.queue().receive(1, Duration::ZERO, LONG).await.expect_err("no queue");
     assert!(error.to_string().contains("NonExistentQueue"), "{error}");
 }

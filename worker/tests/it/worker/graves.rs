@@ -1,10 +1,14 @@
 //! A queue that counts its dead letters, and can be without a place for them.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
+use bytes::Bytes;
 use mcp_batch::{
     local::SqliteQueue,
     queue::{Burial, DeadLetter, Message, NewMessage, Queue, QueueError, Receipt},
@@ -18,6 +22,7 @@ pub(super) struct Graves {
     is_missing: AtomicBool,
     is_out_of_reach: AtomicBool,
     letters: AtomicUsize,
+    latest: Mutex<Option<Bytes>>,
 }
 
 impl Graves {
@@ -27,6 +32,7 @@ impl Graves {
             is_missing: AtomicBool::new(false),
             is_out_of_reach: AtomicBool::new(false),
             letters: AtomicUsize::new(0),
+            latest: Mutex::default(),
         }
     }
 
@@ -43,6 +49,11 @@ impl Graves {
     /// Letters that were taken.
     pub(super) fn letters(&self) -> usize {
         self.letters.load(SeqCst)
+    }
+
+    /// The body of the latest.
+    pub(super) fn latest_letter(&self) -> Option<Bytes> {
+        self.latest.lock().expect("nobody panics with it").clone()
     }
 }
 
@@ -80,6 +91,7 @@ impl Queue for Graves {
             return Err(QueueError::of("out of reach"));
         }
         self.letters.fetch_add(1, SeqCst);
+        *self.latest.lock().expect("nobody panics with it") = Some(letter.body.clone());
         self.queue.bury(letter).await
     }
 }

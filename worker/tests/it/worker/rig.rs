@@ -84,8 +84,9 @@ pub(super) struct Scripted {
     pub(super) beside_suspects: AtomicUsize,
     began: Mutex<Vec<String>>,
     releases: Semaphore,
+    refusals: Mutex<VecDeque<ToolError>>,
     window: Window,
-    gate: Arc<Gate>,
+    gate: Mutex<Arc<Gate>>,
 }
 
 /// The calls of the latest second.
@@ -132,10 +133,31 @@ impl Scripted {
         Running(self, lost)
     }
 
+    /// The next job that is to be refused is, so.
+    pub(super) fn refuse(&self, refusal: ToolError) {
+        self.refusals.lock().expect("nobody panics with it").push_back(refusal);
+    }
+
+    /// The upstream as a new process finds it: nothing is known of it.
+    pub(super) fn open_gate(&self) {
+        *self.gate.lock().expect("nobody panics with it") = Arc::default();
+    }
+
+    fn next_refusal(&self) -> Result<(), ToolError> {
+        match self.refusals.lock().expect("nobody panics with it").pop_front() {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
+    }
+
     #[expect(clippy::panic, reason = "it is asked to")]
     async fn do_as_told(&self, job: &Job) -> Result<Outcome, ToolError> {
         let _running = self.begin(job);
-        let input = job.input().to_value();
+        let mut input = job.input().to_value();
+        if input["do"] == "spoil" {
+            input["list"] = json!("spoilt");
+            input["do"] = "fail".into();
+        }
         let what = input["do"].as_str().unwrap_or_default();
         match what {
             "panic" => panic!("as told"),
@@ -155,6 +177,7 @@ impl Scripted {
             }
             // An upstream that takes fifty calls a second, and names no shorter pause than one.
             "throttle" => self.window.count(50)?,
+            "be refused" => self.next_refusal()?,
             "wait" => self.releases.acquire().await.expect("it is never closed").forget(),
             _ => {}
         }
@@ -192,7 +215,7 @@ impl Tools for Scripted {
     }
 
     fn gates(&self, _: &Job) -> Gates {
-        Arc::clone(&self.gate).into()
+        Arc::clone(&self.gate.lock().expect("nobody panics with it")).into()
     }
 }
 
@@ -332,8 +355,9 @@ impl Rig {
             beside_suspects: AtomicUsize::new(0),
             began: Mutex::default(),
             releases: Semaphore::new(0),
+            refusals: Mutex::default(),
             window: Window::default(),
-            gate: Arc::new(gate),
+            gate: Mutex::new(Arc::new(gate)),
         };
         let returns = Arc::<Returns>::default();
         let environment = Arc::new(Environment {
@@ -383,11 +407,23 @@ impl Rig {
     /// Sends bodies and receives them as one batch.
     pub(super) async fn messages(&self, jobs: &[Value]) -> Vec<Message> {
         self.send(jobs).await;
+        self.receive(jobs.len()).await
+    }
+
+    async fn receive(&self, count: usize) -> Vec<Message> {
         let environment = self.worker.environment();
-        let received = environment.queue.receive(jobs.len(), Duration::ZERO, LONG).await;
+        let received = environment.queue.receive(count, Duration::ZERO, LONG).await;
         let received = received.expect("received");
-        assert_eq!(received.len(), jobs.len());
+        assert_eq!(received.len(), count);
         received
+    }
+
+    /// Works off the next message that was sent, and deletes it once it is finished.
+    pub(super) async fn process_next(&self) -> BatchAnswer {
+        let answer = self.work_off(self.receive(1).await, LONG).await;
+        let deleted = self.worker.environment().queue.delete(answer.finished.clone()).await;
+        deleted.expect("deleted");
+        answer
     }
 
     /// The same, each job in its group.

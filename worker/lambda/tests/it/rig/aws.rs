@@ -140,6 +140,11 @@ impl Aws {
         &self.queue_url
     }
 
+    /// The ARN of the queue of dead letters.
+    pub(crate) async fn dlq_arn(&self) -> String {
+        arn(&self.clients, &self.dlq_url).await
+    }
+
     /// What the ledger holds of a job.
     pub(crate) async fn record(&self, id: &str) -> Option<Record> {
         let key = JobKey::of(&Namespace::default(), &id.parse().expect("a job id"));
@@ -226,15 +231,19 @@ async fn create_queue(
     request.send().await.expect("a queue").queue_url.expect("its URL")
 }
 
+async fn arn(clients: &Clients, url: &str) -> String {
+    let request = clients.sqs.get_queue_attributes().queue_url(url);
+    let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
+    let mut attributes = answer.expect("attributes").attributes.expect("an ARN");
+    attributes.remove(&QueueAttributeName::QueueArn).expect("an ARN")
+}
+
 async fn redrive_policy(
     clients: &Clients,
     dlq_url: &str,
     max_receives: u32,
 ) -> (QueueAttributeName, String) {
-    let request = clients.sqs.get_queue_attributes().queue_url(dlq_url);
-    let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
-    let mut attributes = answer.expect("attributes").attributes.expect("an ARN");
-    let arn = attributes.remove(&QueueAttributeName::QueueArn).expect("an ARN");
+    let arn = arn(clients, dlq_url).await;
     let policy = json!({"deadLetterTargetArn": arn, "maxReceiveCount": max_receives});
     (QueueAttributeName::RedrivePolicy, policy.to_string())
 }

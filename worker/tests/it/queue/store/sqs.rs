@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use aws_sdk_sqs::{
     Client,
-    types::{Message, MessageSystemAttributeName, QueueAttributeName},
+    types::{
+        Message, MessageAttributeValue, MessageSystemAttributeName,
+        MessageSystemAttributeNameForSends, MessageSystemAttributeValue, QueueAttributeName,
+    },
 };
-use mcp_batch::aws::sqs::{SqsQueue, SqsSettings};
+use mcp_batch::{
+    aws::sqs::{SqsQueue, SqsSettings},
+    config::QueueUrl,
+};
 use mcp_batch_testkit::{AwsProxy, MiniStack, wait_until_async};
 
 use super::{Letter, QueueStore, Receiver};
@@ -64,6 +70,27 @@ impl SqsRig {
         names.map(|name| attributes[&name].parse().expect("a number"))
     }
 
+    /// Sends a body with attributes, as a producer does that is none of this program's.
+    pub(crate) async fn send_raw(
+        &self,
+        body: &str,
+        attributes: impl IntoIterator<Item = (String, MessageAttributeValue)>,
+        trace: &str,
+    ) {
+        let trace = MessageSystemAttributeValue::builder().data_type("String").string_value(trace);
+        let sent = self
+            .client
+            .send_message()
+            .queue_url(&self.settings.queue_url)
+            .message_body(body)
+            .set_message_attributes(Some(attributes.into_iter().collect()))
+            .message_system_attributes(
+                MessageSystemAttributeNameForSends::AwsTraceHeader,
+                trace.build().expect("an attribute"),
+            );
+        sent.send().await.expect("SQS takes it");
+    }
+
     /// Sends the dead letters back to the queue with all they bear, as the console's redrive does.
     pub(crate) async fn redrive(&self) {
         for letter in self.raw_letters().await {
@@ -81,7 +108,7 @@ impl SqsRig {
 
     /// The dead letters as they lie there.
     pub(crate) async fn raw_letters(&self) -> Vec<Message> {
-        let url = self.settings.dead_letter_url.as_deref().expect("a place for them");
+        let url = self.settings.dead_letter_url.as_ref().expect("a place for them");
         let received = self
             .client
             .receive_message()
@@ -95,14 +122,14 @@ impl SqsRig {
     }
 }
 
-async fn create(client: &Client, stem: &str, suffix: &str) -> String {
+async fn create(client: &Client, stem: &str, suffix: &str) -> QueueUrl {
     let name = format!("{}{suffix}", MiniStack::unique(stem));
     let mut request = client.create_queue().queue_name(name);
     if !suffix.is_empty() {
         request = request.attributes(QueueAttributeName::FifoQueue, "true");
     }
     let created = request.send().await.expect("a queue is created");
-    created.queue_url.expect("its URL")
+    created.queue_url.expect("its URL").parse().expect("a queue's URL")
 }
 
 /// The queue under the common cases.
