@@ -116,14 +116,19 @@ impl<P: Ports> Run<'_, P> {
             Ok(prepared) => prepared,
             Err(verdict) => return verdict,
         };
-        let (subject, permit, _hold) = match Box::pin(self.after_its_copy(subject, permit)).await {
+        let (subject, permit, hold) = match Box::pin(self.after_its_copy(subject, permit)).await {
             Ok(held) => held,
             Err(verdict) => return verdict,
         };
-        match self.try_once(&subject, permit).await {
+        let key = subject.key;
+        let verdict = match self.try_once(&subject, permit).await {
             After::Verdict(verdict) => verdict,
             After::Again(delay) => Box::pin(self.try_again(subject, delay)).await,
+        };
+        if let (Some(_), Verdict::Return(after)) = (&hold, verdict) {
+            self.copies.give_back(key, after);
         }
+        verdict
     }
 
     /// One claim and what follows from it. The permit is held while the tool is called, not while

@@ -221,8 +221,12 @@ impl DynamoLedger {
             places.retain(|place| {
                 place.index >= from && batch.record.size.is_none_or(|size| place.index < size)
             });
-            places.truncate(limit - members.len());
-            members.extend(self.members_at(key, &places, &batch.alone).await?);
+            // A place may have no member yet: the next one takes its turn.
+            while members.len() < limit && !places.is_empty() {
+                let most = places.len().min(limit - members.len());
+                let next: Vec<_> = places.drain(..most).collect();
+                members.extend(self.members_at(key, &next, &batch.alone).await?);
+            }
             if members.len() >= limit {
                 break;
             }

@@ -52,12 +52,18 @@ pub(super) fn bytes(attribute: &Attribute) -> usize {
     attribute.name.len() + attribute.kind.len() + value
 }
 
-/// The attributes in so many `places`, of which there is one at least: where they are more, the last
-/// place holds all that found none.
+/// The attributes in so many `places`: where they are more, the last place holds all that found none.
+/// Without a place there are none.
 pub(super) fn packed(mut attributes: Vec<Attribute>, places: usize) -> Vec<Attribute> {
-    attributes.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    if places == 0 {
+        return Vec::new();
+    }
+    // A producer's own by the name of the last place is the first to find none.
+    attributes.sort_unstable_by(|one, other| {
+        (one.name == FURTHER, &one.name).cmp(&(other.name == FURTHER, &other.name))
+    });
     if attributes.len() > places {
-        let rest = attributes.split_off(places.saturating_sub(1));
+        let rest = attributes.split_off(places - 1);
         let kept: BTreeMap<_, _> =
             rest.into_iter().map(|it| (it.name, Kept::of(it.kind, it.value))).collect();
         // Texts by texts: that cannot fail.

@@ -47,21 +47,25 @@ pub(super) fn outgoing_letter(letter: &DeadLetter) -> Option<Outgoing> {
         room -= attribute_bytes(name, &value);
         attributes.push((name, value));
     }
+    // A producer's attribute by the name of a part of the reason would be taken for that.
+    let (unlucky, others): (Vec<_>, Vec<_>) =
+        letter.others.iter().cloned().partition(|other| BY_IMPORTANCE.contains(&&*other.name));
     let places = MAX_ATTRIBUTES - attributes.len();
     let outgoing = Outgoing {
         body,
         group: letter.group.clone(),
         delay: Duration::ZERO,
         attributes,
-        others: fitting(packed(letter.others.to_vec(), places), room),
+        others: fitting(packed(others, places), room, unlucky),
         trace: letter.trace.clone(),
     };
     can_be_redriven(letter, &outgoing).then_some(outgoing)
 }
 
 /// The producer's own attributes as far as there is room: what our reason and the body leave.
-fn fitting(others: Vec<Attribute>, mut room: usize) -> Vec<Attribute> {
-    let (mut taken, mut left_out) = (Vec::with_capacity(others.len()), Vec::new());
+fn fitting(others: Vec<Attribute>, mut room: usize, unlucky: Vec<Attribute>) -> Vec<Attribute> {
+    let mut taken = Vec::with_capacity(others.len());
+    let mut left_out: Vec<_> = unlucky.into_iter().map(|other| other.name).collect();
     for other in others {
         match room.checked_sub(attributes::bytes(&other)) {
             Some(rest) => {
@@ -74,8 +78,8 @@ fn fitting(others: Vec<Attribute>, mut room: usize) -> Vec<Attribute> {
     if !left_out.is_empty() {
         tracing::warn!(
             ?left_out,
-            "a dead letter has no room for all attributes of its message: expected at most {MAX_BYTES} \
-             bytes of body and attributes"
+            "a dead letter cannot bear all attributes of its message: expected at most {MAX_BYTES} bytes of \
+             body and attributes, and no names of the letter's own"
         );
     }
     taken

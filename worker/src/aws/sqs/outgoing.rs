@@ -115,16 +115,17 @@ impl Outgoing {
             .set_message_group_id(self.group.or_else(|| own_id.clone()))
             .set_message_deduplication_id(own_id)
             .set_delay_seconds((!is_fifo).then(|| whole_seconds(self.delay.min(MAX_DELAY))));
-        for (name, value) in self.attributes {
-            let value = MessageAttributeValue::builder().data_type(TYPE).string_value(value);
-            request = request.message_attributes(name, value.build().map_err(QueueError::of)?);
-        }
         for Attribute { name, kind, value } in self.others {
             let typed = MessageAttributeValue::builder().data_type(kind);
             let value = match value {
                 AttributeValue::Text(text) => typed.string_value(text),
                 AttributeValue::Binary(bytes) => typed.binary_value(Blob::new(bytes)),
             };
+            request = request.message_attributes(name, value.build().map_err(QueueError::of)?);
+        }
+        // After the producer's: of two of one name ours counts.
+        for (name, value) in self.attributes {
+            let value = MessageAttributeValue::builder().data_type(TYPE).string_value(value);
             request = request.message_attributes(name, value.build().map_err(QueueError::of)?);
         }
         if let Some(trace) = self.trace {

@@ -102,3 +102,21 @@ async fn a_table_without_the_index_works_and_the_sweep_says_what_is_missing() {
     assert!(error.to_string().contains("“attention”"), "{error}");
     assert!(error.to_string().contains("docs/aws.md"), "{error}");
 }
+
+/// Of a job that has its place and is not claimed yet, since its worker died between the two, nothing
+/// can be told.
+#[tokio::test]
+async fn a_member_that_is_not_there_yet_hides_none_behind_it() {
+    let Some(store) = DynamoStore::open().await else { return };
+    let worker = store.worker();
+    for index in 0..4 {
+        let job = TestJob::new(&format!("job-{index}")).member("batch", index);
+        worker.own(job.claim()).await;
+    }
+    store.delete_item(&TestJob::new("job-0")).await;
+
+    let members = worker.members("batch", 0, 2).await;
+
+    let indices: Vec<_> = members.into_iter().map(|member| member.index).collect();
+    assert_eq!(indices, [1, 2]);
+}

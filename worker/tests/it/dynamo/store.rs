@@ -61,6 +61,13 @@ impl DynamoStore {
         answer.expect("the table answers").item.expect("an item")
     }
 
+    /// Takes a job's item out of the table.
+    pub(super) async fn delete_item(&self, job: &TestJob) {
+        let key = AttributeValue::S(format!("job#{}", job.key()));
+        let request = self.clients.dynamodb.delete_item().table_name(&self.settings.table);
+        request.key("pk", key).send().await.expect("the table answers");
+    }
+
     /// Sends requests that a proxy saw once more, as they were.
     pub(super) async fn send_again(&self, calls: &[AwsCall]) {
         // A second start in one process keeps the first.

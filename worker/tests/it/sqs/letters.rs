@@ -88,6 +88,29 @@ async fn a_dead_letter_keeps_what_a_producer_put_beside_its_job_within_ten_attri
 }
 
 #[tokio::test]
+async fn a_producers_attribute_by_a_name_of_the_reason_does_not_stand_in_its_place() {
+    let Some(rig) = SqsRig::standard().await else { return };
+    let own = |name: &str, kind: &str, value| Attribute {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        value,
+    };
+    let text = |value: &str| AttributeValue::Text(value.to_owned());
+    let others = [
+        own("epoch", "Number", text("1700000000")),
+        own("error_class", "Binary", AttributeValue::Binary(b"own".as_slice().into())),
+        own("shop", "String", text("7")),
+    ];
+    let letter = DeadLetter { others: others.into(), ..letter("{}", "no") };
+
+    rig.queue().bury(letter).await.expect("buried");
+
+    let (_, attributes) = lies_there(&rig).await;
+    let found = ["epoch", "error_class", "shop"].map(|name| &*attributes[name]);
+    assert_eq!(found, ["4", "permanent", "7"]);
+}
+
+#[tokio::test]
 async fn attributes_that_a_dead_letter_has_no_room_for_cost_it_neither_its_body_nor_its_reason() {
     let Some(rig) = SqsRig::standard().await else { return };
     let large = |n: usize| Attribute {

@@ -28,17 +28,17 @@ async fn copies_of_a_job_in_one_batch_are_finished_with_it_and_it_is_called_once
 }
 
 #[tokio::test]
-async fn a_copy_runs_the_job_that_the_message_before_it_gave_back() {
+async fn a_copy_comes_back_as_late_as_the_message_that_gave_the_job_back() {
     let rig = Rig::new(64);
     let refusal = JobError::new(ErrorClass::Transient, "as_told", "not now");
     let after = std::time::Duration::from_secs(30);
     rig.tools().refuse(ToolError { retry_after: Some(after), ..ToolError::free(refusal) });
 
-    let answer = rig.process(&copies(2, "be refused")).await;
+    let answer = rig.process(&copies(3, "be refused")).await;
 
-    assert_eq!((answer.finished.len(), answer.returned.len(), rig.calls()), (1, 1, 2));
+    assert_eq!((answer.finished.len(), answer.returned.len(), rig.calls()), (0, 3, 1));
     let record = rig.record("a").await.expect("a record");
-    assert_eq!((record.state.name(), record.attempts), ("done", 2));
+    assert_eq!((record.state.name(), record.attempts), ("retry", 1));
 }
 
 #[tokio::test]
