@@ -50,7 +50,8 @@ pub(super) async fn wide(binary: &Path) -> anyhow::Result<Vec<Row>> {
 pub(super) struct Cost {
     /// CPU of one job.
     pub(super) cpu_ms: f64,
-    jobs_per_second: f64,
+    /// Jobs by the time of a batch, the median of all.
+    pub(super) jobs_per_second: f64,
 }
 
 impl Cost {
