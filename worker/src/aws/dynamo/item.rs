@@ -6,6 +6,7 @@
 //! latter says until when the letter alone keeps the item.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::Value;
 
 use super::{
@@ -282,10 +283,5 @@ pub(super) fn batch_of(pk: &str) -> Option<BatchKey> {
 }
 
 pub(super) fn digest(digits: &str) -> Option<[u8; 32]> {
-    let digits = Some(digits).filter(|digits| digits.len() == 64)?;
-    let mut key = [0; 32];
-    for (byte, pair) in key.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(key)
+    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok()
 }
